@@ -1,0 +1,125 @@
+"""The ``.netml`` file: one reduced cell, self-contained.
+
+A ZIP archive of ``header.json`` and one ``.npy`` file an array, so that it opens anywhere without netml.  Reading it
+needs numpy alone (ranks never import torch) and can run no code.  The archive's directory stands at its end and every
+member has a checksum: a file cut or damaged at any byte is refused.
+"""
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netml import keys
+from netml.errors import ArtifactError
+
+DIMS = ("inputs", "traces", "feedback", "memory", "hidden")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A reduction as plain data.
+
+    Attributes:
+        header: See ``keys.ARTIFACT_HEADER``; ``cell`` holds ``label`` and ``fingerprint``, ``sections`` pairs of
+            section name and nseg, ``dims`` the sizes of the network, ``weight_range_us`` the smallest and largest
+            weight (uS) seen in training by synapse type.
+        arrays: See ``keys.ARTIFACT``.
+    """
+
+    header: dict
+    arrays: dict[str, np.ndarray]
+
+    def __post_init__(self):
+        missing = [k for k in keys.ARTIFACT_HEADER if k not in self.header]
+        missing += [k for k in keys.ARTIFACT if k not in self.arrays]
+        if missing:
+            raise ArtifactError(f"reduction lacks {', '.join(missing)}; write it again with `netml train`")
+        header = self.header
+        if header["format"] != keys.ARTIFACT_FORMAT or header["version"] != keys.ARTIFACT_VERSION:
+            raise ArtifactError(
+                f"reduction has format {header['format']!r} version {header['version']!r}; this netml reads "
+                f"{keys.ARTIFACT_FORMAT!r} version {keys.ARTIFACT_VERSION}: train it again or install that netml"
+            )
+        if absent := [d for d in DIMS if d not in header["dims"]]:
+            raise ArtifactError(f"reduction's dims lack {', '.join(absent)}")
+        for name, array in self.arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ArtifactError(f"reduction holds NaN or infinity in {name}; its training failed: train it again")
+        channels = sum(nseg for _, nseg in header["sections"]) * len(header["synapses"])
+        expected = {
+            "trace_input": header["dims"]["traces"],
+            "channel_input": channels,
+            "channel_gain": channels,
+            "channel_seen": channels,
+        }
+        for name, size in expected.items():
+            if self.arrays[name].shape != (size,):
+                raise ArtifactError(f"reduction's {name} has shape {self.arrays[name].shape}, expected ({size},)")
+        for name, top in (("trace_input", header["dims"]["inputs"]), ("channel_input", header["dims"]["inputs"])):
+            array = self.arrays[name]
+            if array.size and (array.min() < 0 or array.max() >= top):
+                raise ArtifactError(f"reduction's {name} points outside its {top} inputs")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: segments times synapse types."""
+        return self.arrays["channel_input"].size
+
+    def save(self, path) -> Path:
+        """Write the file atomically; an existing one is replaced.
+
+        Raises:
+            ArtifactError: The folder cannot be written.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                _write(archive, "header.json", json.dumps(self.header, indent=1, sort_keys=True).encode())
+                for name in sorted(self.arrays):
+                    buffer = io.BytesIO()
+                    np.save(buffer, self.arrays[name], allow_pickle=False)
+                    _write(archive, f"{name}.npy", buffer.getvalue())
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
+        return path
+
+    @classmethod
+    def load(cls, path) -> "Artifact":
+        """Read and check a file.
+
+        Raises:
+            ArtifactError: No such file, not a ``.netml`` file, damaged, of another version, or with arrays that do
+                not fit each other.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ArtifactError(f"no reduction at {path}; `netml train RECORDS --output {path.name}` writes one")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                header = json.loads(archive.read("header.json"))
+                names = [n[:-4] for n in archive.namelist() if n.endswith(".npy")]
+                arrays = {n: np.load(io.BytesIO(archive.read(f"{n}.npy")), allow_pickle=False) for n in names}
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, NotImplementedError) as error:
+            raise ArtifactError(f"{path} is not a whole .netml file ({error}): copy or train it again") from error
+        if not isinstance(header, dict):
+            raise ArtifactError(f"{path} has a header that is no mapping: train it again")
+        try:
+            return cls(header, arrays)
+        except (ArtifactError, TypeError, KeyError, ValueError) as error:
+            raise ArtifactError(f"{path}: {error}") from error
+
+
+def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # A fixed date: the same reduction gives the same bytes.
+    info = zipfile.ZipInfo(name, date_time=(2026, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, data)

@@ -1,0 +1,37 @@
+"""Every failure that a user can cause or meet.
+
+A message says what was wrong, what was found, what was expected and how to mend it.  The command line prints it as one
+line and exits with status 1; a Python caller catches :class:`NetmlError`, or the built-in type it also is.
+"""
+
+
+class NetmlError(Exception):
+    """Base of all errors that netml raises on purpose."""
+
+
+class ModelError(NetmlError, ValueError):
+    """A model folder, population, cell or parameter that is not there or does not fit."""
+
+
+class CompileError(NetmlError, RuntimeError):
+    """A mod file or the kernel did not compile; the message carries the compiler's own."""
+
+
+class ArtifactError(NetmlError, ValueError):
+    """A ``.netml`` file that is missing, damaged, of another version or of another cell."""
+
+
+class RecordsError(NetmlError, ValueError):
+    """Records that are missing, damaged, incomplete or unfit for learning."""
+
+
+class RunError(NetmlError, ValueError):
+    """A run folder that is missing, damaged, unfinished or in the way."""
+
+
+class TrainingError(NetmlError, RuntimeError):
+    """Training that cannot start, resume or end well."""
+
+
+class LaunchError(NetmlError, RuntimeError):
+    """MPI or a rank failed."""

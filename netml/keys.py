@@ -1,0 +1,56 @@
+"""Every quantity that netml writes to a file: its name, shape, dtype and unit, declared once.
+
+Writers take their dtype and unit from here, readers check against it, and ``netml/records/README.md`` documents it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One array in a file."""
+
+    name: str
+    shape: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+def _table(*quantities: Quantity) -> dict[str, Quantity]:
+    return {quantity.name: quantity for quantity in quantities}
+
+
+# Records: one shard a rank.  Ragged arrays carry a pointer of trials + 1 entries.
+RECORDS_FORMAT, RECORDS_VERSION = "netml-records", 1
+RECORDS = _table(
+    Quantity("trial/kind", "(trials)", "str", "", "network, or the protocol's input regime"),
+    Quantity("trial/gid", "(trials)", "int64", "", "gid of the cell in its network; -1 for a single cell"),
+    Quantity("trial/seed", "(trials)", "int64", "", "seed that made the input"),
+    Quantity("trial/duration", "(trials)", "float64", "ms", "length of the trial"),
+    Quantity("events/time", "(events)", "float64", "ms", "arrival of the event at its synapse"),
+    Quantity("events/channel", "(events)", "int32", "", "segment * number of synapse types + synapse type"),
+    Quantity("events/weight", "(events)", "float32", "uS", "peak conductance of the event"),
+    Quantity("events/ptr", "(trials + 1)", "int64", "", "first event of each trial"),
+    Quantity("spikes/time", "(spikes)", "float64", "ms", "upward crossing of the spike threshold at the soma"),
+    Quantity("spikes/ptr", "(trials + 1)", "int64", "", "first spike of each trial"),
+    Quantity("voltage/<site>", "(samples)", "float32", "mV", "membrane voltage at 0, 1, ... ms of each trial"),
+    Quantity("voltage/ptr", "(trials + 1)", "int64", "", "first voltage sample of each trial"),
+)
+
+# Artifact: arrays beside the header of a .netml file.
+ARTIFACT_FORMAT, ARTIFACT_VERSION = "netml-reduction", 1
+ARTIFACT = _table(
+    Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
+    Quantity("trace_input", "(traces)", "int32", "", "input that each synaptic trace reads"),
+    Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds"),
+    Quantity("channel_gain", "(channels)", "float32", "1/uS", "what a weight is multiplied by"),
+    Quantity("channel_seen", "(channels)", "int64", "events", "events on each channel in the training data"),
+)
+ARTIFACT_HEADER = (
+    "format", "version", "reduction", "cell", "synapses", "sections", "dims", "dt_r_ms", "threshold",
+    "weight_range_us", "provenance", "scores",
+)  # fmt: skip
+
+# Run: what `netml simulate` leaves.  Spikes follow the SONATA layout.
+RUN_FORMAT, RUN_VERSION = "netml-run", 1
