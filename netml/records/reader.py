@@ -1,0 +1,130 @@
+"""Reading records."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from netml import keys
+from netml.errors import RecordsError
+from netml.records.trial import CellInfo, Trial
+from netml.records.writer import INDEX
+
+
+class Records:
+    """A folder of records, opened for reading.
+
+    Attributes:
+        folder: Where it lies.
+        cell: The recorded cell.
+        provenance: Where the records come from.
+        kinds: (trials) kind of each trial, str.
+        durations_ms: (trials).
+        spike_counts: (trials).
+    """
+
+    def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
+        self.folder, self.cell, self.provenance = folder, cell, provenance
+        self._shards = [folder / s["file"] for s in shards]
+        self._place = [(i, k) for i, s in enumerate(shards) for k in range(s["trials"])]
+        kinds, durations, counts, keys_ = [], [], [], []
+        for path in self._shards:
+            with h5py.File(path) as file:
+                kinds += list(file["trial/kind"].asstr()[:])
+                durations.append(file["trial/duration"][:])
+                counts.append(np.diff(file["spikes/ptr"][:]))
+                keys_ += list(zip(file["trial/seed"][:].tolist(), file["trial/gid"][:].tolist(), strict=True))
+        # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.
+        order = sorted(range(len(kinds)), key=lambda k: (kinds[k], keys_[k], k))
+        self._place = [self._place[k] for k in order]
+        self.kinds = np.array([kinds[k] for k in order])
+        self.durations_ms = np.concatenate(durations)[order]
+        self.spike_counts = np.concatenate(counts)[order]
+
+    @classmethod
+    def open(cls, folder) -> "Records":
+        """Open and check a folder.
+
+        Raises:
+            RecordsError: Not a folder of records, unfinished, of another version, or with a truncated shard.
+        """
+        folder = Path(folder)
+        path = folder / INDEX
+        if not path.is_file():
+            what = "an unfinished recording" if any(folder.glob("shard-*")) else "no records"
+            raise RecordsError(f"{folder} holds {what} (no {INDEX}); make them with `netml record`")
+        try:
+            index = json.loads(path.read_text())
+            if (index["format"], index["version"]) != (keys.RECORDS_FORMAT, keys.RECORDS_VERSION):
+                raise RecordsError(
+                    f"{path} has format {index['format']!r} version {index['version']!r}; this netml reads "
+                    f"{keys.RECORDS_FORMAT!r} version {keys.RECORDS_VERSION}"
+                )
+            for shard in index["shards"]:
+                file = folder / shard["file"]
+                size = file.stat().st_size if file.is_file() else 0
+                if size != shard["bytes"]:
+                    raise RecordsError(f"{file} has {size} bytes, expected {shard['bytes']}: truncated; record again")
+            return cls(folder, CellInfo.from_dict(index["cell"]), index["provenance"], index["shards"])
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            if isinstance(error, RecordsError):
+                raise
+            raise RecordsError(f"{path} is damaged ({error}); record again") from error
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def trial(self, k: int) -> Trial:
+        """Trial ``k``, read from its shard and checked.
+
+        Raises:
+            RecordsError: Damaged data, or data unfit for learning (see :meth:`Trial.check`).
+        """
+        shard, row = self._place[k]
+        path = self._shards[shard]
+        try:
+            with h5py.File(path) as file:
+                events, spikes, samples = (
+                    slice(*file[f"{group}/ptr"][row : row + 2]) for group in ("events", "spikes", "voltage")
+                )
+                trial = Trial(
+                    kind=file["trial/kind"].asstr()[row],
+                    gid=int(file["trial/gid"][row]),
+                    seed=int(file["trial/seed"][row]),
+                    duration_ms=float(file["trial/duration"][row]),
+                    event_time=file["events/time"][events],
+                    event_channel=file["events/channel"][events],
+                    event_weight=file["events/weight"][events],
+                    spike_time=file["spikes/time"][spikes],
+                    voltage={site: file[f"voltage/{site}"][samples] for site in self.cell.sites},
+                )
+        except (OSError, KeyError, ValueError) as error:
+            raise RecordsError(f"{path} is damaged ({error}); record again") from error
+        try:
+            trial.check(self.cell)
+        except RecordsError as error:
+            raise RecordsError(f"{path}, {error}") from error
+        return trial
+
+    def split(self, seed: int = 0, fractions=(0.7, 0.15, 0.15)) -> dict[str, list[int]]:
+        """Indices of trials for training, validation and test; whole trials, every kind in its share.
+
+        Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
+
+        Raises:
+            RecordsError: Too few trials to give each part one.
+        """
+        parts = {"train": [], "validation": [], "test": []}
+        for i, kind in enumerate(sorted(set(self.kinds))):
+            trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
+            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in fractions[1:]]
+            parts["validation"] += trials[: held[0]].tolist()
+            parts["test"] += trials[held[0] : sum(held)].tolist()
+            parts["train"] += trials[sum(held) :].tolist()
+        if empty := [name for name, trials in parts.items() if not trials]:
+            raise RecordsError(
+                f"{self.folder} holds {len(self)} trials, too few to give {' and '.join(empty)} one; record at least 3 "
+                f"of a kind"
+            )
+        return {name: sorted(trials) for name, trials in parts.items()}

@@ -1,0 +1,126 @@
+"""One trial and the cell it was recorded from, as plain data."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from netml.circuit.cell import SegmentTable
+from netml.errors import RecordsError
+
+NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class CellInfo:
+    """The recorded cell.
+
+    Attributes:
+        label: NetPyNE's ``cellParams`` key.
+        fingerprint: See :func:`netml.circuit.cell.fingerprint`.
+        synapses: Synapse types (``synMech`` labels) in the order that channels count them.
+        segments: The cell's segments.
+        syn_mech_params: Parameters by synapse type.
+        sites: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
+        dt_ms: Time step of the detailed simulation.
+        spike_threshold_mv: Soma voltage whose upward crossing is a spike.
+    """
+
+    label: str
+    fingerprint: str
+    synapses: tuple[str, ...]
+    segments: SegmentTable
+    syn_mech_params: dict = field(default_factory=dict)
+    sites: dict = field(default_factory=dict)
+    dt_ms: float = 0.025
+    spike_threshold_mv: float = 0.0
+
+    @property
+    def channels(self) -> int:
+        return len(self.segments) * len(self.synapses)
+
+    def channel(self, section: str, loc: float, synapse: str) -> int:
+        """Channel of a synapse of type ``synapse`` at ``section(loc)``.
+
+        Raises:
+            RecordsError: Unknown synapse type.
+            ModelError: Unknown section.
+        """
+        if synapse not in self.synapses:
+            raise RecordsError(f"synapse type {synapse!r} is not recorded; recorded are {', '.join(self.synapses)}")
+        return self.segments.find(section, loc) * len(self.synapses) + self.synapses.index(synapse)
+
+    def to_dict(self) -> dict:
+        plain = {k: getattr(self, k) for k in ("label", "fingerprint", "dt_ms", "spike_threshold_mv")}
+        return plain | {
+            "synapses": list(self.synapses),
+            "segments": self.segments.to_dict(),
+            "syn_mech_params": dict(self.syn_mech_params),
+            "sites": {label: list(place) for label, place in self.sites.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict) -> "CellInfo":
+        return cls(
+            label=plain["label"],
+            fingerprint=plain["fingerprint"],
+            synapses=tuple(plain["synapses"]),
+            segments=SegmentTable.from_dict(plain["segments"]),
+            syn_mech_params=plain["syn_mech_params"],
+            sites={label: tuple(place) for label, place in plain["sites"].items()},
+            dt_ms=plain["dt_ms"],
+            spike_threshold_mv=plain["spike_threshold_mv"],
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one cell received and did; times count from the start of the trial.
+
+    Attributes:
+        kind: ``network``, or the protocol's input regime.
+        gid: gid in its network, -1 for a single cell.
+        seed: Seed that made the input.
+        duration_ms: Length T, whole milliseconds.
+        event_time: (events) ms, arrival at the synapse, sorted.
+        event_channel: (events) see :meth:`CellInfo.channel`.
+        event_weight: (events) uS.
+        spike_time: (spikes) ms, sorted.
+        voltage: site label -> (T + 1) mV at 0, 1, ... T ms.
+    """
+
+    kind: str
+    gid: int
+    seed: int
+    duration_ms: float
+    event_time: np.ndarray
+    event_channel: np.ndarray
+    event_weight: np.ndarray
+    spike_time: np.ndarray
+    voltage: dict[str, np.ndarray]
+
+    def check(self, cell: CellInfo) -> None:
+        """Refuse a trial that cannot be learned from.
+
+        Raises:
+            RecordsError: Shapes that do not fit, NaN, unsorted times, channels or times out of range.
+        """
+        where = f"trial of kind {self.kind!r}, gid {self.gid}, seed {self.seed}"
+        events = self.event_time.size
+        if self.event_channel.size != events or self.event_weight.size != events:
+            raise RecordsError(f"{where}: {events} event times, {self.event_channel.size} channels, "
+                               f"{self.event_weight.size} weights; expected equal numbers")  # fmt: skip
+        numbers = {"event times": self.event_time, "weights": self.event_weight, "spike times": self.spike_time}
+        for name, values in (numbers | {f"voltage {k}": v for k, v in self.voltage.items()}).items():
+            if not np.isfinite(values).all():
+                raise RecordsError(f"{where}: {name} hold NaN or infinity; the simulation failed, record it again")
+        for name, times in (("event", self.event_time), ("spike", self.spike_time)):
+            if times.size and (np.diff(times).min(initial=0) < 0 or times[0] < 0 or times[-1] > self.duration_ms):
+                raise RecordsError(f"{where}: {name} times are unsorted or outside 0 to {self.duration_ms} ms")
+        if events and (self.event_channel.min() < 0 or self.event_channel.max() >= cell.channels):
+            raise RecordsError(f"{where}: channels outside 0 to {cell.channels - 1}")
+        samples = int(round(self.duration_ms)) + 1
+        if "soma" not in self.voltage:
+            raise RecordsError(f"{where}: no soma voltage")
+        for site, values in self.voltage.items():
+            if values.shape != (samples,):
+                raise RecordsError(f"{where}: voltage at {site} has shape {values.shape}, expected ({samples},)")

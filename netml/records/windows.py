@@ -1,0 +1,61 @@
+"""From continuous time to the steps of a reduction.
+
+Step n ends at t_n = (n + 1) dt_r.  It sees the events that arrive in [t_n - dt_r, t_n), gives the soma voltage at t_n,
+and says whether the cell spikes in [t_n - dt_r / 2, t_n + dt_r / 2).  A reduced cell emits that spike at t_n, so its
+spike times are unbiased and never earlier than what caused them.
+"""
+
+import numpy as np
+
+from netml.errors import RecordsError
+from netml.records.trial import Trial
+
+EPSILON_MS = 1e-6  # an event on the border of two steps belongs to the later one, whatever the rounding of its time
+
+
+def steps(duration_ms: float, dt_r_ms: float) -> int:
+    """Number of whole steps in a trial."""
+    return int(np.floor(duration_ms / dt_r_ms + EPSILON_MS))
+
+
+def event_step(time_ms: np.ndarray, dt_r_ms: float) -> np.ndarray:
+    """(events) int64, the step that sees each event."""
+    return np.floor((np.asarray(time_ms, float) + EPSILON_MS) / dt_r_ms).astype(np.int64)
+
+
+def spike_step(time_ms: np.ndarray, dt_r_ms: float) -> np.ndarray:
+    """(spikes) int64, the step that reports each spike; -1 for one in the first half step."""
+    return np.floor((np.asarray(time_ms, float) + EPSILON_MS) / dt_r_ms + 0.5).astype(np.int64) - 1
+
+
+def spike_train(trial: Trial, dt_r_ms: float) -> np.ndarray:
+    """(steps) uint8, 1 where the cell spikes."""
+    train = np.zeros(steps(trial.duration_ms, dt_r_ms), np.uint8)
+    index = spike_step(trial.spike_time, dt_r_ms)
+    train[index[(index >= 0) & (index < train.size)]] = 1
+    return train
+
+
+def soma_voltage(trial: Trial, dt_r_ms: float) -> np.ndarray:
+    """(steps) float32, mV at the end of each step.
+
+    Raises:
+        RecordsError: dt_r is no whole number of milliseconds and no fraction that the samples can serve.
+    """
+    voltage = trial.voltage["soma"]
+    times = (np.arange(steps(trial.duration_ms, dt_r_ms)) + 1) * dt_r_ms
+    index = np.round(times).astype(np.int64)
+    if np.abs(times - index).max(initial=0) > EPSILON_MS:
+        raise RecordsError(f"records hold the voltage once a millisecond; a step of {dt_r_ms} ms needs it in between")
+    return voltage[index]
+
+
+def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_inputs: int, dt_r_ms: float):
+    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input."""
+    n = steps(trial.duration_ms, dt_r_ms)
+    step = event_step(trial.event_time, dt_r_ms)
+    seen = step < n
+    channel = trial.event_channel[seen]
+    cells = step[seen] * n_inputs + channel_input[channel]
+    weights = trial.event_weight[seen].astype(float) * channel_gain[channel]
+    return np.bincount(cells, weights, minlength=n * n_inputs).astype(np.float32).reshape(n, n_inputs)

@@ -1,0 +1,124 @@
+"""Writing records: one HDF5 shard a rank, then the index over them."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from netml import keys
+from netml.errors import RecordsError
+from netml.records.trial import CellInfo, Trial
+
+INDEX = "index.json"
+
+
+def shard_name(rank: int) -> str:
+    return f"shard-{rank:04d}.h5"
+
+
+class RecordWriter:
+    """Appends trials to one rank's shard.
+
+    The shard grows in a temporary file and takes its name when closed, so that a name means a whole file.
+    """
+
+    def __init__(self, folder, rank: int, cell: CellInfo):
+        self.cell = cell
+        self.path = Path(folder) / shard_name(rank)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = self.path.with_name(self.path.name + ".partial")
+        self._file = h5py.File(self._temporary, "w")
+        self._file.attrs.update(format=keys.RECORDS_FORMAT, version=keys.RECORDS_VERSION)
+        for name, quantity in keys.RECORDS.items():
+            if "<site>" not in name:
+                self._create(name, quantity)
+        for site in cell.sites:
+            self._create(f"voltage/{site}", keys.RECORDS["voltage/<site>"])
+        for name in ("events/ptr", "spikes/ptr", "voltage/ptr"):
+            self._append(name, [0])
+        self.trials = 0
+
+    def _create(self, name: str, quantity: keys.Quantity) -> None:
+        dtype = h5py.string_dtype() if quantity.dtype == "str" else np.dtype(quantity.dtype)
+        packed = {} if quantity.dtype == "str" else {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        chunk = 1024 if quantity.shape.startswith("(trials") else 65536
+        data = self._file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(chunk,), **packed)
+        data.attrs.update(unit=quantity.unit, shape=quantity.shape, meaning=quantity.meaning)
+
+    def _append(self, name: str, values) -> None:
+        data = self._file[name]
+        start = data.shape[0]
+        data.resize((start + len(values),))
+        data[start:] = values
+
+    def add(self, trial: Trial) -> None:
+        """Append one trial.
+
+        Raises:
+            RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a site of the cell.
+        """
+        trial.check(self.cell)
+        if absent := set(self.cell.sites) - set(trial.voltage):
+            raise RecordsError(f"trial lacks the voltage at {', '.join(sorted(absent))}")
+        for name in ("kind", "gid", "seed"):
+            self._append(f"trial/{name}", [getattr(trial, name)])
+        self._append("trial/duration", [trial.duration_ms])
+        for name in ("time", "channel", "weight"):
+            self._append(f"events/{name}", getattr(trial, f"event_{name}"))
+        self._append("spikes/time", trial.spike_time)
+        for site in self.cell.sites:
+            self._append(f"voltage/{site}", trial.voltage[site])
+        for group, data in (("events", "time"), ("spikes", "time"), ("voltage", next(iter(self.cell.sites)))):
+            self._append(f"{group}/ptr", [self._file[f"{group}/{data}"].shape[0]])
+        self.trials += 1
+
+    def close(self) -> None:
+        """Finish the shard and give it its name."""
+        self._file.close()
+        os.replace(self._temporary, self.path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
+    """Write ``index.json`` over the shards of a folder; with it the records are complete.
+
+    Arguments:
+        folder: Where all ranks have closed their shards.
+        cell: The recorded cell.
+        provenance: Where the records come from (model, seeds, engine, build, versions).
+
+    Raises:
+        RecordsError: No shard, or an unfinished one.
+    """
+    folder = Path(folder)
+    if unfinished := sorted(p.name for p in folder.glob("*.partial")):
+        raise RecordsError(f"{folder} holds unfinished shards ({', '.join(unfinished)}): a rank failed; record again")
+    shards = []
+    for path in sorted(folder.glob("shard-*.h5")):
+        with h5py.File(path) as file:
+            shards.append({"file": path.name, "trials": file["trial/gid"].shape[0], "bytes": path.stat().st_size})
+    if not shards:
+        raise RecordsError(f"{folder} holds no shard")
+    index = {
+        "format": keys.RECORDS_FORMAT,
+        "version": keys.RECORDS_VERSION,
+        "cell": cell.to_dict(),
+        "shards": shards,
+        "provenance": provenance,
+    }
+    path = folder / INDEX
+    temporary = path.with_name(f".{INDEX}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(index, indent=1))
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,140 @@
+"""A run's folder: ``spikes.h5`` in SONATA's layout, and ``run.h5`` with traces and metadata.
+
+``run.h5`` is written last and named last; a folder with it is a finished run.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from netml import keys
+from netml.errors import RunError
+
+SPIKES, RUN = "spikes.h5", "run.h5"
+SONATA_MAGIC, SONATA_VERSION = 0x0A7A, (0, 1)
+SORTING = {"none": 0, "by_id": 1, "by_time": 2}
+
+
+def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) -> Path:
+    """Write a finished run.
+
+    Arguments:
+        folder: Made if it is not there; files of an earlier run in it are replaced.
+        metadata: JSON-able; ``populations`` maps a population to its ``size``, ``gids``, ``cell_model``, ``reduced``.
+        spikes: Population -> (times in ms, node ids).  A node id counts from 0 within its population.
+        traces: Label -> (gids (cells), first time in ms, step in ms, values (cells, samples)).
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN).unlink(missing_ok=True)  # from here on the folder is unfinished
+        _replace(folder / SPIKES, lambda path: _write_spikes(path, spikes))
+        _replace(folder / RUN, lambda path: _write_traces(path, metadata, traces or {}))
+    except OSError as error:
+        raise RunError(f"cannot write the run to {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _replace(path: Path, write) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_spikes(path: Path, spikes: dict) -> None:
+    sorting = h5py.enum_dtype(SORTING, basetype="u1")
+    with h5py.File(path, "w") as file:
+        file.attrs["magic"] = np.uint32(SONATA_MAGIC)
+        file.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
+        for population, (times, node_ids) in spikes.items():
+            times, node_ids = np.asarray(times, float), np.asarray(node_ids, np.uint64)
+            order = np.lexsort((node_ids, times))
+            group = file.create_group(f"spikes/{population}")
+            group.attrs.create("sorting", SORTING["by_time"], dtype=sorting)
+            data = group.create_dataset("timestamps", data=times[order])
+            data.attrs["units"] = "ms"
+            group.create_dataset("node_ids", data=node_ids[order])
+
+
+def _write_traces(path: Path, metadata: dict, traces: dict) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
+        for label, (gids, start, step, values) in traces.items():
+            data = file.create_dataset(f"traces/{label}", data=np.asarray(values, np.float32), compression="gzip")
+            data.attrs.update(gids=np.asarray(gids, np.int64), start_ms=float(start), step_ms=float(step),
+                              shape="(cells, samples)")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read.
+
+    Attributes:
+        folder: Where it lies.
+        metadata: As written.
+        traces: Label -> (gids, first time in ms, step in ms, values (cells, samples)).
+    """
+
+    folder: Path
+    metadata: dict
+    traces: dict
+    _spikes: dict
+
+    @property
+    def populations(self) -> dict:
+        return self.metadata["populations"]
+
+    @property
+    def duration_ms(self) -> float:
+        return self.metadata["duration_ms"]
+
+    def spikes(self, population: str) -> tuple[np.ndarray, np.ndarray]:
+        """Times (ms) and node ids of a population's spikes, in order of time.
+
+        Raises:
+            RunError: Unknown population.
+        """
+        if population not in self._spikes:
+            raise RunError(f"{self.folder} has no population {population!r}; it has {', '.join(self._spikes)}")
+        return self._spikes[population]
+
+    @classmethod
+    def open(cls, folder) -> "Run":
+        """Read a run.
+
+        Raises:
+            RunError: Not a run, unfinished, damaged, or of another version.
+        """
+        folder = Path(folder)
+        if not (folder / RUN).is_file():
+            what = "an unfinished run" if folder.is_dir() else "no run"
+            raise RunError(f"{folder} is {what} (no {RUN}); `netml simulate MODEL --output {folder.name}` makes one")
+        try:
+            with h5py.File(folder / RUN) as file:
+                version = (file.attrs["format"], int(file.attrs["version"]))
+                if version != (keys.RUN_FORMAT, keys.RUN_VERSION):
+                    raise RunError(f"{folder} has run format {version}; this netml reads {keys.RUN_FORMAT!r} version "
+                                   f"{keys.RUN_VERSION}")  # fmt: skip
+                metadata = json.loads(file.attrs["metadata"])
+                traces = {
+                    label: (data.attrs["gids"], float(data.attrs["start_ms"]), float(data.attrs["step_ms"]), data[:])
+                    for label, data in file.get("traces", {}).items()
+                }
+            with h5py.File(folder / SPIKES) as file:
+                groups = file.get("spikes", {})
+                spikes = {name: (g["timestamps"][:], g["node_ids"][:].astype(np.int64)) for name, g in groups.items()}
+        except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, RunError):
+                raise
+            raise RunError(f"{folder} is damaged ({error}); simulate it again") from error
+        return cls(folder, metadata, traces, spikes)
