@@ -1,0 +1,44 @@
+"""The ``netml`` command: every file beside this one parses one command and calls the API."""
+
+import sys
+
+
+def app():
+    """The typer application with every command."""
+    import typer
+
+    from netml.cli import compare, demo, doctor, record, simulate, train, validate
+
+    application = typer.Typer(
+        name="netml",
+        help="Detailed circuit -> learned reduction -> swapped network.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for module in (demo, doctor, simulate, record, train, validate, compare):
+        application.command(module.__name__.rpartition(".")[2])(module.command)
+    return application
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit status 1; an interrupt is status 130."""
+    from netml.errors import NetmlError
+
+    try:
+        app()()
+    except NetmlError as error:
+        print(f"netml: error: {error}", file=sys.stderr, flush=True)
+        _leave(1)
+    except KeyboardInterrupt:
+        print("netml: interrupted", file=sys.stderr, flush=True)
+        _leave(130)
+
+
+def _leave(status: int) -> None:
+    """End; under mpirun, end the other ranks too: they may wait for this one for ever."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.Get_size() > 1:
+        mpi.COMM_WORLD.Abort(status)
+    sys.exit(status)

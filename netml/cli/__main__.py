@@ -1,0 +1,3 @@
+from netml.cli import main
+
+main()
