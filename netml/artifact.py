@@ -7,8 +7,8 @@ member has a checksum: a file cut or damaged at any byte is refused.
 
 import io
 import json
-import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from netml import keys
 from netml.errors import ArtifactError
+from netml.files import replacing
 
 DIMS = ("inputs", "traces", "feedback", "memory", "hidden")
 
@@ -77,18 +78,15 @@ class Artifact:
             ArtifactError: The folder cannot be written.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 _write(archive, "header.json", json.dumps(self.header, indent=1, sort_keys=True).encode())
                 for name in sorted(self.arrays):
                     buffer = io.BytesIO()
                     np.save(buffer, self.arrays[name], allow_pickle=False)
                     _write(archive, f"{name}.npy", buffer.getvalue())
-            os.replace(temporary, path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
         return path
 
@@ -108,7 +106,7 @@ class Artifact:
                 header = json.loads(archive.read("header.json"))
                 names = [n[:-4] for n in archive.namelist() if n.endswith(".npy")]
                 arrays = {n: np.load(io.BytesIO(archive.read(f"{n}.npy")), allow_pickle=False) for n in names}
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError) as error:
             raise ArtifactError(f"{path} is not a whole .netml file ({error}): copy or train it again") from error
         if not isinstance(header, dict):
             raise ArtifactError(f"{path} has a header that is no mapping: train it again")

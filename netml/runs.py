@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from netml import keys
 from netml.errors import RunError
+from netml.files import replacing
 
 SPIKES, RUN = "spikes.h5", "run.h5"
 SONATA_MAGIC, SONATA_VERSION = 0x0A7A, (0, 1)
@@ -35,20 +35,13 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # from here on the folder is unfinished
-        _replace(folder / SPIKES, lambda path: _write_spikes(path, spikes))
-        _replace(folder / RUN, lambda path: _write_traces(path, metadata, traces or {}))
+        with replacing(folder / SPIKES) as path:
+            _write_spikes(path, spikes)
+        with replacing(folder / RUN) as path:
+            _write_traces(path, metadata, traces or {})
     except OSError as error:
         raise RunError(f"cannot write the run to {folder}: {error.strerror or error}") from error
     return folder
-
-
-def _replace(path: Path, write) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_spikes(path: Path, spikes: dict) -> None:

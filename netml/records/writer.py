@@ -9,6 +9,7 @@ import numpy as np
 
 from netml import keys
 from netml.errors import RecordsError
+from netml.files import replacing
 from netml.records.trial import CellInfo, Trial
 
 INDEX = "index.json"
@@ -118,7 +119,6 @@ def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
         "provenance": provenance,
     }
     path = folder / INDEX
-    temporary = path.with_name(f".{INDEX}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(index, indent=1))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(index, indent=1))
     return path

@@ -1,0 +1,85 @@
+"""The .netml file: round trip, and refusal of everything that is not a whole one."""
+
+import numpy as np
+import pytest
+
+from netml.artifact import Artifact
+from netml.errors import ArtifactError
+
+
+def make_artifact(**changes):
+    header = {
+        "format": "netml-reduction", "version": 1, "reduction": "leaky_memory", "synapses": ["E", "I"],
+        "cell": {"label": "PYR", "fingerprint": "0" * 64}, "sections": [["soma", 1], ["dend", 3]],
+        "dims": {"inputs": 4, "traces": 6, "feedback": 2, "memory": 5, "hidden": 7}, "dt_r_ms": 1.0,
+        "threshold": 0.3, "weight_range_us": {"E": [1e-4, 1e-3], "I": [1e-4, 1e-3]}, "provenance": {}, "scores": {},
+    }  # fmt: skip
+    arrays = {
+        "params": np.linspace(-1, 1, 50, dtype=np.float32),
+        "trace_input": np.array([0, 0, 1, 1, 2, 3], np.int32),
+        "channel_input": np.arange(8, dtype=np.int32) % 4,
+        "channel_gain": np.full(8, 2e3, np.float32),
+        "channel_seen": np.arange(8),
+    }
+    return Artifact(header | changes.pop("header", {}), arrays | changes)
+
+
+def test_round_trip_and_equal_bytes(tmp_path):
+    artifact = make_artifact()
+    first = artifact.save(tmp_path / "a.netml").read_bytes()
+    loaded = Artifact.load(tmp_path / "a.netml")
+    assert loaded.header == artifact.header and loaded.channels == 8
+    for name, array in artifact.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
+        assert loaded.arrays[name].dtype == array.dtype
+    assert loaded.save(tmp_path / "b.netml").read_bytes() == first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.netml", "b.netml"]
+
+
+def test_cut_anywhere_it_is_refused(tmp_path):
+    whole = make_artifact().save(tmp_path / "a.netml").read_bytes()
+    path = tmp_path / "cut.netml"
+    for size in [*range(0, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(ArtifactError, match="not a whole .netml file"):
+            Artifact.load(path)
+
+
+def test_flipped_bytes_are_refused_or_harmless(tmp_path):
+    whole = make_artifact().save(tmp_path / "a.netml").read_bytes()
+    reference = Artifact.load(tmp_path / "a.netml")
+    path = tmp_path / "flip.netml"
+    for place in range(0, len(whole), 53):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x20
+        path.write_bytes(damaged)
+        try:
+            loaded = Artifact.load(path)
+        except ArtifactError:
+            continue
+        for name, array in reference.arrays.items():  # a byte that carries nothing, such as a date
+            np.testing.assert_array_equal(loaded.arrays[name], array)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"header": {"version": 2}}, "version 2"),
+        ({"header": {"format": "other"}}, "format 'other'"),
+        ({"params": np.array([np.nan], np.float32)}, "NaN or infinity in params"),
+        ({"channel_gain": np.ones(7, np.float32)}, r"channel_gain has shape \(7,\), expected \(8,\)"),
+        ({"channel_input": np.full(8, 4, np.int32)}, "outside its 4 inputs"),
+        ({"header": {"dims": {"inputs": 4}}}, "dims lack traces"),
+    ],
+)
+def test_misfits_are_refused(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        make_artifact(**changes)
+
+
+def test_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(ArtifactError, match="netml train"):
+        Artifact.load(tmp_path / "none.netml")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        (tmp_path / "file").write_text("")
+        make_artifact().save(tmp_path / "file" / "a.netml")

@@ -1,0 +1,155 @@
+"""Records: what is written is read; what is damaged is refused; steps follow their definition."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from netml.circuit.cell import segment_table
+from netml.errors import RecordsError
+from netml.records import CellInfo, Records, RecordWriter, Trial, windows, write_index
+
+SPEC = {
+    "secs": {
+        "soma": {"geom": {"L": 20, "diam": 20, "nseg": 1}, "topol": {}},
+        "dend": {
+            "geom": {"L": 90, "diam": 2, "nseg": 3},
+            "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0},
+        },
+    }
+}
+
+
+@pytest.fixture
+def cell():
+    return CellInfo("PYR", "f" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)})
+
+
+def make_trial(seed, kind="network", **changes):
+    rng = np.random.default_rng(seed)
+    values = {
+        "kind": kind,
+        "gid": seed,
+        "seed": 7,
+        "duration_ms": 100.0,
+        "event_time": np.sort(rng.uniform(0, 100, 30)),
+        "event_channel": rng.integers(0, 8, 30),
+        "event_weight": rng.uniform(1e-4, 1e-3, 30).astype(np.float32),
+        "spike_time": np.array([5.0, 50.4]),
+        "voltage": {"soma": rng.normal(-70, 5, 101).astype(np.float32)},
+    }
+    return Trial(**(values | changes))
+
+
+def write(folder, cell, shards):
+    for rank, trials in enumerate(shards):
+        with RecordWriter(folder, rank, cell) as writer:
+            for trial in trials:
+                writer.add(trial)
+    write_index(folder, cell, {"model": "test"})
+    return folder
+
+
+def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
+    trials = [make_trial(k) for k in range(6)]
+    one = Records.open(write(tmp_path / "one", cell, [trials]))
+    two = Records.open(write(tmp_path / "two", cell, [trials[1::2], trials[::2]]))
+    assert one.cell.segments.sections == cell.segments.sections and len(one) == len(two) == 6
+    for k in range(6):
+        for name in ("gid", "event_time", "event_channel", "event_weight", "spike_time"):
+            for records in (one, two):
+                np.testing.assert_array_equal(getattr(records.trial(k), name), getattr(trials[k], name))
+        np.testing.assert_array_equal(two.trial(k).voltage["soma"], trials[k].voltage["soma"])
+    assert one.split(3) == two.split(3)
+
+
+def test_split_gives_every_kind_its_share(tmp_path, cell):
+    trials = [make_trial(k, "network") for k in range(20)] + [make_trial(k, "sparse") for k in range(10)]
+    records = Records.open(write(tmp_path, cell, [trials]))
+    parts = records.split()
+    assert sorted(sum(parts.values(), [])) == list(range(30))
+    assert {(part, kind): int((records.kinds[trials] == kind).sum()) for part, trials in parts.items()
+            for kind in ("network", "sparse")} == {
+        ("train", "network"): 14, ("validation", "network"): 3, ("test", "network"): 3,
+        ("train", "sparse"): 6, ("validation", "sparse"): 2, ("test", "sparse"): 2,
+    }  # fmt: skip
+
+
+def test_units_and_shapes_are_in_the_file(tmp_path, cell):
+    write(tmp_path, cell, [[make_trial(0)]])
+    with h5py.File(tmp_path / "shard-0000.h5") as file:
+        assert file["events/weight"].attrs["unit"] == "uS"
+        assert file["voltage/soma"].attrs["unit"] == "mV"
+        assert file["spikes/ptr"].attrs["shape"] == "(trials + 1)"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"event_weight": np.full(30, np.nan, np.float32)}, "weights hold NaN"),
+        ({"voltage": {"soma": np.full(101, np.inf, np.float32)}}, "voltage soma hold NaN or infinity"),
+        ({"event_time": np.linspace(100, 0, 30)}, "event times are unsorted"),
+        ({"event_channel": np.full(30, 8)}, "channels outside 0 to 7"),
+        ({"voltage": {"soma": np.zeros(100, np.float32)}}, r"expected \(101,\)"),
+        ({"spike_time": np.array([101.0])}, "spike times are unsorted or outside"),
+        ({"voltage": {}}, "no soma voltage"),
+    ],
+)
+def test_a_trial_that_cannot_be_learned_from_is_refused(tmp_path, cell, changes, message):
+    with pytest.raises(RecordsError, match=message), RecordWriter(tmp_path, 0, cell) as writer:
+        writer.add(make_trial(0, **changes))
+    assert list(tmp_path.iterdir()) == []  # the failed shard left nothing
+
+
+def test_damage_is_refused(tmp_path, cell):
+    with pytest.raises(RecordsError, match="no records"):
+        Records.open(tmp_path)
+    folder = write(tmp_path / "r", cell, [[make_trial(k) for k in range(3)]])
+    shard, index = folder / "shard-0000.h5", folder / "index.json"
+    whole, text = shard.read_bytes(), index.read_text()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RecordsError, match="truncated"):
+        Records.open(folder)
+    shard.write_bytes(whole)
+    index.write_text(text[:100])
+    with pytest.raises(RecordsError, match="damaged"):
+        Records.open(folder)
+    index.write_text(json.dumps(json.loads(text) | {"version": 99}))
+    with pytest.raises(RecordsError, match="version 99"):
+        Records.open(folder)
+    index.unlink()
+    with pytest.raises(RecordsError, match="unfinished recording"):
+        Records.open(folder)
+
+
+def test_nan_written_behind_our_back_is_found(tmp_path, cell):
+    write(tmp_path, cell, [[make_trial(k) for k in range(3)]])
+    with h5py.File(tmp_path / "shard-0000.h5", "r+") as file:
+        file["voltage/soma"][7] = np.nan
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["shards"][0]["bytes"] = (tmp_path / "shard-0000.h5").stat().st_size
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(RecordsError, match="NaN"):
+        Records.open(tmp_path).trial(0)
+
+
+def test_too_few_trials_to_split(tmp_path, cell):
+    with pytest.raises(RecordsError, match="too few"):
+        Records.open(write(tmp_path, cell, [[make_trial(0)]])).split()
+
+
+def test_steps():
+    # Step n sees [n, n + 1) and reports spikes in [n + 0.5, n + 1.5).
+    np.testing.assert_array_equal(windows.event_step([0.0, 0.999, 1.0, 1.0 - 1e-9, 7.5], 1.0), [0, 0, 1, 1, 7])
+    np.testing.assert_array_equal(windows.spike_step([0.2, 0.5, 1.49, 1.5, 5.0], 1.0), [-1, 0, 0, 1, 4])
+    np.testing.assert_array_equal(windows.event_step([0.6], 0.5), [1])
+
+
+def test_inputs_sum_weight_times_gain(cell):
+    trial = make_trial(1, event_time=np.array([0.1, 0.2, 3.0]), event_channel=np.array([0, 2, 1]),
+                       event_weight=np.array([1, 2, 3], np.float32))  # fmt: skip
+    x = windows.inputs(trial, np.arange(8) % 2, np.full(8, 10.0), 2, 1.0)
+    assert x.shape == (100, 2) and x[0].tolist() == [30, 0] and x[3].tolist() == [0, 30] and x.sum() == 60
+    v = windows.soma_voltage(trial, 1.0)
+    assert v.shape == (100,) and v[0] == trial.voltage["soma"][1] and v[-1] == trial.voltage["soma"][100]
