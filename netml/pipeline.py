@@ -1,0 +1,107 @@
+"""The whole path on one model: detailed run, records, reduction, validation, swapped run, comparison.
+
+Each stage is the public call that a user would make and leaves a finished file or folder, so that a demo stopped half
+way goes on where it was.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netml.engine.launch import simulate
+from netml.engine.record import record
+from netml.errors import NetmlError
+from netml.toolchain import source_folder
+from netml.training import train
+from netml.validation import compare, validate
+
+POPULATION = "PYR"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made and found.
+
+    Attributes:
+        report: The HTML page that compares the two networks.
+        cell_report: The HTML page on the reduced cell.
+        cell: What :func:`netml.validate` returned.
+        network: What :func:`netml.compare` returned.
+        seconds: Wall time of each stage that ran, by name.
+    """
+
+    report: Path
+    cell_report: Path
+    cell: dict
+    network: dict
+    seconds: dict
+
+
+def demo(
+    output="netml-demo",
+    *,
+    ranks: int | None = None,
+    duration: float = 2000.0,
+    seed: int = 1,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> DemoResult:
+    """Run models/cortex, learn its pyramidal cell from that, swap it in and compare.
+
+    Arguments:
+        output: Folder for everything that is made; stages that are finished there are not run again.
+        ranks: MPI ranks; by default the number of cores, at most 4.
+        duration: Length of the two network runs in ms.
+        seed: Seed of the runs, the records and the training.
+        overwrite: Start anew.
+        say: Receives one line at the start of each stage.
+
+    Raises:
+        NetmlError: A stage failed; its message says which and why.
+    """
+    folder = Path(output)
+    if overwrite and folder.exists():
+        if not (folder / ".netml-demo").is_file():
+            raise NetmlError(f"{folder} was not made by the demo; choose another --output or remove it yourself")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".netml-demo").touch()
+    model = source_folder("models") / "cortex"
+    ranks = ranks or min(4, os.cpu_count() or 1)
+    seconds = {}
+
+    def stage(number: int, title: str, made: Path, run: Callable):
+        if made.exists():
+            say(f"[{number}/6] {title}: found in {made.parent if made.suffix != '.netml' else made}")
+            return
+        say(f"[{number}/6] {title}")
+        start = time.perf_counter()
+        run()
+        seconds[title] = time.perf_counter() - start
+
+    detailed, swapped = folder / "detailed", folder / "swapped"
+    records, artifact = folder / "records", folder / "pyr.netml"
+    common = {"ranks": ranks, "duration": duration, "seed": seed, "overwrite": True}
+    stage(1, "detailed circuit in NEURON", detailed / "run.h5", lambda: simulate(model, output=detailed, **common))
+    stage(
+        2,
+        "records of its pyramidal cells",
+        records / "index.json",
+        lambda: record(model, population=POPULATION, preset="demo", ranks=ranks, seed=seed + 1, output=records,
+                       overwrite=True),
+    )  # fmt: skip
+    stage(3, "training the reduction", artifact, lambda: train(records, output=artifact, preset="demo", seed=seed))
+    say("[4/6] validating it on trials it has not seen")
+    cell = validate(artifact, records, output=folder / "cell")
+    stage(
+        5,
+        "swapped circuit in NEURON",
+        swapped / "run.h5",
+        lambda: simulate(model, output=swapped, swap={POPULATION: artifact}, **common),
+    )
+    say("[6/6] comparing the two circuits")
+    network = compare(detailed, swapped, output=folder / "report")
+    return DemoResult(Path(network["report"]), Path(cell["report"]), cell, network, seconds)
