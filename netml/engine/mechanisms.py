@@ -1,0 +1,238 @@
+"""NMODL mechanisms: build them in the cache for NEURON or CoreNEURON, load them into NEURON.
+
+Two builds of CoreNEURON's side: "exact", NEURON's own flags, whose spikes do not depend on the number of ranks, and
+"fast", vectorised with relaxed floating point, about 3 times faster, whose rounding (1e-14 mV) depends on how many
+cells share a rank.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netml import toolchain
+from netml.errors import NetmlError
+
+TARGETS = ("neuron", "coreneuron")
+MODES = ("exact", "fast")
+FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
+# The parts of -ffast-math that the kernel wants. The flag itself would link start-up code that flushes denormals in the
+# whole process, NEURON's own arithmetic included (gcc before 13).
+KERNEL_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+                "-fassociative-math", "-freciprocal-math", "-ffp-contract=fast")  # fmt: skip
+
+_COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
+_DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
+
+
+class MechanismError(NetmlError):
+    """Mechanisms that clash, are missing, or do not load."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """One built set of mechanisms (plain data: paths and names).
+
+    Attributes:
+        nrnmech: NEURON's library.
+        corenrnmech: CoreNEURON's library, None for target "neuron".
+        names: mechanism names as NEURON's h knows them.
+        digest: of the sources and all that decided the build; goes into run metadata.
+    """
+
+    nrnmech: Path
+    corenrnmech: Path | None
+    names: tuple[str, ...]
+    digest: str
+
+
+def mechanism_names(mod_file: Path) -> list[str]:
+    """Return the SUFFIX, POINT_PROCESS or ARTIFICIAL_CELL names a mod file declares ("nothing" declares none)."""
+    text = _COMMENT.sub("", mod_file.read_text(errors="replace"))
+    return [name for name in _DECLARED.findall(text) if name != "nothing"]
+
+
+def collect(folders: Iterable[Path]) -> dict[str, Path]:
+    """Return {file name: path} of the mod files of several folders, checked for clashes.
+
+    The same file (equal content) in two folders is one file.
+
+    Raises:
+        MechanismError: a folder is missing, or two different files define one mechanism or share a name.
+    """
+    files: dict[str, Path] = {}
+    owner: dict[str, Path] = {}
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
+        if not folder.is_dir():
+            raise MechanismError(f"no mod folder {folder}; give a folder of .mod files")
+        for path in sorted(folder.glob("*.mod")):
+            names = mechanism_names(path)
+            others = {owner[name] for name in names if name in owner} | ({files[path.name]} if path.name in files else set())
+            if any(other.read_bytes() != path.read_bytes() for other in others):
+                other = sorted(others)[0]
+                raise MechanismError(
+                    f"two different mod files define {', '.join(names) or path.name}: {other} and {path}; "
+                    "rename the SUFFIX (and the file) of one, or make them identical"
+                )
+            if not others:
+                files[path.name] = path
+                owner.update(dict.fromkeys(names, path))
+    return files
+
+
+@functools.cache
+def _neuron_installation() -> tuple[str, str]:
+    """Return (version, folder) of NEURON without importing it."""
+    spec = importlib.util.find_spec("neuron")
+    if spec is None or spec.origin is None:
+        raise MechanismError("NEURON is not installed in this Python; pip install neuron")
+    for distribution in ("neuron", "neuron-nightly"):
+        try:
+            return importlib.metadata.version(distribution), str(Path(spec.origin).parent)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "unknown", str(Path(spec.origin).parent)
+
+
+def nrnivmodl() -> Path:
+    """Return NEURON's mod compiler of the running Python's environment, else the one on the PATH."""
+    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
+        path = Path(folder) / "nrnivmodl"
+        if path.is_file():
+            return path
+    found = shutil.which("nrnivmodl")
+    if found is None:
+        raise MechanismError("nrnivmodl not found; it comes with NEURON: pip install neuron")
+    return Path(found)
+
+
+def build(
+    folders: Sequence[Path],
+    target: str = "neuron",
+    mode: str = "exact",
+    *,
+    incflags: str = "",
+    loadflags: str = "",
+    depends: object = (),
+) -> Library:
+    """Build the mod files of some folders into the cache, or find them there.
+
+    Args:
+        folders: folders of .mod files, e.g. ours and the user's; built together.
+        target: "neuron" or "coreneuron" (builds both sides).
+        mode: "exact" or "fast".
+        incflags, loadflags: further flags of the compiler and the linker.
+        depends: further parts of the cache key (what the mod files include, the library they link).
+
+    Raises:
+        MechanismError: clash of names, nothing to build. CompileError: the compiler's message.
+    """
+    if target not in TARGETS:
+        raise MechanismError(f"unknown target {target!r}; expected one of {', '.join(TARGETS)}")
+    if mode not in MODES:
+        raise MechanismError(f"unknown build {mode!r}; expected one of {', '.join(MODES)}")
+    files = collect(folders)
+    if not files:
+        raise MechanismError(f"no .mod files in {', '.join(str(folder) for folder in folders)}")
+    flags = " ".join(part for part in (FAST_FLAGS if mode == "fast" else "", incflags) if part)
+    key = {
+        "mods": [(name, path.read_bytes()) for name, path in sorted(files.items())],
+        "headers": [(path.name, path.read_bytes()) for path in toolchain.headers_beside(files.values())],
+        "neuron": _neuron_installation(),
+        "python": sys.version_info[:2],
+        "target": target,
+        "flags": [flags, loadflags],
+        "compiler": [toolchain.compiler(), toolchain.compiler_version()],
+        "cpu": toolchain.cpu_model() if "native" in flags else sysconfig.get_platform(),
+        "depends": depends,
+    }
+
+    def builder(folder: Path) -> None:
+        _compile(folder, files, target, flags, loadflags)
+
+    entry = toolchain.cached_build(key, builder, name=f"mechanisms-{target}-{mode}")
+    names = tuple(sorted(name for path in files.values() for name in mechanism_names(path)))
+    core = entry / "libcorenrnmech.so" if target == "coreneuron" else None
+    return Library(entry / "libnrnmech.so", core, names, toolchain.digest(key))
+
+
+def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, loadflags: str) -> None:
+    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries."""
+    mods = folder / "mod"
+    mods.mkdir()
+    for path in (*files.values(), *toolchain.headers_beside(files.values())):
+        shutil.copy(path, mods / path.name)
+    command: list[str | Path] = [nrnivmodl()]
+    if target == "coreneuron":
+        command.append("-coreneuron")
+    if flags:
+        command += ["-incflags", flags]
+    if loadflags:
+        command += ["-loadflags", loadflags]
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    environment["CXX"] = toolchain.compiler()
+    where = ", ".join(sorted(str(path) for path in files.values()))
+    output = toolchain.run([*command, "mod"], cwd=folder, env=environment, what=where)
+    for library in ("libnrnmech.so", *(("libcorenrnmech.so",) if target == "coreneuron" else ())):
+        built = sorted(folder.glob(f"*/{library}"))
+        if not built:
+            raise toolchain.CompileError(f"nrnivmodl made no {library} of {where}\n{output.strip()}")
+        built[0].rename(folder / library)
+    (folder / "build.log").write_text(output)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def build_kernel() -> Path:
+    """Return libnetml_kernel.so, the learned cell's step in C++ (mod/engine/kernel.cpp), built at first use."""
+    return toolchain.build_library([toolchain.source_folder("mod") / "engine" / "kernel.cpp"], KERNEL_FLAGS, "netml_kernel")
+
+
+def build_engine_library() -> Library:
+    """Return the mechanisms of mod/engine, NEURON only, linked with the kernel library."""
+    folder = toolchain.source_folder("mod") / "engine"
+    kernel = build_kernel()
+    return build(
+        [folder],
+        incflags=f"-I{folder}",
+        loadflags=f"-L{kernel.parent} -lnetml_kernel -Wl,-rpath,{kernel.parent}",
+        depends=kernel.parent.name,
+    )
+
+
+def load(h: Any, library: Library) -> None:
+    """Load mechanisms into NEURON; a second time does nothing.
+
+    With CoreNEURON also tells it where its side lies ($CORENEURONLIB, read when it first runs).
+
+    Args:
+        h: neuron.h of this process.
+
+    Raises:
+        MechanismError: a mechanism is not there afterwards, or only part of them was there before.
+    """
+    present = [name for name in library.names if hasattr(h, name)]
+    if len(present) < len(library.names):
+        if present:
+            raise MechanismError(
+                f"cannot load {library.nrnmech}: NEURON already has {', '.join(present)} from another library; "
+                "start Python outside a folder with an x86_64 build (NEURON loads that by itself)"
+            )
+        if not h.nrn_load_dll(str(library.nrnmech)):
+            raise MechanismError(f"NEURON cannot load {library.nrnmech}; remove {library.nrnmech.parent} to build it anew")
+        missing = [name for name in library.names if not hasattr(h, name)]
+        if missing:
+            raise MechanismError(f"NEURON loaded {library.nrnmech} but has no {', '.join(missing)}")
+    if library.corenrnmech is not None:
+        os.environ["CORENEURONLIB"] = str(library.corenrnmech)
