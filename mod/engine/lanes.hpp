@@ -1,0 +1,88 @@
+// Sixteen cells side by side: the vector type of the learned cell, and the three dense products it needs.
+// Portable GCC/Clang vector extensions, so the same source fills AVX-512, AVX2, SSE and NEON registers, and
+// every lane is computed by the same instructions wherever a cell lies.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define NETML_LANES 16
+
+namespace netml {
+
+constexpr int LANES = NETML_LANES;
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16;      // floats a register
+constexpr int TILE = 12;       // rows of an output tile: its accumulators stay in registers
+#elif defined(__AVX__)
+constexpr int WIDTH = 8;
+constexpr int TILE = 6;
+#else
+constexpr int WIDTH = 4;
+constexpr int TILE = 4;
+#endif
+constexpr int PARTS = LANES / WIDTH;
+
+// Unaligned on purpose: callers hand over plain numpy and std::vector memory.
+typedef float vec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+
+inline vec splat(float a) { return vec{} + a; }
+inline vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+inline vec* lanes(float* p) { return reinterpret_cast<vec*>(p); }
+inline const vec* lanes(const float* p) { return reinterpret_cast<const vec*>(p); }
+
+inline float sum(vec a) {
+    float total = 0;
+    for (int i = 0; i < WIDTH; ++i) total += a[i];
+    return total;
+}
+
+// tanh to 2e-7: 1 - 2 / (exp(2x) + 1), the exponential by range reduction to |r| <= ln(2)/2 and its Taylor series.
+inline vec tanh_lanes(vec x) {
+    const vec limit = splat(9.0f);                       // tanh(9) is 1 in float32
+    x = select(x > limit, limit, x);
+    x = select(x < -limit, -limit, x);
+    const vec y = x * 2.885390081777927f;                // 2x / ln 2
+    const vec magic = splat(12582912.0f);                // 1.5 * 2^23: its addition rounds to the nearest integer
+    const vec shifted = y + magic;
+    const ivec n = (ivec)shifted - (ivec)magic;
+    const vec r = (y - __builtin_convertvector(n, vec)) * 0.6931471805599453f;
+    vec p = splat(1.0f / 5040);
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const vec e = p * (vec)((n + 127) << 23);
+    return 1.0f - 2.0f / (e + 1.0f);
+}
+
+template <int ROWS>
+inline void dense_tile(const float* w, const float* bias, const float* in, float* out, int cols) {
+    vec acc[ROWS][PARTS];
+    for (int r = 0; r < ROWS; ++r)
+        for (int p = 0; p < PARTS; ++p) acc[r][p] = bias ? splat(bias[r]) : vec{};
+    for (int c = 0; c < cols; ++c) {
+        vec z[PARTS];
+        for (int p = 0; p < PARTS; ++p) z[p] = lanes(in + c * LANES)[p];
+        for (int r = 0; r < ROWS; ++r)
+            for (int p = 0; p < PARTS; ++p) acc[r][p] += w[(int64_t)r * cols + c] * z[p];
+    }
+    for (int r = 0; r < ROWS; ++r)
+        for (int p = 0; p < PARTS; ++p) lanes(out + r * LANES)[p] = acc[r][p];
+}
+
+// out[rows][16] = w[rows][cols] in[cols][16] + bias
+inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols) {
+    int r = 0;
+    const auto at = [&](int rows_done) { return bias ? bias + rows_done : nullptr; };
+    for (; r + TILE <= rows; r += TILE) dense_tile<TILE>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
+    for (; r + 4 <= rows; r += 4) dense_tile<4>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
+    for (; r + 2 <= rows; r += 2) dense_tile<2>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
+    for (; r < rows; ++r) dense_tile<1>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
+}
+
+}  // namespace netml

@@ -1,0 +1,191 @@
+"""The C++ kernel seen from Python: ctypes and numpy, so that ranks need no torch.
+
+Arrays are float32 with the 16 lanes (cells, or sequences in training) innermost; see ``mod/engine/netml_kernel.h``.
+"""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from netml.artifact import Artifact
+from netml.errors import ArtifactError
+from netml.toolchain import build_library, source_folder
+
+LANES = 16
+# No -ffast-math: linking with it switches the whole process to flush denormals, NEURON's own numbers included.
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+
+
+class Dims(NamedTuple):
+    """Sizes of a leaky-memory cell."""
+
+    inputs: int
+    traces: int
+    feedback: int
+    memory: int
+    hidden: int
+
+
+def parameter_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter array, in the order of the kernel's flat array."""
+    z = dims.traces + dims.memory + dims.feedback
+    readout = dims.memory + dims.hidden
+    return {
+        "trace_decay": (dims.traces,),
+        "feedback_decay": (dims.feedback,),
+        "memory_decay": (dims.memory,),
+        "memory_drive": (dims.memory,),
+        "memory_rest": (dims.memory,),
+        "b1": (dims.hidden,),
+        "w1": (dims.hidden, z),
+        "b2": (dims.memory,),
+        "w2": (dims.memory, dims.hidden),
+        "logit_w": (readout,),
+        "logit_b": (1,),
+        "v_w": (readout,),
+        "v_b": (1,),
+    }
+
+
+def pack(dims: Dims, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Flat float32 parameters from arrays by name."""
+    shapes = parameter_shapes(dims)
+    return np.concatenate([np.asarray(arrays[k], np.float32).reshape(s).ravel() for k, s in shapes.items()])
+
+
+def unpack(dims: Dims, params: np.ndarray) -> dict[str, np.ndarray]:
+    """Views of the flat parameters, by name."""
+    arrays, at = {}, 0
+    for name, shape in parameter_shapes(dims).items():
+        size = int(np.prod(shape))
+        arrays[name] = params[at : at + size].reshape(shape)
+        at += size
+    return arrays
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What the kernel needs to run one cell model.
+
+    Attributes:
+        dims: Sizes.
+        params: Flat float32.
+        trace_input: (traces) int32, input that each trace filters.
+        threshold: A spike is a logit above it.
+    """
+
+    dims: Dims
+    params: np.ndarray
+    trace_input: np.ndarray
+    threshold: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "params", np.ascontiguousarray(self.params, np.float32))
+        object.__setattr__(self, "trace_input", np.ascontiguousarray(self.trace_input, np.int32))
+        expected = sum(int(np.prod(s)) for s in parameter_shapes(self.dims).values())
+        if self.params.size != expected:
+            raise ArtifactError(f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}")
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "Reduction":
+        """The runnable part of an artifact."""
+        dims = Dims(**{name: int(artifact.header["dims"][name]) for name in Dims._fields})
+        arrays = artifact.arrays
+        return cls(dims, arrays["params"], arrays["trace_input"], float(artifact.header["threshold"]))
+
+
+class Events(ctypes.Structure):
+    """``netml_events``: rows of a compressed table, one row a step."""
+
+    _fields_ = [
+        (name, ctypes.c_void_p)
+        for name in ("row_start", "channel", "weight", "first_row", "length", "channel_input", "channel_gain")
+    ]
+
+
+class Kernel:
+    """The loaded library. Stateless: every call gets what it works on; ctypes releases Python's lock meanwhile."""
+
+    def __init__(self, path):
+        self.path = path
+        self._library = library = ctypes.CDLL(str(path))
+        p, i64, f32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+        signatures = {
+            "netml_param_count": ([p], i64),
+            "netml_state_count": ([p], i64),
+            "netml_workspace_count": ([p, i64], i64),
+            "netml_init_state": ([p, p, p, i64], None),
+            "netml_step": ([p, p, p, f32, p, p, p, p, p, i64], None),
+            "netml_forward": ([p, p, p, f32, p, p, p, p, p, p, p, p, i64], None),
+            "netml_backward": ([p, p, p, p, p, p, p, p, p, i64], None),
+        }
+        for name, (arguments, result) in signatures.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, result
+            setattr(self, name.removeprefix("netml_"), function)
+
+    def rest(self, reduction: Reduction, blocks: int) -> np.ndarray:
+        """State [blocks, state, 16] of cells at rest."""
+        dims = np.asarray(reduction.dims, np.int32)
+        state = np.empty((blocks, self.state_count(dims.ctypes.data), LANES), np.float32)
+        self.init_state(dims.ctypes.data, reduction.params.ctypes.data, state.ctypes.data, blocks)
+        return state
+
+    def run_step(self, reduction: Reduction, state: np.ndarray, x: np.ndarray):
+        """One step of all blocks.
+
+        Arguments:
+            state: [blocks, state, 16] float32, overwritten.
+            x: [blocks, inputs, 16] float32, weight times gain of the step's events.
+
+        Returns:
+            logit, v (mV) [blocks, 16] float32 and spike [blocks, 16] uint8.
+        """
+        blocks = len(state)
+        _check(state, np.float32, (blocks, state.shape[1], LANES), "state")
+        _check(x, np.float32, (blocks, reduction.dims.inputs, LANES), "x")
+        dims = np.asarray(reduction.dims, np.int32)
+        logit, v = np.empty((2, blocks, LANES), np.float32)
+        spike = np.empty((blocks, LANES), np.uint8)
+        self.step(
+            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+            state.ctypes.data, x.ctypes.data, logit.ctypes.data, v.ctypes.data, spike.ctypes.data, blocks,
+        )  # fmt: skip
+        return logit, v, spike
+
+    def free_run(self, reduction: Reduction, x: np.ndarray):
+        """Run cells from rest on their own spikes.
+
+        Arguments:
+            x: [T, inputs, N] float32, weight times gain of each step's events.
+
+        Returns:
+            logit, v (mV) [T, N] float32 and spike [T, N] uint8.
+        """
+        steps, inputs, cells = x.shape
+        blocks = -(-cells // LANES)
+        padded = np.zeros((steps, inputs, blocks * LANES), np.float32)
+        padded[:, :, :cells] = x
+        padded = np.ascontiguousarray(padded.reshape(steps, inputs, blocks, LANES).transpose(0, 2, 1, 3))
+        state = self.rest(reduction, blocks)
+        outputs = [self.run_step(reduction, state, padded[t]) for t in range(steps)]
+        return tuple(np.stack(o).reshape(steps, blocks * LANES)[:, :cells] for o in zip(*outputs, strict=True))
+
+
+def _check(array: np.ndarray, dtype, shape: tuple[int, ...], name: str) -> None:
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}; expected contiguous {np.dtype(dtype)} {shape}")
+
+
+@cache
+def load() -> Kernel:
+    """The kernel, built for this machine at first use.
+
+    Raises:
+        CompileError: No compiler, or it refused; carries its message.
+    """
+    return Kernel(build_library([source_folder("mod") / "engine" / "kernel.cpp"], FLAGS, "netml_kernel"))
