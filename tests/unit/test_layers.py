@@ -65,7 +65,7 @@ def test_imports_point_down(path):
 def test_no_circle_between_modules():
     names = {".".join(("netml", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p
              for p in MODULES}  # fmt: skip
-    edges = {n: {i for i in at_import(p) if i in names and i != n} for n, p in names.items()}
+    edges = {name: at_import(path, names) - {name} for name, path in names.items()}
     done, path = set(), []
 
     def visit(name):
@@ -82,19 +82,16 @@ def test_no_circle_between_modules():
         visit(name)
 
 
-def at_import(path: Path) -> list[str]:
-    """What a module imports while it is imported; a package's own submodules count for the package alone."""
-    tree = ast.parse(path.read_text())
-    top = ast.Module([n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))], [])
-    names = []
-    for node in ast.walk(top):
+def at_import(path: Path, names: dict) -> set[str]:
+    """The modules of netml that a module imports while it is imported itself (not later, inside a function)."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names += [s for s in submodules if (ROOT.parent / s.replace(".", "/")).with_suffix(".py").is_file()]
-            names += [node.module] if len(names) < len(submodules) or not names else []
-    return names
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= members & names.keys() or {node.module}
+    return found & names.keys()
 
 
 def test_importing_netml_does_nothing():
