@@ -106,22 +106,20 @@ inline void outer(const float* a, int64_t sa, int rows, const float* b, int64_t 
     for (; j < cols; ++j) outer_columns<1>(a, sa, rows, b + j * LANES, sb, steps, c + j, cols);
 }
 
-// grad[i] += sum over lanes of a[i] b[i]
-inline void add_lane_dot(const float* a, const float* b, int rows, float* grad) {
-    for (int i = 0; i < rows; ++i) {
-        vec acc = {};
-        for (int p = 0; p < PARTS; ++p) acc += lanes(a + i * LANES)[p] * lanes(b + i * LANES)[p];
-        grad[i] += sum(acc);
+// Sums over time by lane, added to the gradient once at the end.
+struct LaneSums {
+    std::vector<float> total;
+    explicit LaneSums(int rows) : total((size_t)rows * LANES) {}
+    void add(const float* a, const float* b) {
+        for (size_t i = 0; i < total.size() / WIDTH; ++i) lanes(total.data())[i] += lanes(a)[i] * lanes(b)[i];
     }
-}
-
-inline void add_lane_sum(const float* a, int rows, float* grad) {
-    for (int i = 0; i < rows; ++i) {
-        vec acc = {};
-        for (int p = 0; p < PARTS; ++p) acc += lanes(a + i * LANES)[p];
-        grad[i] += sum(acc);
+    void add(const float* a) {
+        for (size_t i = 0; i < total.size() / WIDTH; ++i) lanes(total.data())[i] += lanes(a)[i];
     }
-}
+    void give(float* grad) const {
+        for (size_t i = 0; i < total.size(); ++i) grad[i / LANES] += total[i];
+    }
+};
 
 inline std::vector<float> transposed(const float* w, int rows, int cols) {
     std::vector<float> out((size_t)rows * cols);
@@ -141,6 +139,8 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
     std::vector<float> dp1 = buffer(CHUNK * n.hidden), dp2 = buffer(CHUNK * n.memory), dout = buffer(CHUNK * 2);
     std::vector<float> dx = buffer(CHUNK * n.inputs), dz = buffer(n.z), carry = buffer(n.z), dh = buffer(n.hidden);
     std::vector<float> readout_grad((size_t)2 * n.readout);
+    LaneSums trace_decay(n.traces), feedback_decay(n.feedback), memory_decay(n.memory), memory_drive(n.memory);
+    LaneSums b1(n.hidden), b2(n.memory), logit_b(1), v_b(1);
     const int memory_at = n.traces, feedback_at = n.traces + n.memory;
 
     const int64_t chunks = (steps + CHUNK - 1) / CHUNK;
@@ -161,8 +161,9 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
                     const vec bounded = lanes(d + i * LANES)[p];
                     lanes(g2 + i * LANES)[p] = params[n.memory_drive + i] * lanes(dm + i * LANES)[p] * (1.0f - bounded * bounded);
                 }
-            add_lane_dot(dm, d, n.memory, grad_params + n.memory_drive);
-            add_lane_dot(dm, z + (int64_t)memory_at * LANES, n.memory, grad_params + n.memory_decay);
+            memory_drive.add(dm, d);
+            memory_decay.add(dm, z + (int64_t)memory_at * LANES);
+            b2.add(g2);
             dense(w2t.data(), nullptr, g2, dh.data(), n.hidden, n.memory);
             for (int i = 0; i < n.hidden; ++i)
                 for (int p = 0; p < PARTS; ++p) {
@@ -171,6 +172,9 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
                                   + params[n.v_w + n.memory + i] * lanes(grad_v + t * LANES)[p];
                     lanes(g1 + i * LANES)[p] = select(lanes(h + i * LANES)[p] > vec{}, g, vec{});
                 }
+            b1.add(g1);
+            logit_b.add(grad_logit + t * LANES);
+            v_b.add(grad_v + t * LANES);
             dense(w1t.data(), nullptr, g1, dz.data(), n.z, n.hidden);
             // From here dz and carry become the gradients of z itself: traces and feedback of this step,
             // memory of the step before.
@@ -191,9 +195,8 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
                     c = lanes(dz.data() + (feedback_at + j) * LANES)[p] + params[n.feedback_decay + j] * c;
                 }
             if (z_before) {      // the state before the window counts as a constant that the decays do not see
-                add_lane_dot(carry.data(), z_before, n.traces, grad_params + n.trace_decay);
-                add_lane_dot(carry.data() + (int64_t)feedback_at * LANES, z_before + (int64_t)feedback_at * LANES,
-                             n.feedback, grad_params + n.feedback_decay);
+                trace_decay.add(carry.data(), z_before);
+                feedback_decay.add(carry.data() + (int64_t)feedback_at * LANES, z_before + (int64_t)feedback_at * LANES);
             }
         }
         const int64_t length = to - from, sz = (int64_t)n.z * LANES, sr = (int64_t)n.readout * LANES;
@@ -201,16 +204,18 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
         outer(dp1.data(), (int64_t)n.hidden * LANES, n.hidden, z, sz, n.z, length, grad_params + n.w1);
         outer(dp2.data(), (int64_t)n.memory * LANES, n.memory, r + (int64_t)n.memory * LANES, sr, n.hidden, length, grad_params + n.w2);
         outer(dout.data(), 2 * LANES, 2, r, sr, n.readout, length, readout_grad.data());
-        for (int64_t t = 0; t < length; ++t) {
-            add_lane_sum(dp1.data() + t * n.hidden * LANES, n.hidden, grad_params + n.b1);
-            add_lane_sum(dp2.data() + t * n.memory * LANES, n.memory, grad_params + n.b2);
-            add_lane_sum(dout.data() + t * 2 * LANES, 1, grad_params + n.logit_b);
-            add_lane_sum(dout.data() + (t * 2 + 1) * LANES, 1, grad_params + n.v_b);
-        }
         each_event(events, from, to, [&](int64_t t, int32_t input, int32_t channel, float weight, int l) {
             grad_gain[channel] += weight * dx[(t * n.inputs + input) * LANES + l];
         });
     }
+    trace_decay.give(grad_params + n.trace_decay);
+    feedback_decay.give(grad_params + n.feedback_decay);
+    memory_decay.give(grad_params + n.memory_decay);
+    memory_drive.give(grad_params + n.memory_drive);
+    b1.give(grad_params + n.b1);
+    b2.give(grad_params + n.b2);
+    logit_b.give(grad_params + n.logit_b);
+    v_b.give(grad_params + n.v_b);
     for (int i = 0; i < n.readout; ++i) {
         grad_params[n.logit_w + i] += readout_grad[i];
         grad_params[n.v_w + i] += readout_grad[n.readout + i];

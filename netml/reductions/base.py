@@ -1,0 +1,31 @@
+"""What every reduction offers: a state at rest and one step."""
+
+from typing import Protocol
+
+import torch
+
+
+class ReductionModel(Protocol):
+    """A reduced cell in plain torch, the reference of its kernel.
+
+    ``inputs`` is the number of input channels groups; a batch of cells is the first dimension everywhere.
+    """
+
+    inputs: int
+
+    def init_state(self, batch: int) -> dict[str, torch.Tensor]:
+        """State of ``batch`` cells at rest."""
+
+    def step(
+        self, state: dict[str, torch.Tensor], x: torch.Tensor, last_spike: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+        """One time step.
+
+        Arguments:
+            state: As ``init_state`` gives it.
+            x: (batch, inputs) events of the step: weight (uS) times gain (1/uS), summed.
+            last_spike: (batch) 1 where the cell spiked in the step before.
+
+        Returns:
+            The new state, the logit of a spike (batch) and the soma voltage (batch), mV.
+        """

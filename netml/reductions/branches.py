@@ -1,0 +1,78 @@
+"""Group the segments of a cell into branches: neighbourhoods that share an input of the reduction.
+
+Synapses close to each other on the dendrite see the same local voltage, so their events may be summed; what is close
+is counted in electrotonic length (Rall 1959, Exp. Neurol.: the length constant of a cable grows with the square root
+of its diameter).
+"""
+
+import numpy as np
+
+from netml.circuit.cell import SegmentTable
+from netml.errors import TrainingError
+
+
+def electrotonic_distance(segments: SegmentTable) -> np.ndarray:
+    """(segments, segments) distance along the tree in um / sqrt(um), up to the constant sqrt(4 Ri / Rm)."""
+    half = 0.5 * segments.length_um / np.sqrt(np.maximum(segments.diam_um, 1e-3))
+    distance = np.zeros((len(segments), len(segments)))
+    done: list[int] = []
+    for k in _root_first(segments.parent):
+        parent = segments.parent[k]
+        if parent >= 0:
+            distance[k, done] = distance[done, k] = distance[parent, done] + half[parent] + half[k]
+        done.append(k)
+    return distance
+
+
+def group_segments(segments: SegmentTable, branches: int, *, used: np.ndarray | None = None, rounds: int = 50) -> np.ndarray:
+    """Branch of every segment: k-medoids on the electrotonic distance, deterministic.
+
+    Arguments:
+        branches: How many; fewer come back if the cell has fewer segments.
+        used: (segments) weight of each segment, e.g. its number of events; without it, 1.
+        rounds: At most so many improvements.
+
+    Returns:
+        (segments) int64, 0 .. branches - 1.
+
+    Raises:
+        TrainingError: branches is not positive.
+    """
+    if branches < 1:
+        raise TrainingError(f"branches is {branches}; expected at least 1")
+    distance = electrotonic_distance(segments)
+    weight = np.ones(len(segments)) if used is None else np.asarray(used, float) + 1e-9
+    medoids = [int(np.argmin(distance @ weight))]
+    nearest = distance[medoids[0]].copy()
+    while len(medoids) < min(branches, len(segments)):  # the next one where most events lie far from any
+        gain = np.maximum(nearest - distance, 0.0) @ weight
+        gain[medoids] = -1.0
+        medoids.append(int(np.argmax(gain)))
+        nearest = np.minimum(nearest, distance[medoids[-1]])
+    for _ in range(rounds):
+        group = np.argmin(distance[:, medoids], axis=1)
+        moved = []
+        for g in range(len(medoids)):
+            inside = np.flatnonzero(group == g)
+            cost = distance[np.ix_(inside, inside)] @ weight[inside]
+            moved.append(int(inside[np.argmin(cost)]) if inside.size else medoids[g])
+        if moved == medoids:
+            break
+        medoids = moved
+    order = np.argsort(np.argsort(medoids))  # branches are numbered in the order of the segments
+    return order[np.argmin(distance[:, medoids], axis=1)]
+
+
+def channel_inputs(branch: np.ndarray, synapses: int) -> np.ndarray:
+    """(segments * synapses) int32: input of each channel; inputs = branches * synapse types."""
+    return (branch[:, None] * synapses + np.arange(synapses)).ravel().astype(np.int32)
+
+
+def _root_first(parent: np.ndarray) -> list[int]:
+    depth = np.zeros(parent.size, int)
+    for k in range(parent.size):
+        at = k
+        while parent[at] >= 0:
+            at = parent[at]
+            depth[k] += 1
+    return np.argsort(depth, kind="stable").tolist()

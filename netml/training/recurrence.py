@@ -1,0 +1,139 @@
+"""The kernel as a torch operation: a whole window of many sequences, forward and backward, on CPU threads."""
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from netml.reductions.kernel import LANES, Dims, Events, Kernel
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """Events of all trials, one row a step: row r holds events row_start[r] .. row_start[r + 1]."""
+
+    row_start: np.ndarray  # (rows + 1) int64
+    channel: np.ndarray  # (events) int32
+    weight: np.ndarray  # (events) float32, uS
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of ``steps`` steps of blocks of 16 sequences.
+
+    Attributes:
+        first_row: (blocks, 16) int64, row of the event table at the first step.
+        length: (blocks, 16) int32, steps that exist; afterwards there is no event and the output means nothing.
+        teacher: (blocks, steps, 16) uint8, true spikes.
+        free_running: (blocks, 16) uint8, 1: feeds back its own spikes.
+        state: (blocks, state, 16) float32, before the window; afterwards the one behind it.
+    """
+
+    steps: int
+    first_row: np.ndarray
+    length: np.ndarray
+    teacher: np.ndarray
+    free_running: np.ndarray
+    state: np.ndarray
+
+
+class Recurrence:
+    """Runs windows of one cell model.
+
+    Arguments:
+        kernel: The loaded library.
+        dims: Sizes of the cell model.
+        trace_input: (traces) int32.
+        channel_input: (channels) int32.
+        events: Of all trials that windows point into.
+        threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
+    """
+
+    def __init__(self, kernel: Kernel, dims: Dims, trace_input, channel_input, events: EventTable, threads: int | None = None):
+        self.kernel, self.events = kernel, events
+        self._dims = np.asarray(dims, np.int32)
+        self._trace_input = np.ascontiguousarray(trace_input, np.int32)
+        self._channel_input = np.ascontiguousarray(channel_input, np.int32)
+        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
+        self.state_count = kernel.state_count(self._dims.ctypes.data)
+        self._workspace = np.empty((0, 0), np.float32)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def rest(self, params: np.ndarray, blocks: int) -> np.ndarray:
+        """(blocks, state, 16) at rest."""
+        state = np.empty((blocks, self.state_count, LANES), np.float32)
+        self.kernel.init_state(self._dims.ctypes.data, params.ctypes.data, state.ctypes.data, blocks)
+        return state
+
+    def run(self, params: np.ndarray, gain: np.ndarray, threshold: float, window: Window):
+        """Without gradient: logit, v (blocks, steps, 16) float32 and spike uint8."""
+        return self._forward(params, gain, threshold, window, keep=False)
+
+    def __call__(self, params: torch.Tensor, gain: torch.Tensor, threshold: float, window: Window):
+        """Differentiable in params and gain: logit, v (mV), (blocks, steps, 16). One window at a time."""
+        return _Recurrence.apply(params, gain, self, threshold, window)
+
+    def _block(self, window: Window, gain: np.ndarray, b: int) -> Events:
+        table = self.events
+        arrays = (table.row_start, table.channel, table.weight, window.first_row[b], window.length[b],
+                  self._channel_input, gain)  # fmt: skip
+        return Events(*(a.ctypes.data for a in arrays))
+
+    def _forward(self, params, gain, threshold, window, keep: bool):
+        blocks, steps = len(window.state), window.steps
+        logit, v = np.empty((2, blocks, steps, LANES), np.float32)
+        spike = np.empty((blocks, steps, LANES), np.uint8)
+        if keep:
+            needed = self.kernel.workspace_count(self._dims.ctypes.data, steps)
+            if self._workspace.shape[0] < blocks or self._workspace.shape[1] < needed:
+                self._workspace = np.empty((blocks, needed), np.float32)
+
+        def run(b: int) -> None:
+            events = self._block(window, gain, b)
+            self.kernel.forward(
+                self._dims.ctypes.data, params.ctypes.data, self._trace_input.ctypes.data, threshold,
+                ctypes.addressof(events), window.teacher[b].ctypes.data, window.free_running[b].ctypes.data,
+                window.state[b].ctypes.data, logit[b].ctypes.data, v[b].ctypes.data, spike[b].ctypes.data,
+                self._workspace[b].ctypes.data if keep else None, steps,
+            )  # fmt: skip
+
+        list(self._pool.map(run, range(blocks)))
+        return logit, v, spike
+
+    def _backward(self, params, gain, window, grad_logit, grad_v):
+        blocks = len(window.state)
+        grad_params = np.zeros((blocks, params.size), np.float32)
+        grad_gain = np.zeros((blocks, gain.size), np.float32)
+
+        def run(b: int) -> None:
+            events = self._block(window, gain, b)
+            self.kernel.backward(
+                self._dims.ctypes.data, params.ctypes.data, self._trace_input.ctypes.data, ctypes.addressof(events),
+                grad_logit[b].ctypes.data, grad_v[b].ctypes.data, self._workspace[b].ctypes.data,
+                grad_params[b].ctypes.data, grad_gain[b].ctypes.data, window.steps,
+            )  # fmt: skip
+
+        list(self._pool.map(run, range(blocks)))
+        return grad_params.sum(0), grad_gain.sum(0)  # a sum over blocks in their order: any number of threads agrees
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, params, gain, recurrence, threshold, window):
+        ctx.recurrence, ctx.window = recurrence, window
+        ctx.save_for_backward(params, gain)
+        logit, v, _ = recurrence._forward(params.numpy(), gain.numpy(), threshold, window, keep=True)
+        return torch.from_numpy(logit), torch.from_numpy(v)
+
+    @staticmethod
+    def backward(ctx, grad_logit, grad_v):
+        params, gain = ctx.saved_tensors
+        grads = ctx.recurrence._backward(
+            params.numpy(), gain.numpy(), ctx.window, grad_logit.contiguous().numpy(), grad_v.contiguous().numpy()
+        )
+        return torch.from_numpy(grads[0]), torch.from_numpy(grads[1]), None, None, None
