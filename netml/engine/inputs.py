@@ -1,0 +1,207 @@
+"""Random synaptic input for single cells, over a wide range around what a network gives.
+
+A trial is drawn from a :class:`Profile` (how often and how strongly each channel of the cell is driven in
+its network) and one of the kinds in :data:`KINDS`. Only numpy here: the same trial comes out of the same
+(seed, trial number) on any number of ranks.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netml.errors import NetmlError
+
+KINDS = ("silence", "sparse", "dense", "bursts", "volleys")
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Factors on the network's own values; each is drawn log-uniformly, once a trial (or a burst, a volley).
+
+    excitation, inhibition: total event rate of a dense trial against the network's.
+    weight: every weight of a trial, with the rates divided by the same factor.
+    weight_spread: SD of the natural logarithm of single channels' weights.
+    strong: share of the channels whose weight is raised up to ``strong_factor``.
+    unseen: share of the events that falls on any segment by its length, not by the network's placement.
+    """
+    excitation: tuple[float, float] = (0.5, 1.8)
+    inhibition: tuple[float, float] = (0.5, 1.8)
+    weight: tuple[float, float] = (0.5, 2.0)
+    weight_spread: float = 0.4
+    strong: float = 0.03
+    strong_factor: float = 10.0
+    unseen: float = 0.15
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What drives the cell in its network.
+
+    rate_hz: float64 [channels], mean rate of events of a channel.
+    weight_us: float64 [channels], geometric mean of its weights; where none was seen, that of its synapse type.
+    length_um: float64 [segments].  group: int [segments], the branch a segment belongs to.
+    excitatory: bool [synapse types].
+    channel = segment * len(excitatory) + synapse type.
+    """
+    rate_hz: np.ndarray
+    weight_us: np.ndarray
+    length_um: np.ndarray
+    group: np.ndarray
+    excitatory: np.ndarray
+
+    @classmethod
+    def from_trials(cls, trials, length_um, group, excitatory) -> "Profile":
+        """Mean over trials of the network.
+
+        Raises NetmlError if a synapse type got no event at all: then nothing says how strong it should be.
+        """
+        length_um, group = np.asarray(length_um, float), np.asarray(group)
+        excitatory = np.asarray(excitatory, bool)
+        channels = len(length_um) * len(excitatory)
+        count, log_weight, seconds = np.zeros(channels), np.zeros(channels), 0.0
+        for trial in trials:
+            used = trial.event_weight > 0
+            channel = trial.event_channel[used]
+            count += np.bincount(channel, minlength=channels)
+            log_weight += np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
+            seconds += trial.duration_ms / 1000.0
+        weight = np.empty(channels)
+        for synapse in range(len(excitatory)):
+            mine = slice(synapse, None, len(excitatory))
+            n, total = count[mine], log_weight[mine]
+            if n.sum() == 0:
+                raise NetmlError(f"no event of synapse type number {synapse} reached the recorded cells in "
+                                 f"{seconds:g} s of network time, so the protocol has no rate or weight to start "
+                                 f"from; record longer (--duration), more cells, or leave the protocol out "
+                                 f"(--protocol-trials 0)")
+            weight[mine] = np.where(n > 0, np.exp(total / np.maximum(n, 1)), np.exp(total.sum() / n.sum()))
+        return cls(count / seconds, weight, length_um, group, excitatory)
+
+    @property
+    def synapse(self) -> np.ndarray:
+        """int [channels]: the synapse type of a channel."""
+        return np.tile(np.arange(len(self.excitatory)), len(self.length_um))
+
+    def spread(self, unseen: float) -> np.ndarray:
+        """float64 [channels], Hz: the rates, a share ``unseen`` of them laid out by segment length."""
+        n = len(self.excitatory)
+        rate = self.rate_hz.reshape(-1, n)
+        by_length = self.length_um[:, None] / self.length_um.sum() * rate.sum(axis=0)
+        return ((1.0 - unseen) * rate + unseen * by_length).ravel()
+
+
+def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
+    """One trial of random input.
+
+    Returns (time float64 ms sorted, in (0, duration); channel int32; weight float32 uS [channels], one a channel).
+    """
+    if kind not in KINDS:
+        raise NetmlError(f"unknown kind of protocol '{kind}'; known: {', '.join(KINDS)}")
+    rng = np.random.default_rng([seed, trial, KINDS.index(kind)])
+    scale = _log_uniform(rng, ranges.weight)
+    weight = _weights(rng, profile, ranges, scale)
+    rate = profile.spread(ranges.unseen) / scale
+    factor = np.array([_log_uniform(rng, ranges.excitation if exc else ranges.inhibition)
+                       for exc in profile.excitatory])
+    if kind == "silence":
+        factor = factor * _log_uniform(rng, (1e-3, 2e-2))
+    elif kind == "sparse":
+        factor = factor * _log_uniform(rng, (2e-2, 0.4))
+    elif kind in ("bursts", "volleys"):
+        factor = factor * _log_uniform(rng, (0.1, 0.9))
+    rate = rate * factor[profile.synapse]
+    parts = [_background(rng, profile, rate, duration_ms, steady=kind in ("silence", "sparse"))]
+    if kind == "bursts":
+        parts += _bursts(rng, profile, duration_ms)
+    elif kind == "volleys":
+        parts += _volleys(rng, profile, duration_ms)
+    time = np.concatenate([t for t, _ in parts])
+    channel = np.concatenate([c for _, c in parts])
+    keep = (time > 0.0) & (time < duration_ms)
+    order = np.argsort(time[keep], kind="stable")
+    return time[keep][order], channel[keep][order].astype(np.int32), weight.astype(np.float32)
+
+
+def _log_uniform(rng, limits, size=None):
+    return np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), size))
+
+
+def _weights(rng, profile, ranges, scale):
+    n = len(profile.weight_us)
+    weight = profile.weight_us * scale * np.exp(ranges.weight_spread * rng.standard_normal(n))
+    strong = rng.random(n) < ranges.strong
+    return np.where(strong, weight * _log_uniform(rng, (1.0, ranges.strong_factor), n), weight)
+
+
+def _background(rng, profile, rate, duration_ms, steady):
+    """Poisson events; unless steady, the rate of every (branch, synapse type) wanders about its mean."""
+    bins = int(np.ceil(duration_ms))
+    key = profile.group.repeat(len(profile.excitatory)) * len(profile.excitatory) + profile.synapse
+    drive = np.bincount(key, rate)                                     # Hz, [branch * types + type]
+    if steady:
+        course = np.ones((len(drive), bins), np.float32)
+    else:
+        common = _course(rng, len(profile.excitatory), bins, _log_uniform(rng, (0.05, 0.5)))
+        own = _course(rng, len(drive), bins, _log_uniform(rng, (0.05, 0.8)))
+        course = own * common[np.arange(len(drive)) % len(profile.excitatory)]
+    count = rng.poisson(course * (drive / 1000.0)[:, None])
+    which, at = np.nonzero(count)
+    repeat = count[which, at]
+    which, at = which.repeat(repeat), at.repeat(repeat)
+    return at + rng.random(len(at)), _channels_of(rng, which, key, rate)
+
+
+def _course(rng, rows, bins, spread):
+    """float32 [rows, bins]: positive, mean about 1, piecewise constant over random intervals and smoothed."""
+    step = int(_log_uniform(rng, (30.0, 1000.0)))
+    value = np.exp(spread * rng.standard_normal((rows, bins // step + 2)) - spread ** 2 / 2)
+    start = rng.integers(step)
+    course = value.repeat(step, axis=1)[:, start:start + bins].astype(np.float32)
+    width = min(int(_log_uniform(rng, (1.0, step))), bins)
+    padded = np.concatenate([course[:, :1].repeat(width, axis=1), course], axis=1)
+    total = padded.cumsum(axis=1, dtype=np.float64)
+    return ((total[:, width:] - total[:, :-width]) / width).astype(np.float32)
+
+
+def _channels_of(rng, which, key, rate):
+    """A channel for each event of a (branch, type), by the channels' rates."""
+    order = np.argsort(key, kind="stable")
+    total = np.cumsum(rate[order])
+    last = np.searchsorted(key[order], np.arange(key.max() + 1), side="right")
+    upper = np.where(last > 0, total[last - 1], 0.0)
+    lower = np.concatenate([[0.0], upper[:-1]])
+    at = lower[which] + rng.random(len(which)) * (upper - lower)[which]
+    return order[np.minimum(np.searchsorted(total, at, side="right"), last[which] - 1)]
+
+
+def _bursts(rng, profile, duration_ms):
+    """Trains of 100 to 400 Hz at a few neighbouring channels, one to four bursts a second."""
+    parts = []
+    weight = profile.length_um / profile.length_um.sum()
+    for _ in range(rng.poisson(duration_ms / 1000.0 * _log_uniform(rng, (1.0, 4.0)))):
+        synapse = rng.integers(len(profile.excitatory))
+        branch = profile.group[rng.choice(len(weight), p=weight)]
+        segments = np.flatnonzero(profile.group == branch)
+        segments = rng.choice(segments, int(np.ceil(_log_uniform(rng, (1.0, 20.0)))))
+        length = _log_uniform(rng, (5.0, 60.0))
+        count = rng.poisson(len(segments) * length * rng.uniform(0.1, 0.4))
+        time = rng.uniform(0, duration_ms) + length * rng.random(count)
+        parts.append((time, rng.choice(segments, count) * len(profile.excitatory) + synapse))
+    return parts
+
+
+def _volleys(rng, profile, duration_ms):
+    """Synchronous events (0.3 to 4 ms) over the whole cell or one branch, one to five volleys a second."""
+    parts = []
+    weight = profile.length_um / profile.length_um.sum()
+    for _ in range(rng.poisson(duration_ms / 1000.0 * _log_uniform(rng, (1.0, 5.0)))):
+        synapse = rng.integers(len(profile.excitatory))
+        count = int(_log_uniform(rng, (5.0, 120.0)))
+        place = weight
+        if rng.random() < 0.4:
+            place = weight * (profile.group == profile.group[rng.choice(len(weight), p=weight)])
+            place = place / place.sum()
+        time = rng.uniform(0, duration_ms) + _log_uniform(rng, (0.3, 4.0)) * rng.standard_normal(count)
+        parts.append((time, rng.choice(len(weight), count, p=place) * len(profile.excitatory) + synapse))
+    return parts

@@ -1,0 +1,269 @@
+"""What reaches chosen cells of a network, and what they do, as trials to learn from.
+
+Nothing is attached to single events. After the run, a cell's events are the spike times of its sources plus the delays
+of its connections. Sources that have no gid (NetPyNE's background NetStims) get one, so that NEURON and CoreNEURON
+report their spikes too; spikes of other ranks' cells are exchanged once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from netml.circuit.cell import fingerprint, segment_table
+from netml.errors import ModelError, RecordsError
+from netml.records import CellInfo, Trial
+from netml.records.trial import NETWORK
+
+SAMPLE_MS = 1.0
+BUFFER_LIMIT_BYTES = 4e9
+
+
+def steps_per_sample(dt_ms: float) -> int:
+    """Time steps between two voltage samples.
+
+    Raises:
+        ModelError: dt does not divide a millisecond.
+    """
+    steps = round(SAMPLE_MS / dt_ms)
+    if steps < 1 or abs(steps * dt_ms - SAMPLE_MS) > 1e-9:
+        raise ModelError(f"dt is {dt_ms} ms; records sample the voltage every {SAMPLE_MS} ms, so dt must divide it, "
+                         f"e.g. 0.025, 0.05 or 0.1")  # fmt: skip
+    return steps
+
+
+def whole_milliseconds(duration_ms: float) -> float:
+    """The duration of a trial, checked.
+
+    Raises:
+        ModelError: Not a positive whole number of milliseconds.
+    """
+    if duration_ms < 1 or abs(duration_ms - round(duration_ms)) > 1e-9:
+        raise ModelError(f"duration is {duration_ms} ms; a trial lasts a positive whole number of milliseconds")
+    return float(round(duration_ms))
+
+
+def known_population(net_params: Any, population: str) -> None:
+    """Raise ModelError, with the known ones, if a model has no such population."""
+    if population not in net_params.popParams:
+        raise ModelError(f"model has no population {population!r}; it has {', '.join(net_params.popParams)}")
+
+
+def plain(value: Any) -> Any:
+    """NetPyNE's Dict, ODict and lists as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def cell_rule(net_params: Any, population: str) -> str:
+    """Label of the ``cellParams`` entry that makes a population's cells.
+
+    Raises:
+        ModelError: Unknown population, or no single entry for it.
+    """
+    known_population(net_params, population)
+    tags = dict(net_params.popParams[population]) | {"pop": population}
+    rules = net_params.cellParams
+    if tags.get("cellType") in rules and not rules[tags["cellType"]].get("conds"):
+        return tags["cellType"]
+    def fits(conds):
+        return all(tags.get(key) in (value if isinstance(value, (list, tuple)) else [value])
+                   for key, value in conds.items())  # fmt: skip
+    found = [label for label, rule in rules.items() if rule.get("conds") and fits(rule["conds"])]
+    if len(found) != 1:
+        raise ModelError(f"population {population!r} is made by {len(found)} cellParams entries ({', '.join(found)}); "
+                         f"recording needs exactly one")  # fmt: skip
+    return found[0]
+
+
+def threshold_mv(net_params: Any, spec: dict) -> float:
+    """Voltage whose upward crossing is a spike, as NetPyNE chooses it."""
+    secs = spec["secs"]
+    source = next((sec for sec in secs.values() if "spikeGenLoc" in sec), None)
+    if source is None:
+        source = next(sec for sec in secs.values() if not sec.get("topol"))
+    return float(source.get("threshold", net_params.defaultThreshold))
+
+
+def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites: dict, dt_ms: float) -> CellInfo:
+    """What the records say about the cell of a population.
+
+    Arguments:
+        sites: Label -> (section, loc) of recorded voltages besides the soma's.
+
+    Raises:
+        ModelError: Unknown population or section, or a cell without sections.
+    """
+    label = cell_rule(net_params, population)
+    spec = plain(net_params.cellParams[label])
+    table = segment_table(spec)
+    for section, loc in sites.values():
+        table.find(section, loc)
+    syn_mechs = {name: plain(net_params.synMechParams[name]) for name in synapses}
+    return CellInfo(label=label, fingerprint=fingerprint(spec, syn_mechs), synapses=tuple(synapses), segments=table,
+                    syn_mech_params=syn_mechs, sites={"soma": (table.sections[0][0], 0.5)} | sites, dt_ms=dt_ms,
+                    spike_threshold_mv=threshold_mv(net_params, spec))  # fmt: skip
+
+
+class VoltageRecorder:
+    """Voltages at the sites of one cell, every step while running (CoreNEURON knows no other), every ms when read."""
+
+    def __init__(self, h: Any, cell: Any, sites: dict):
+        self._vectors = {name: h.Vector().record(cell.secs[section]["hObj"](loc)._ref_v)
+                         for name, (section, loc) in sites.items()}  # fmt: skip
+
+    def read(self, dt_ms: float, duration_ms: float) -> dict[str, np.ndarray]:
+        """Site -> float32 [T + 1] mV.
+
+        Raises:
+            RecordsError: The run ended early.
+        """
+        stride, samples = steps_per_sample(dt_ms), int(round(duration_ms)) + 1
+        read = {name: vector.as_numpy()[::stride][:samples].astype(np.float32) for name, vector in self._vectors.items()}
+        for name, values in read.items():
+            if values.size != samples:
+                raise RecordsError(f"voltage at {name} has {values.size} samples, expected {samples}: the run ended early")
+        return read
+
+
+def check_buffers(cells: int, sites: int, duration_ms: float, dt_ms: float) -> None:
+    """Raise ModelError if the voltages of a rank's run would not fit in memory."""
+    size = 8.0 * cells * sites * duration_ms / dt_ms
+    if size > BUFFER_LIMIT_BYTES:
+        raise ModelError(f"recording {cells} cells at {sites} sites for {duration_ms:g} ms takes {size / 1e9:.1f} GB on "
+                         f"one rank (limit {BUFFER_LIMIT_BYTES / 1e9:g}); use a shorter --duration, fewer cells or sites")  # fmt: skip
+
+
+def gather(sim: Any, values: list) -> list:
+    """Values of all ranks, in the order of ranks."""
+    return [value for part in sim.pc.py_allgather(list(values)) for value in part]
+
+
+def choose(gids: list[int], cells: int | list[int] | None, population: str) -> list[int]:
+    """The cells to record: all (None), so many evenly spaced ones, or those named.
+
+    Raises:
+        ModelError: More cells than there are, or gids of another population.
+    """
+    gids = sorted(gids)
+    if cells is None:
+        return gids
+    if isinstance(cells, int):
+        if not 1 <= cells <= len(gids):
+            raise ModelError(f"cannot record {cells} cells of {population}; it has {len(gids)}")
+        return [gids[int(k)] for k in np.linspace(0, len(gids), cells, endpoint=False)]
+    if strangers := sorted(set(cells) - set(gids)):
+        raise ModelError(f"gids {strangers} are not in population {population}; its gids are {gids[0]} to {gids[-1]}")
+    return sorted(set(cells))
+
+
+class NetworkRecorder:
+    """Records cells of one built NetPyNE network; make it between ``sim.create`` and the run, on every rank.
+
+    Arguments:
+        sim: NetPyNE's sim module, network created.
+        population: Whose cells.
+        cells: See :func:`choose`.
+        sites: Label -> (section, loc) of voltages besides the soma's.
+
+    Raises:
+        ModelError: Unknown population, cells or sites; input that events cannot describe.
+    """
+
+    def __init__(self, sim: Any, population: str, cells: int | list[int] | None = None, sites: dict | None = None):
+        from neuron import h
+
+        self.sim = sim
+        known_population(sim.net.params, population)
+        if sim.cfg.recordCellsSpikes != -1:
+            raise ModelError("cfg.recordCellsSpikes is set; recording needs the spikes of every cell (-1)")
+        members = [cell for cell in sim.net.cells if cell.tags["pop"] == population]
+        self.gids = choose(gather(sim, [cell.gid for cell in members]), cells, population)
+        reaching = set(gather(sim, [conn["synMech"] for cell in members for conn in cell.conns if "synMech" in conn]))
+        synapses = tuple(name for name in sim.net.params.synMechParams if name in reaching)
+        self.cell = cell_info(sim.net.params, population, synapses, sites or {}, float(sim.cfg.dt))
+        steps_per_sample(self.cell.dt_ms)
+        self.duration_ms = whole_milliseconds(sim.cfg.duration)
+        self._cells = [cell for cell in members if cell.gid in set(self.gids)]
+        check_buffers(len(self._cells), len(self.cell.sites), self.duration_ms, self.cell.dt_ms)
+        self._connections = {cell.gid: [self._connection(cell, conn) for conn in cell.conns] for cell in self._cells}
+        for cell in self._cells:
+            _check_stims(cell)
+        self._stims = self._name_stims(h)
+        self._own_spikes, self._own_gids = h.Vector(), h.Vector()
+        for gid in self._stims.values():
+            sim.pc.spike_record(gid, self._own_spikes, self._own_gids)
+        self._voltages = {cell.gid: VoltageRecorder(h, cell, self.cell.sites) for cell in self._cells}
+
+    def _connection(self, cell: Any, conn: Any) -> tuple:
+        """(source gid or NetStim, channel, weight in uS, delay in ms)."""
+        where = f"cell {cell.gid}, connection from {conn.get('preGid')}"
+        for key in ("shape", "plast", "pointer"):
+            if conn.get(key):
+                raise ModelError(f"{where} has {key!r}: its effect is no event of fixed weight, so it cannot be recorded")
+        netcon = conn.get("hObj")
+        if netcon is None or "synMech" not in conn:
+            raise ModelError(f"{where} ends on no synMech; record needs cfg.createPyStruct on and synapses by synMechParams")
+        channel = self.cell.channel(conn["sec"], float(conn["loc"]), conn["synMech"])
+        source = netcon.pre() if conn["preGid"] == "NetStim" else int(conn["preGid"])
+        return source, channel, float(netcon.weight[0]), float(netcon.delay)
+
+    def _name_stims(self, h: Any) -> dict[str, int]:
+        """Give every NetStim that feeds a recorded cell a gid above all others; name -> gid."""
+        pc = self.sim.pc
+        stims = {source.hname(): source for connections in self._connections.values()
+                 for source, *_ in connections if not isinstance(source, int)}  # fmt: skip
+        largest = max(gather(self.sim, [cell.gid for cell in self.sim.net.cells]))
+        counts = gather(self.sim, [len(stims)])
+        first = int(largest) + 1 + sum(counts[: int(pc.id())])
+        named = {}
+        for gid, (name, stim) in enumerate(stims.items(), first):
+            pc.set_gid2node(gid, int(pc.id()))
+            pc.cell(gid, h.NetCon(stim, None))
+            named[name] = gid
+        return named
+
+    def trials(self, seed: int) -> list[Trial]:
+        """The trials of this rank's recorded cells; every rank must call it, after the run."""
+        spikes = self._spike_times()
+        made = []
+        for cell in self._cells:
+            times, channels, weights = [np.empty(0)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+            for source, channel, weight, delay in self._connections[cell.gid]:
+                gid = source if isinstance(source, int) else self._stims[source.hname()]
+                arrival = spikes.get(gid, np.empty(0)) + delay
+                arrival = arrival[arrival < self.duration_ms]
+                times.append(arrival)
+                channels.append(np.full(arrival.size, channel, np.int32))
+                weights.append(np.full(arrival.size, weight, np.float32))
+            time = np.concatenate(times)
+            order = np.argsort(time, kind="stable")
+            own = spikes.get(cell.gid, np.empty(0))
+            made.append(Trial(kind=NETWORK, gid=cell.gid, seed=seed, duration_ms=self.duration_ms, event_time=time[order],
+                              event_channel=np.concatenate(channels)[order], event_weight=np.concatenate(weights)[order],
+                              spike_time=own[own <= self.duration_ms],
+                              voltage=self._voltages[cell.gid].read(self.cell.dt_ms, self.duration_ms)))  # fmt: skip
+        return made
+
+    def _spike_times(self) -> dict[int, np.ndarray]:
+        """gid -> sorted times of all spikes of all ranks that a recorded cell may see."""
+        data = self.sim.simData
+        own = (self._own_spikes.as_numpy(), self._own_gids.as_numpy())
+        cells = (np.asarray(data["spkt"], float), np.asarray(data["spkid"], float))
+        parts = self.sim.pc.py_allgather((cells[0].copy(), cells[1].copy()))
+        time = np.concatenate([own[0]] + [t for t, _ in parts])
+        gid = np.concatenate([own[1]] + [g for _, g in parts]).astype(np.int64)
+        order = np.lexsort((time, gid))
+        time, gid = time[order], gid[order]
+        gids, first = np.unique(gid, return_index=True)
+        return dict(zip(gids.tolist(), np.split(time, first[1:]), strict=True)) if gids.size else {}
+
+
+def _check_stims(cell: Any) -> None:
+    others = sorted({str(stim.get("type")) for stim in cell.stims} - {"NetStim"})
+    if others:
+        raise ModelError(f"cell {cell.gid} also gets {', '.join(others)}, which is no synaptic event; a reduction cannot "
+                         f"learn from it; leave it out of the recorded cells (--cells)")  # fmt: skip
