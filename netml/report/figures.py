@@ -1,0 +1,46 @@
+"""What all figures share: style, and PNG bytes. Object-oriented matplotlib only, no global state."""
+
+import io
+
+REFERENCE, MODEL, FLOOR = "#2b3440", "#d1531b", "#8fa3bf"
+DPI = 150
+STYLE = {
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8b95a3",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.3,
+}
+
+
+def draw(size, layout, plot) -> bytes:
+    """Make a figure and return it as PNG.
+
+    Arguments:
+        size: Width and height in inches.
+        layout: Rows and columns of axes.
+        plot: Called with the figure and its axes (rows, columns); draws into them.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        plot(figure, figure.subplots(*layout, squeeze=False))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    return buffer.getvalue()
+
+
+def nothing(axes, text: str) -> None:
+    """Say on empty axes why they are empty."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#5c6675")
+    axes.set_xticks([])
+    axes.set_yticks([])

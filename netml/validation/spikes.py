@@ -1,0 +1,82 @@
+"""Statistics of spike times, for one cell or a population. Plain numpy; times in ms, rates in Hz."""
+
+import numpy as np
+
+COINCIDENCE_MS = 2.0
+MIN_ISIS = 4
+
+
+def count_coincidences(times_a, times_b, window_ms=COINCIDENCE_MS):
+    """Count spikes of two sorted trains that pair up one to one within +-``window_ms``.
+
+    A spike takes part in one pair only, so that two identical trains give their spike count and never more.
+    """
+    i = j = found = 0
+    while i < len(times_a) and j < len(times_b):
+        lag = times_b[j] - times_a[i]
+        if abs(lag) <= window_ms + 1e-9:
+            found, i, j = found + 1, i + 1, j + 1
+        elif lag > 0:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def coincidence_factor(trials, window_ms=COINCIDENCE_MS):
+    """Coincidence factor Gamma of model spikes with reference spikes.
+
+        Gamma = (N_coinc - <N_coinc>) / (0.5 (N_data + N_model)) / N,   <N_coinc> = 2 nu Delta N_data,   N = 1 - 2 nu Delta
+
+    with nu the rate of the model: 1 for identical trains, 0 for a Poisson train of the model's rate
+    (Kistler, Gerstner, van Hemmen 1997, 10.1162/neco.1997.9.5.1015; Jolivet, Lewis, Gerstner 2004,
+    10.1152/jn.00190.2004; Jolivet et al. 2008, 10.1016/j.jneumeth.2007.11.006). Counts and chance expectations
+    are summed over the trials, each with its own rate, so that trials without spikes need no special case.
+
+    Args:
+        trials: iterable of (reference times [ms], model times [ms], duration [ms]), times sorted.
+        window_ms: Delta.
+
+    Returns:
+        float, or None where it is undefined: no spike in any trial, or a model that fires so fast that chance
+        alone fills every window (2 nu Delta >= 1).
+    """
+    n_data = n_model = n_coinc = 0
+    expected = total_ms = 0.0
+    for reference, model, duration_ms in trials:
+        n_data += len(reference)
+        n_model += len(model)
+        n_coinc += count_coincidences(reference, model, window_ms)
+        expected += 2.0 * window_ms * len(model) / duration_ms * len(reference)
+        total_ms += duration_ms
+    if n_data + n_model == 0:
+        return None
+    chance = expected / n_data if n_data else 2.0 * window_ms * n_model / total_ms
+    if chance >= 1.0:
+        return None
+    return float((n_coinc - expected) / (0.5 * (n_data + n_model)) / (1.0 - chance))
+
+
+def intervals(trains):
+    """Interspike intervals [ms] of a list of sorted spike trains, in one array."""
+    parts = [np.diff(np.asarray(train, float)) for train in trains]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def cv_of_isi(trains, min_isis=MIN_ISIS):
+    """Coefficient of variation of the interspike intervals of each train that has at least ``min_isis`` of them.
+
+    Returns:
+        array, one value a train that qualifies (a train with fewer intervals has no meaningful CV).
+    """
+    values = [isi.std() / isi.mean() for isi in (np.diff(train) for train in trains) if len(isi) >= min_isis and isi.mean() > 0]
+    return np.asarray(values, float)
+
+
+def ks_distance(a, b):
+    """Largest distance between the cumulative distributions of two samples (Kolmogorov-Smirnov), or None if one is empty."""
+    a, b = np.sort(np.asarray(a, float)), np.sort(np.asarray(b, float))
+    if not len(a) or not len(b):
+        return None
+    grid = np.concatenate([a, b])
+    return float(np.abs(np.searchsorted(a, grid, "right") / len(a) - np.searchsorted(b, grid, "right") / len(b)).max())
