@@ -1,0 +1,15 @@
+COMMENT
+What NEURON sees of one reduced cell: the source of its spikes (it carries the gid) and its soma voltage at the end of
+the last step, kept up to date where the population is told to watch it.  It computes nothing itself.
+ENDCOMMENT
+
+NEURON {
+    ARTIFICIAL_CELL NetmlCell
+    RANGE v_soma
+}
+
+ASSIGNED { v_soma (mV) }   : the first field: NetmlPopulation writes it
+
+NET_RECEIVE (w) {
+    if (flag == 1) { net_event(t) }   : never sent; tells NEURON that this cell is a source of spikes
+}
