@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from netml import toolchain
-from netml.errors import NetmlError
+from netml.errors import CompileError, NetmlError
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
@@ -186,7 +186,7 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
     for library in ("libnrnmech.so", *(("libcorenrnmech.so",) if target == "coreneuron" else ())):
         built = sorted(folder.glob(f"*/{library}"))
         if not built:
-            raise toolchain.CompileError(f"nrnivmodl made no {library} of {where}\n{output.strip()}")
+            raise CompileError(f"nrnivmodl made no {library} of {where}\n{output.strip()}")
         built[0].rename(folder / library)
     (folder / "build.log").write_text(output)
     for path in folder.iterdir():
