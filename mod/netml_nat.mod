@@ -59,26 +59,41 @@ INITIAL {
     h = hinf
 }
 
-PROCEDURE rates(v (mV)) { LOCAL a, b
+PROCEDURE rates(v (mV)) { LOCAL x, y, e, am, bm, ah, bh
     UNITSOFF
-    a = 0.182*linoid(-(v - vshift + 38), 6)
-    b = 0.124*linoid(v - vshift + 38, 6)
-    minf = a/(a + b)
-    mtau = 1/((a + b)*q)
-    a = 0.015*linoid(v - vshift + 66, 6)
-    b = 0.015*linoid(-(v - vshift + 66), 6)
-    hinf = a/(a + b)
-    htau = 1/((a + b)*q)
+    x = v - vshift + 38
+    y = v - vshift + 66
+    e = exp(x/6)
+    am = 0.182*rising(x, e)
+    bm = 0.124*falling(x, e)
+    e = 106.34267539816554*e  : exp(y/6), as y - x = 28
+    ah = 0.015*falling(y, e)
+    bh = 0.015*rising(y, e)
+    minf = am/(am + bm)
+    mtau = 1/((am + bm)*q)
+    hinf = ah/(ah + bh)
+    htau = 1/((ah + bh)*q)
     UNITSON
 }
 
-: x/(exp(x/y) - 1), continued through x = 0
-FUNCTION linoid(x, y) {
+: With e = exp(x/6): x/(1 - exp(-x/6)) and x/(exp(x/6) - 1), continued through x = 0.
+: All four rates have the slope 6 mV, so one exponential serves them.
+FUNCTION rising(x, e) {
     UNITSOFF
-    if (fabs(x/y) < 1e-6) {
-        linoid = y*(1 - x/y/2)
+    if (fabs(x) < 1e-5) {
+        rising = 6 + x/2
     } else {
-        linoid = x/(exp(x/y) - 1)
+        rising = x*e/(e - 1)
+    }
+    UNITSON
+}
+
+FUNCTION falling(x, e) {
+    UNITSOFF
+    if (fabs(x) < 1e-5) {
+        falling = 6 - x/2
+    } else {
+        falling = x/(e - 1)
     }
     UNITSON
 }

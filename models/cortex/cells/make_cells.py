@@ -17,7 +17,7 @@ from netml.circuit.morphology import Morphology, basket, pyramidal
 FOLDER = Path(__file__).parent
 PYR_SEED, PV_SEED = 2, 2
 POTASSIUM = {"netml_kv3", "netml_kp", "netml_im", "netml_sk"}
-CALCIUM_ZONE_UM = (500.0, 720.0)  # around the main bifurcation, where calcium spikes start
+CALCIUM_ZONE_UM = (430.0, 800.0)  # around the main bifurcation, where calcium spikes start
 
 
 def digits(value: float) -> float:
@@ -66,15 +66,16 @@ def pyr_mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
         "pas": {"g": 5.9e-5, "e": -90.0},
         "netml_nat": {"gbar": 0.02},
         "netml_ih": {"gbar": along(morphology, name, ih_density)},
-        "netml_im": {"gbar": 7e-5},
     }
     if name.startswith(("trunk", "tuft")):
-        low, high = CALCIUM_ZONE_UM
+        mechanisms["netml_im"] = {"gbar": 7e-5}
+    low, high = CALCIUM_ZONE_UM
+    if name.startswith(("trunk", "tuft")) and low < morphology.path_um(name, 0.5) < high:
         mechanisms |= {
             "netml_kv3": {"gbar": 3e-4},
-            "netml_cahva": {"gbar": along(morphology, name, lambda d: 5.5e-4 if low < d < high else 5.5e-5)},
-            "netml_calva": {"gbar": along(morphology, name, lambda d: 0.012 if low < d < high else 1.2e-4)},
-            "netml_sk": {"gbar": 0.0012},
+            "netml_cahva": {"gbar": 3e-4},
+            "netml_calva": {"gbar": 4e-3},
+            "netml_sk": {"gbar": 0.002},
             "netml_cad": {"gamma": 5e-4, "decay": 122.0},
         }
     return mechanisms, 2.0
