@@ -78,6 +78,19 @@ class Recurrence:
         """Differentiable in params and gain: logit, v (mV), (blocks, steps, 16). One window at a time."""
         return _Recurrence.apply(params, gain, self, threshold, window)
 
+    def trace_statistics(self, params: np.ndarray, gain: np.ndarray, window: Window, inside: np.ndarray):
+        """Mean and standard deviation (traces) of the traces over a window, where ``inside`` (blocks, steps, 16)."""
+        self._forward(params, gain, 0.0, window, keep=True)
+        traces, steps = self._trace_input.size, window.steps
+        z = sum(int(n) for n in self._dims[1:4])
+        sums = np.zeros((2, traces))
+        for b in range(len(window.state)):
+            kept = self._workspace[b, : steps * z * LANES].reshape(steps, z, LANES)[:, :traces]
+            kept = kept.transpose(0, 2, 1)[inside[b]].astype(float)
+            sums += kept.sum(0), (kept**2).sum(0)
+        mean, square = sums / max(int(inside.sum()), 1)
+        return mean.astype(np.float32), np.sqrt(np.maximum(square - mean**2, 0.0)).astype(np.float32)
+
     def _block(self, window: Window, gain: np.ndarray, b: int) -> Events:
         table = self.events
         arrays = (table.row_start, table.channel, table.weight, window.first_row[b], window.length[b],

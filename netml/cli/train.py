@@ -1,0 +1,44 @@
+"""``netml train``."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+def command(
+    records: Annotated[Path, typer.Argument(help="Folder of records, from `netml record`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Artifact to write, *.netml.")],
+    budget: Annotated[str, typer.Option(help="demo: a few minutes; full: under an hour, on 2 cores.")] = "full",
+    updates: Annotated[Optional[int], typer.Option(help="Number of weight updates, instead of the budget's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and order; the same seed gives the same artifact.")] = 0,
+    set_: Annotated[
+        Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
+    import json
+
+    from netml.artifact import Artifact
+    from netml.errors import TrainingError
+    from netml.training.api import train
+
+    fields = {"budget": budget, "updates": updates, "seed": seed}
+    for entry in set_ or []:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise TrainingError(f"--set {entry!r} is not NAME=VALUE, such as --set memory=40")
+        try:
+            fields[name] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[name] = value
+    path = train(records, output=output, fresh=fresh, progress=progress, **fields)
+    scores = Artifact.load(path).header["scores"]
+    validation = scores["validation"]
+    typer.echo(
+        f"{path}: {scores['parameters']} parameters; free-running on {validation['trials']} validation trials: "
+        f"AUC {validation['auc']:.4f}, explained variance {validation['explained_variance']:.3f}, "
+        f"rate {validation['rate_ratio']:.2f} of the cell's"
+    )

@@ -1,0 +1,83 @@
+"""The public call."""
+
+from pathlib import Path
+
+from netml.artifact import Artifact
+from netml.errors import TrainingError
+from netml.records import Records
+from netml.training.config import TrainConfig
+from netml.training.data import load
+from netml.training.export import to_artifact, verify
+from netml.training.trainer import Trainer
+
+
+def train(records, *, output, fresh: bool = False, progress: bool = True, **fields) -> Path:
+    """Train a reduction of the cell in ``records`` and write it as an artifact.
+
+    A checkpoint stands beside the output while training runs.  A training that was killed goes on from it when it is
+    called again, and ends with the weights it would have had.
+
+    Arguments:
+        records: Folder of records (or an open :class:`netml.records.Records`).
+        output: The artifact's file, ``*.netml``.
+        fresh: Start again, whatever checkpoint is there.
+        progress: Show a progress bar (on a terminal only).
+        fields: Of :class:`netml.training.config.TrainConfig`.
+
+    Returns:
+        The path of the artifact.
+
+    Raises:
+        TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training.
+        RecordsError: Records that are missing, damaged, hold NaN or are too few.
+    """
+    config = TrainConfig.of(**fields)
+    output = Path(output)
+    if output.is_dir():
+        raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    if fresh:
+        checkpoint.unlink(missing_ok=True)
+    records = records if isinstance(records, Records) else Records.open(records)
+    steps, training, validation = load(records, config)
+    trainer = Trainer(steps, training, validation, config, checkpoint)
+    try:
+        with _Bar(config.total_updates, enabled=progress) as bar:
+            trainer.run(bar)
+        artifact = to_artifact(trainer, records)
+        check = verify(artifact, trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+        artifact.header["scores"]["against_torch"] = check
+        artifact.save(output)
+        verify(Artifact.load(output), trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+    finally:
+        trainer.close()
+    checkpoint.unlink(missing_ok=True)
+    return output
+
+
+class _Bar:
+    """A progress bar with the loss and the last scores; silent where there is no terminal."""
+
+    def __init__(self, total: int, enabled: bool):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.total, self.scores, self.loss = total, "", None
+        self.bar = Progress(
+            TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        self.bar.disable = not (enabled and self.bar.console.is_terminal)
+        self.task = self.bar.add_task("train", total=total, note="")
+
+    def __enter__(self):
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_):
+        self.bar.stop()
+
+    def __call__(self, state: dict) -> None:
+        self.loss = state["loss"] if self.loss is None else 0.98 * self.loss + 0.02 * state["loss"]
+        if "auc" in state:
+            self.scores = (f"AUC {state['auc']:.4f}  voltage {state['explained_variance']:.3f}  "
+                           f"rate {state['rate_ratio']:.2f}")  # fmt: skip
+        self.bar.update(self.task, completed=state["update"], note=f"loss {self.loss:.3f}  {self.scores}")

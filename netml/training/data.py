@@ -1,0 +1,178 @@
+"""Records as one table of steps, and the walk of many sequences through it."""
+
+import json
+
+import numpy as np
+
+from netml.errors import RecordsError, TrainingError
+from netml.records import Records
+from netml.records import windows
+from netml.reductions.kernel import LANES
+from netml.training.recurrence import EventTable, Window
+
+
+class Steps:
+    """Trials end to end, one row a step.
+
+    Attributes:
+        events: Events of every row.
+        spike: (rows) uint8.
+        voltage: (rows) float32, mV, at most v_clip.
+        counts: (rows) bool, False where a trial has just begun.
+        first: (trials) int64 first row of each trial; length: (trials) int32.
+        seen: (channels) int64 events; weight_range: (synapses, 2) float, uS.
+    """
+
+    def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
+        rows, channel, weight, spike, voltage, counts, length = [], [], [], [], [], [], []
+        for k in trials:
+            trial = records.trial(k)
+            n = windows.steps(trial.duration_ms, dt_r_ms)
+            step = windows.event_step(trial.event_time, dt_r_ms)
+            inside = step < n
+            rows.append(np.bincount(step[inside], minlength=n))
+            channel.append(trial.event_channel[inside].astype(np.int32))
+            weight.append(trial.event_weight[inside].astype(np.float32))
+            spike.append(windows.spike_train(trial, dt_r_ms))
+            voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
+            counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
+            length.append(n)
+        row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
+        self.events = EventTable(row_start, np.concatenate(channel), np.concatenate(weight))
+        self.spike, self.voltage = np.concatenate(spike), np.concatenate(voltage)
+        self.counts = np.concatenate(counts)
+        self.length = np.asarray(length, np.int32)
+        self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
+        self.cell = records.cell
+
+    def rows_of(self, trials) -> np.ndarray:
+        """(rows) bool: the rows of some trials that count."""
+        chosen = np.zeros(self.spike.size, bool)
+        for k in trials:
+            chosen[self.first[k] : self.first[k] + self.length[k]] = True
+        return chosen & self.counts
+
+    def channel_statistics(self, trials) -> tuple[np.ndarray, np.ndarray, dict]:
+        """Of some trials: events a channel (int64), mean weight a channel's synapse type (uS), range by type."""
+        synapses, start = self.cell.synapses, self.events.row_start
+        parts = [slice(start[self.first[k]], start[self.first[k] + self.length[k]]) for k in trials]
+        channel = np.concatenate([self.events.channel[p] for p in parts])
+        weight = np.concatenate([self.events.weight[p] for p in parts])
+        seen = np.bincount(channel, minlength=self.cell.channels)
+        kind = channel % len(synapses)
+        mean, span = np.ones(len(synapses)), {}
+        for s, label in enumerate(synapses):
+            own = weight[kind == s]
+            if own.size:
+                mean[s] = max(float(own.mean()), 1e-12)
+            span[label] = [float(own.min(initial=np.inf)), float(own.max(initial=0))] if own.size else [0.0, 0.0]
+        return seen, np.tile(mean, self.cell.channels // len(synapses)), span
+
+
+def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
+    """Steps of the training and validation trials, and which are which.
+
+    Raises:
+        TrainingError: No spike to learn from.
+        RecordsError: Too few trials to split, NaN or damaged data.
+    """
+    split = records.split(seed=config.split_seed)
+    training, validation = split["train"], split["validation"]
+    for name, trials in (("training", training), ("validation", validation)):
+        if not records.spike_counts[trials].sum():
+            raise TrainingError(
+                f"the {len(trials)} {name} trials of {records.folder} hold no spike at all; record longer, more cells, "
+                f"or with stronger input"
+            )
+    steps = Steps(
+        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms
+    )
+    if not steps.counts.any():
+        raise RecordsError(f"all trials of {records.folder} are shorter than the {config.skip_ms} ms that are skipped")
+    return steps, list(range(len(training))), list(range(len(training), len(steps.length)))
+
+
+class Walk:
+    """Sequences that walk through trials side by side, window after window, and draw a new trial at the end of one.
+
+    A sequence carries its state from window to window, so that no time is spent on settling in.
+    """
+
+    def __init__(self, steps: Steps, trials, sequences: int, window: int, seed: int):
+        self.steps, self.trials, self.window = steps, np.asarray(trials), window
+        self.random = np.random.default_rng([seed, 1])
+        self.blocks = sequences // LANES
+        self.queue: list[int] = []
+        self.trial = np.array([self._draw() for _ in range(sequences)])
+        # Starting anywhere, at first, keeps the sequences from reaching their ends together.
+        self.position = (self.random.random(sequences) * self.steps.length[self.trial]).astype(np.int64)
+        self.state: np.ndarray | None = None
+
+    def _draw(self) -> int:
+        if not self.queue:
+            self.queue = self.random.permutation(self.trials).tolist()
+        return self.queue.pop()
+
+    def next(self, rest: np.ndarray, free_lanes: int) -> tuple[Window, np.ndarray]:
+        """The next window and its rows (blocks, steps, 16), -1 where a trial has ended.
+
+        Arguments:
+            rest: (1, state, 16) state of a cell at rest, for sequences that begin.
+            free_lanes: 0..16, how many sequences of each block feed back their own spikes.
+        """
+        if self.state is None:
+            self.state = np.repeat(rest, self.blocks, axis=0)
+        n = int(self.random.integers(int(0.75 * self.window), int(1.25 * self.window) + 1))
+        ended = self.position >= self.steps.length[self.trial]
+        for k in np.flatnonzero(ended):
+            self.trial[k], self.position[k] = self._draw(), 0
+            self.state[k // LANES, :, k % LANES] = rest[0, :, 0]
+        first = self.steps.first[self.trial] + self.position
+        length = np.minimum(n, self.steps.length[self.trial] - self.position)
+        self.position += n
+        first, length = first.reshape(-1, LANES), length.reshape(-1, LANES).astype(np.int32)
+        return make_window(self.steps, first, length, n, self.state, free_lanes)
+
+    def state_dict(self) -> dict:
+        return {
+            "random": json.dumps(self.random.bit_generator.state),
+            "queue": list(self.queue),
+            "trial": self.trial.tolist(),
+            "position": self.position.tolist(),
+            "state": None if self.state is None else self.state.tobytes(),
+        }
+
+    def load_state_dict(self, saved: dict, state_count: int) -> None:
+        self.random.bit_generator.state = json.loads(saved["random"])
+        self.queue = list(saved["queue"])
+        self.trial, self.position = np.array(saved["trial"]), np.array(saved["position"], np.int64)
+        if saved["state"] is not None:
+            flat = np.frombuffer(saved["state"], np.float32)
+            self.state = flat.reshape(self.blocks, state_count, LANES).copy()
+
+
+def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> tuple[Window, np.ndarray]:
+    """A window from its first rows and lengths (blocks, 16), and its rows (blocks, n, 16), -1 behind the end."""
+    at = np.arange(n)[:, None]
+    inside = at < length[:, None, :]
+    rows = np.where(inside, first[:, None, :] + at, -1)
+    teacher = np.where(inside, steps.spike[rows], np.uint8(0))
+    free = np.broadcast_to(np.arange(LANES) < free_lanes, first.shape).astype(np.uint8)
+    return Window(n, np.ascontiguousarray(first, np.int64), length, teacher, free, state), rows
+
+
+def whole_trials(steps: Steps, trials, rest: np.ndarray, limit: int | None = None) -> tuple[Window, np.ndarray]:
+    """One free-running window over whole trials (their first ``limit`` steps) from rest, and its rows.
+
+    Spare lanes are empty.
+    """
+    trials = np.asarray(trials)
+    blocks = -(-trials.size // LANES)
+    first, length = np.zeros(blocks * LANES, np.int64), np.zeros(blocks * LANES, np.int32)
+    order = trials[np.argsort(-steps.length[trials], kind="stable")]
+    first[: trials.size], length[: trials.size] = steps.first[order], steps.length[order]
+    length = np.minimum(length, limit or length.max())
+    state = np.repeat(rest, blocks, axis=0)
+    return make_window(
+        steps, first.reshape(-1, LANES), length.reshape(-1, LANES), int(length.max()), state, free_lanes=LANES
+    )

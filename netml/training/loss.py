@@ -1,0 +1,30 @@
+"""Loss of spikes and soma voltage, both as a share of what a constant would leave unexplained."""
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def spike_entropy(rate: float) -> float:
+    """Cross entropy (nats a step) of a constant spike probability: the unit of the spike loss."""
+    p = torch.tensor(rate, dtype=torch.float64).clamp(1e-7, 1 - 1e-7)
+    return float(-(p * p.log() + (1 - p) * (1 - p).log()))
+
+
+def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v_clip_mv: float, voltage_weight: float):
+    """Mean over the steps that count: cross entropy / entropy + voltage_weight * squared error / variance.
+
+    The cross entropy is not weighted by class: spikes are rare, and a weight would ruin their calibration.
+
+    Arguments:
+        logit, v: Of the model; v in mV.
+        spike, voltage: Targets; the voltage clipped at v_clip_mv. A target at the clip asks only for v above it.
+        counts: 1 where a step counts, else 0.
+
+    Returns:
+        total, spike part, voltage part.
+    """
+    n = counts.sum().clamp(min=1)
+    cross = (binary_cross_entropy_with_logits(logit, spike, reduction="none") * counts).sum() / n / entropy
+    v = torch.where(voltage >= v_clip_mv, v.clamp(max=v_clip_mv), v)
+    squared = ((v - voltage).square() * counts).sum() / n / variance
+    return cross + voltage_weight * squared, cross, squared
