@@ -1,0 +1,204 @@
+"""The page on one reduced cell."""
+
+from pathlib import Path
+
+import numpy as np
+
+from netml.report import cell_figures, html
+from netml.report.tables import Table, number, percent
+from netml.validation import cell_metrics, spikes
+
+EXAMPLE_MS = 1500.0
+PUBLISHED = [  # DESIGN.md: task of Beniaguev et al. 2021, L5 pyramidal cell with 1,278 binary inputs
+    ["TCN 7×128 (Beniaguev et al. 2021)", "0.9911", "–", "–"],
+    ["ELM, memory 20 (Spieler et al. 2024)", "0.9922", "0.744", "95.7 %"],
+    ["best ELM (Spieler et al. 2024)", "0.9946", "0.828", "96.6 %"],
+]
+
+
+def tables(result: dict) -> list[Table]:
+    """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol."""
+    columns = {"all": result["all"], **result["kinds"]}
+    if len(result["kinds"]) == 1:
+        columns.pop("all")
+
+    def table(title, rows, note=""):
+        return Table(title, ["", *columns], [[name, *(show(m) for m in columns.values())] for name, show in rows], note)
+
+    def emitted(key, **how):
+        return lambda m: number(m["spikes"][key], **how)
+
+    def voltages(part):
+        return [
+            (f"explained variance, {part[1]}", lambda m: percent(m[part[0]]["explained_variance"])),
+            (f"RMSE, {part[1]}", lambda m: number(m[part[0]]["rmse_mv"], 2, "mV")),
+        ]
+
+    clip = f"{result['v_clip_mv']:g} mV"
+    published = result["published"]
+    return [
+        table(
+            "Spikes",
+            [
+                ("test trials (without spikes)", lambda m: f"{m['trials']} ({m['trials_without_spikes']})"),
+                ("biological time", lambda m: number(float(m["seconds"]), 1, "s")),
+                ("ROC AUC, no shift", lambda m: number(m["auc"], 4)),
+                ("ROC AUC, best shift (bins)", shifted),
+                ("true positives at 0.25 % false", lambda m: number(m["tp_at_0.25_fp"])),
+                ("true positives at 1 % false", lambda m: number(m["tp_at_1_fp"])),
+                ("coincidence factor Γ, ±2 ms", emitted("gamma")),
+                ("rate, detailed", emitted("rate_true_hz", digits=2, unit="Hz")),
+                ("rate, reduced", emitted("rate_model_hz", digits=2, unit="Hz")),
+                ("rate error", lambda m: percent(m["spikes"]["rate_error"], signed=True)),
+                ("rate error a trial, mean size", emitted("rate_error_per_trial_hz", digits=2, unit="Hz")),
+                ("mean interval, detailed / reduced", lambda m: pair(m, "isi_true_ms", "isi_model_ms", 1)),
+                ("intervals, KS distance", emitted("isi_ks")),
+                ("CV, detailed / reduced", lambda m: pair(m, "cv_true", "cv_model", 2)),
+                ("Brier score", lambda m: number(m["calibration"]["brier"], 5)),
+                ("Brier skill", lambda m: number(m["calibration"]["brier_skill"])),
+                ("expected calibration error", lambda m: number(m["calibration"]["ece"], 5)),
+            ],
+            f"All trials, free-running, after the first {result['skip_ms']:g} ms of each. – : undefined (no spikes).",
+        ),
+        table(
+            "Soma voltage",
+            voltages(("voltage_clipped", f"both clipped at {clip}")) + voltages(("voltage_below", f"truth below {clip}")),
+            "Clipped: both voltages cut off from above. Truth below: only samples where the detailed cell is below, the "
+            "reduced voltage as it is. Explained variance leaves a constant offset out; the RMSE shows it.",
+        ),
+        Table(
+            "Published headline protocol, for comparison",
+            ["", "ROC AUC", "TP at 1 % FP", "explained variance"],
+            [
+                [f"this reduction ({published['trials']} of {published['trials'] + published['trials_left_out']} trials)",
+                 number(published["auc"], 4), number(published["tp_at_1_fp"]), percent(published["explained_variance"])],
+                *PUBLISHED,
+            ],
+            "First 500 ms skipped, both voltages clipped at -55 mV, only trials of 1 to 24 true spikes. The published "
+            "figures are of another cell and another input: an orientation, not a contest.",
+        ),
+    ]  # fmt: skip
+
+
+def shifted(m) -> str:
+    if m["auc_best_shift"] is None:
+        return number(None)
+    return f"{m['auc_best_shift']:.4f} ({m['shift_bins']:+d})" if m["shift_bins"] else f"{m['auc_best_shift']:.4f} (0)"
+
+
+def pair(m, first, second, digits) -> str:
+    return f"{number(m['spikes'][first], digits)} / {number(m['spikes'][second], digits)}"
+
+
+def headline(result: dict) -> list[tuple[str, str]]:
+    """The figures on top of the page: in-network trials where there are any."""
+    kind = next(iter(result["kinds"]))
+    m = result["kinds"][kind]
+    where = f"{kind} trials"
+    return [
+        (f"ROC AUC, {where}", number(m["auc"], 4)),
+        (f"rate error, {where}", percent(m["spikes"]["rate_error"], signed=True)),
+        (f"coincidence factor Γ, {where}", number(m["spikes"]["gamma"], 2)),
+        (f"voltage explained, {where}", percent(m["voltage_clipped"]["explained_variance"])),
+    ]
+
+
+def write_report(folder: Path, result: dict, predictions) -> Path:
+    """Draw the figures and write the page; returns its path.
+
+    Arguments:
+        folder: Receives ``report.html`` and ``figures/``.
+        result: What :func:`netml.validation.cell.validate` measured.
+        predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
+    """
+    source = result["source"]
+    detection, voltage, published = tables(result)
+    page = html.Page(
+        title=f"Reduced cell {source['cell']}",
+        summary=(
+            f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
+            f"trials, running free: it receives the synaptic events of a trial and its own emitted spikes, nothing else."
+        ),
+        headline=headline(result),
+        warnings=result["warnings"],
+        sections=[
+            html.Section("Example trials", pictures=[overlay(result, predictions), raster(predictions)]),
+            html.Section(
+                "Spikes",
+                [
+                    f"Bins of {source['dt_r_ms']:g} ms. Detection scores use the spike probability of every bin; rates, Γ and "
+                    "intervals use the spikes that the reduction emits (probability above its fixed threshold)."
+                ],
+                [detection],
+                pictures(result, predictions),
+            ),
+            html.Section("Voltage", tables=[voltage]),
+            html.Section("Beside the literature", tables=[published]),
+        ],
+        facts=facts(source),
+    )
+    return html.write(folder, page)
+
+
+def overlay(result, predictions) -> html.Picture:
+    """One example of each of up to four kinds: the trial of median spike count."""
+    examples = []
+    for kind in list(result["kinds"])[:4]:
+        of_kind = sorted((p for p in predictions if p.kind == kind), key=lambda p: len(p.true_spike_ms))
+        p = of_kind[len(of_kind) // 2]
+        time = (np.arange(len(p.v_mv)) + 1) * p.dt_ms
+        seen = (time >= result["skip_ms"]) & (time <= result["skip_ms"] + EXAMPLE_MS)
+        true, model = p.spike_trains(result["skip_ms"])
+        end = time[seen][-1]
+        examples.append({
+            "title": kind, "time_ms": time[seen], "true_mv": p.true_v_mv[seen], "model_mv": p.v_mv[seen],
+            "true_ms": true[true <= end], "model_ms": model[model <= end],
+        })  # fmt: skip
+    caption = (
+        f"Soma voltage of the detailed and the reduced cell, cut off at {result['v_clip_mv']:g} mV (dotted); marks above "
+        "are spikes. Of each kind, the trial with the median number of spikes."
+    )
+    return html.Picture("voltage", cell_figures.voltage_overlay(examples, result["v_clip_mv"]), caption)
+
+
+def raster(predictions) -> html.Picture:
+    kinds = list(dict.fromkeys(sorted((p.kind for p in predictions), key=lambda kind: (kind != "network", kind))))
+    each = max(1, 36 // len(kinds))
+    chosen = [p for kind in kinds for p in [p for p in predictions if p.kind == kind][:each]]
+    trials = [(p.kind, *p.spike_trains(), p.duration_ms()) for p in chosen]
+    caption = (
+        f"Spikes of the detailed cell (upper line) and the reduced cell (lower line), {len(trials[:36])} of "
+        f"{len(predictions)} trials."
+    )
+    return html.Picture("raster", cell_figures.spike_raster(trials, 36), caption)
+
+
+def pictures(result, predictions) -> list[html.Picture]:
+    skip = result["skip_ms"]
+    found = []
+    curves = {}
+    groups = {kind: [p for p in predictions if p.kind == kind] for kind in result["kinds"]}
+    for kind, group in {"all trials": predictions, **groups}.items():
+        fpr, tpr = cell_metrics.roc_curve(*cell_metrics.pooled(group, skip))
+        if fpr is not None and not (kind == "all trials" and len(result["kinds"]) == 1):
+            curves[kind] = (fpr, tpr, float(np.trapezoid(tpr, fpr)))
+    if curves:
+        caption = "Every bin scored by its spike probability. Dotted: 0.25 % and 1 % false positives."
+        found.append(html.Picture("roc", cell_figures.roc(curves), caption))
+    trains = [[p.spike_trains(skip)[k] for p in predictions] for k in (0, 1)]
+    isi, cv = [spikes.intervals(t) for t in trains], [spikes.cv_of_isi(t) for t in trains]
+    caption = f"All kinds together; in brackets how many. A trial needs {spikes.MIN_ISIS} intervals for a CV."
+    found.append(html.Picture("intervals", cell_figures.intervals(*isi, *cv), caption))
+    bins = result["all"]["calibration"]["bins"]
+    caption = "All kinds together; bars: 95 % interval of the observed frequency (Wilson)."
+    found.append(html.Picture("calibration", cell_figures.calibration(bins), caption))
+    return found
+
+
+def facts(source: dict) -> list[tuple[str, str]]:
+    """Where the figures come from."""
+    plain = {k: v for k, v in source.items() if not isinstance(v, dict)}
+    rows = [(name.replace("_", " "), str(value)) for name, value in plain.items()]
+    for part in ("artifact_provenance", "records_provenance"):
+        rows += [(f"{part.split('_')[0]}: {name}", str(value)) for name, value in source[part].items()]
+    return rows

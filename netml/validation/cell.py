@@ -1,0 +1,194 @@
+"""`netml validate`: a reduction against the records of the cell it stands for, running free on trials it has not seen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from netml.artifact import Artifact
+from netml.errors import ArtifactError, RecordsError
+from netml.files import replacing
+from netml.records import Records, windows
+from netml.records.trial import NETWORK
+from netml.reductions import kernel
+from netml.validation import cell_metrics
+from netml.validation.cell_metrics import Prediction
+
+SKIP_MS = 200.0
+BATCH = 32
+SPLITS = ("test", "validation", "train", "all")
+DEFAULT_CLIP_MV = -55.0
+
+
+def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS) -> dict:
+    """Measure how well a reduction predicts its cell.
+
+    The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.
+
+    Arguments:
+        artifact: Path of a ``.netml`` file, or an :class:`Artifact`.
+        records: Folder of records of the same cell, or :class:`Records`.
+        output: Folder for ``validation.json``, ``report.html`` and ``figures/``; nothing is written without it.
+        split: ``test`` (default), ``validation``, ``train`` or ``all`` trials.
+        kinds: Only trials of these kinds; all by default.
+        skip_ms: Start of each trial that does not count: the cell settles from rest.
+
+    Returns:
+        dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
+        :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
+        comparison), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
+
+    Raises:
+        ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
+        RecordsError: Unreadable, or no trial of that split and those kinds is longer than ``skip_ms``.
+    """
+    name = str(artifact) if not isinstance(artifact, Artifact) else "artifact"
+    artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
+    records = records if isinstance(records, Records) else Records.open(records)
+    check_same_cell(artifact, records)
+    chosen = choose_trials(artifact, records, split, kinds, skip_ms)
+    predictions = predict(artifact, records, chosen)
+    result = measure(predictions, artifact, skip_ms)
+    result["source"] = {
+        "artifact": name,
+        "records": str(records.folder),
+        "cell": records.cell.label,
+        "fingerprint": records.cell.fingerprint,
+        "split": split,
+        "trials": len(chosen),
+        "trials_by_kind": {kind: result["kinds"][kind]["trials"] for kind in result["kinds"]},
+        "dt_r_ms": artifact.header["dt_r_ms"],
+        "threshold": artifact.header["threshold"],
+        "parameters": int(artifact.arrays["params"].size),
+        "artifact_provenance": artifact.header["provenance"],
+        "records_provenance": records.provenance,
+    }
+    result["warnings"] = warnings(result, artifact, records, split)
+    result["report"] = result["json"] = None
+    if output is not None:
+        from netml.report.cell_report import write_report
+
+        folder = Path(output)
+        folder.mkdir(parents=True, exist_ok=True)
+        result["report"] = str(write_report(folder, result, predictions))
+        result["json"] = str(folder / "validation.json")
+        with replacing(folder / "validation.json") as path:
+            path.write_text(json.dumps(result, indent=1, default=str))
+    return result
+
+
+def check_same_cell(artifact: Artifact, records: Records) -> None:
+    """Refuse records of another cell than the one the artifact was trained on.
+
+    Raises:
+        ArtifactError: The fingerprints, or the synapse types, differ.
+    """
+    cell = artifact.header["cell"]
+    if cell["fingerprint"] != records.cell.fingerprint:
+        raise ArtifactError(
+            f"the reduction is of another cell: {cell['label']!r}, fingerprint {cell['fingerprint'][:12]}; the records "
+            f"in {records.folder} are of {records.cell.label!r}, fingerprint {records.cell.fingerprint[:12]}. Validate "
+            f"it on records of its own cell, or train a reduction on these"
+        )
+    if tuple(artifact.header["synapses"]) != tuple(records.cell.synapses):
+        raise ArtifactError(
+            f"the reduction's synapse types are {', '.join(artifact.header['synapses'])}; the records have "
+            f"{', '.join(records.cell.synapses)}. Train a reduction on these records"
+        )
+
+
+def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:
+    """Indices of the trials to validate on; the split is the one that training made (same seed, same trials)."""
+    if split not in SPLITS:
+        raise RecordsError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    known = sorted(set(records.kinds))
+    if unknown := sorted(set(kinds or ()) - set(known)):
+        raise RecordsError(f"{records.folder} has no trials of kind {', '.join(unknown)}; it has {', '.join(known)}")
+    provenance = artifact.header["provenance"]
+    seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
+    candidates = range(len(records)) if split == "all" else records.split(seed)[split]
+    chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
+    long = [k for k in chosen if records.durations_ms[k] > skip_ms]
+    if not long:
+        why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
+        raise RecordsError(f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}")
+    return long
+
+
+def predict(artifact: Artifact, records: Records, chosen: list[int]) -> list[Prediction]:
+    """Run the reduction free on the chosen trials, in batches of similar length.
+
+    Raises:
+        RecordsError: A trial is damaged, or the model's output is not finite.
+    """
+    reduction, library = kernel.Reduction.of(artifact), kernel.load()
+    dt = float(artifact.header["dt_r_ms"])
+    arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
+    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
+    found = {}
+    for start in range(0, len(by_length), BATCH):
+        batch = by_length[start : start + BATCH]
+        trials = [records.trial(k) for k in batch]
+        lengths = [windows.steps(t.duration_ms, dt) for t in trials]
+        x = np.zeros((max(lengths), n_inputs, len(trials)), np.float32)
+        for i, trial in enumerate(trials):
+            x[: lengths[i], :, i] = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt)
+        logit, v, spike = library.free_run(reduction, x)
+        for i, (k, trial, n) in enumerate(zip(batch, trials, lengths, strict=True)):
+            if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
+                raise ArtifactError(f"the reduction's output is not finite on trial {k} of {records.folder}; train it again")
+            found[k] = Prediction(
+                kind=trial.kind,
+                dt_ms=dt,
+                logit=logit[:n, i].copy(),
+                v_mv=v[:n, i].copy(),
+                spike=spike[:n, i].astype(bool),
+                true_v_mv=windows.soma_voltage(trial, dt),
+                true_spike=windows.spike_train(trial, dt).astype(bool),
+                true_spike_ms=np.asarray(trial.spike_time, float),
+            )
+    return [found[k] for k in chosen]
+
+
+def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -> dict:
+    """All metrics, over all trials and by kind, and the published protocol."""
+    v_clip = clip_of(artifact)
+    kinds = sorted({p.kind for p in predictions}, key=lambda kind: (kind != NETWORK, kind))
+    by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
+    return {
+        "skip_ms": skip_ms,
+        "v_clip_mv": v_clip,
+        "all": cell_metrics.honest(predictions, skip_ms, v_clip),
+        "kinds": {kind: cell_metrics.honest(chosen, skip_ms, v_clip) for kind, chosen in by_kind.items()},
+        "published": cell_metrics.published(predictions),
+    }
+
+
+def clip_of(artifact: Artifact) -> float:
+    """Voltage (mV) above which the reduction was not asked to follow."""
+    value = artifact.header.get("v_clip_mv")
+    return DEFAULT_CLIP_MV if value is None else float(value)
+
+
+def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> list[str]:
+    """What a reader must know before the figures."""
+    found = []
+    trained_dt, dt = artifact.header["provenance"].get("dt_ms"), records.cell.dt_ms
+    if trained_dt is not None and abs(trained_dt - dt) > 1e-9:
+        found.append(f"The reduction was trained on a detailed cell at dt = {trained_dt:g} ms and is judged at {dt:g} ms: "
+                     "spike times of the detailed cell itself shift with dt.")  # fmt: skip
+    if split in ("train", "all"):
+        found.append(f"Split {split!r} holds trials that the reduction was trained on: these figures are not held out.")
+    if NETWORK not in result["kinds"]:
+        found.append("No trial recorded in a network is among these: the figures come from the artificial protocol alone.")
+    spikes = result["all"]["spikes"]
+    if spikes["spikes_true"] < 100:
+        found.append(f"Only {spikes['spikes_true']} true spikes: AUC, Gamma and rates are uncertain. Record more trials.")
+    if spikes["spikes_model"] == 0 and spikes["spikes_true"]:
+        found.append("The reduction emitted no spike: its threshold is too high, or it was trained too little.")
+    gamma = result["all"]["spikes"]["gamma"]
+    if gamma is None and spikes["spikes_true"]:
+        found.append("The reduction fires so fast that the coincidence factor is undefined.")
+    if result["published"]["trials"] == 0:
+        found.append("The published protocol has no trial here (1 to 24 spikes, longer than 500 ms); it is left empty.")
+    return found
