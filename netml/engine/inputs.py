@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netml.errors import NetmlError
+from netml.errors import RecordsError
 
 KINDS = ("silence", "sparse", "dense", "bursts", "volleys")
 
@@ -35,6 +35,29 @@ class Ranges:
 
 
 @dataclass(frozen=True)
+class Drive:
+    """Sums over trials of a network; two of them add up.
+
+    count, log_weight: float64 [channels], events and the sum of their logarithmic weights (uS).
+    seconds: length of all trials.
+    """
+    count: np.ndarray
+    log_weight: np.ndarray
+    seconds: float
+
+    @classmethod
+    def of(cls, trial, channels: int) -> "Drive":
+        """What one trial adds; events of no weight do nothing and do not count."""
+        used = trial.event_weight > 0
+        channel = trial.event_channel[used]
+        log_weight = np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
+        return cls(np.bincount(channel, minlength=channels).astype(float), log_weight, trial.duration_ms / 1000.0)
+
+    def __add__(self, other: "Drive") -> "Drive":
+        return Drive(self.count + other.count, self.log_weight + other.log_weight, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True)
 class Profile:
     """What drives the cell in its network.
 
@@ -51,32 +74,26 @@ class Profile:
     excitatory: np.ndarray
 
     @classmethod
-    def from_trials(cls, trials, length_um, group, excitatory) -> "Profile":
-        """Mean over trials of the network.
+    def from_drive(cls, drive: "Drive", length_um, group, excitatory) -> "Profile":
+        """What a network's trials say.
 
-        Raises NetmlError if a synapse type got no event at all: then nothing says how strong it should be.
+        Raises:
+            RecordsError: A synapse type got no event at all: then nothing says how strong it should be.
         """
         length_um, group = np.asarray(length_um, float), np.asarray(group)
         excitatory = np.asarray(excitatory, bool)
-        channels = len(length_um) * len(excitatory)
-        count, log_weight, seconds = np.zeros(channels), np.zeros(channels), 0.0
-        for trial in trials:
-            used = trial.event_weight > 0
-            channel = trial.event_channel[used]
-            count += np.bincount(channel, minlength=channels)
-            log_weight += np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
-            seconds += trial.duration_ms / 1000.0
-        weight = np.empty(channels)
-        for synapse in range(len(excitatory)):
-            mine = slice(synapse, None, len(excitatory))
-            n, total = count[mine], log_weight[mine]
+        weight = np.empty(drive.count.size)
+        for synapse in range(excitatory.size):
+            mine = slice(synapse, None, excitatory.size)
+            n, total = drive.count[mine], drive.log_weight[mine]
             if n.sum() == 0:
-                raise NetmlError(f"no event of synapse type number {synapse} reached the recorded cells in "
-                                 f"{seconds:g} s of network time, so the protocol has no rate or weight to start "
-                                 f"from; record longer (--duration), more cells, or leave the protocol out "
-                                 f"(--protocol-trials 0)")
+                raise RecordsError(
+                    f"no event of synapse type number {synapse} reached the recorded cells in {drive.seconds:g} s of "
+                    f"network time, so the protocol has no rate or weight to start from; record longer (--duration) or "
+                    f"more cells, or leave the protocol out (--protocol-trials 0)"
+                )
             weight[mine] = np.where(n > 0, np.exp(total / np.maximum(n, 1)), np.exp(total.sum() / n.sum()))
-        return cls(count / seconds, weight, length_um, group, excitatory)
+        return cls(drive.count / drive.seconds, weight, length_um, group, excitatory)
 
     @property
     def synapse(self) -> np.ndarray:
@@ -97,7 +114,7 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
     Returns (time float64 ms sorted, in (0, duration); channel int32; weight float32 uS [channels], one a channel).
     """
     if kind not in KINDS:
-        raise NetmlError(f"unknown kind of protocol '{kind}'; known: {', '.join(KINDS)}")
+        raise RecordsError(f"unknown kind of protocol '{kind}'; known: {', '.join(KINDS)}")
     rng = np.random.default_rng([seed, trial, KINDS.index(kind)])
     scale = _log_uniform(rng, ranges.weight)
     weight = _weights(rng, profile, ranges, scale)
@@ -109,7 +126,7 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
     elif kind == "sparse":
         factor = factor * _log_uniform(rng, (2e-2, 0.4))
     elif kind in ("bursts", "volleys"):
-        factor = factor * _log_uniform(rng, (0.1, 0.9))
+        factor = factor * _log_uniform(rng, (0.3, 1.1))
     rate = rate * factor[profile.synapse]
     parts = [_background(rng, profile, rate, duration_ms, steady=kind in ("silence", "sparse"))]
     if kind == "bursts":

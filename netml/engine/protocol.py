@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netml.engine.inputs import KINDS, Profile, Ranges, draw
+from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -62,6 +62,18 @@ class TestCell:
         self._voltage = VoltageRecorder(h, cell, info.sites)
         self._info = info
 
+    def excitatory(self) -> list[bool]:
+        """Whether each synapse type excites: its reversal potential lies above -45 mV.
+
+        Raises:
+            ModelError: A synapse without a reversal potential ``e``.
+        """
+        kinds = self._synapses[: len(self._info.synapses)]
+        if unknown := [label for label, kind in zip(self._info.synapses, kinds, strict=True) if not hasattr(kind, "e")]:
+            raise ModelError(f"synapse types {', '.join(unknown)} have no reversal potential named e; the protocol needs "
+                             f"it to tell excitation from inhibition; leave the protocol out (--protocol-trials 0)")  # fmt: skip
+        return [kind.e > -45.0 for kind in kinds]
+
     def weigh(self, weight: np.ndarray) -> None:
         """Set the weight in uS of every channel."""
         for netcon, value in zip(self._inputs, weight.tolist(), strict=True):
@@ -83,17 +95,19 @@ class Protocol:
     Arguments:
         sim: NetPyNE's sim module, network of isolated cells created (see :func:`isolate`).
         info: The cell; must be the one of the network's records.
-        profile: How the network drives it.
+        drive: What it gets in its network.
         ranges: How far trials leave that.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, profile: Profile, ranges: Ranges | None = None):
-        self.sim, self.info, self.profile, self.ranges = sim, info, profile, ranges or Ranges()
+    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None):
+        self.sim, self.info, self.ranges = sim, info, ranges or Ranges()
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         cells = list(sim.net.cells)
         check_buffers(len(cells), len(info.sites), self.duration_ms, info.dt_ms)
         self.cells = [TestCell(sim, cell, info) for cell in cells]
+        branch = np.repeat(np.arange(len(info.segments.sections)), [nseg for _, nseg in info.segments.sections])
+        self.profile = Profile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())
 
     def run(self, trials: range, seed: int, done: Callable[[int], None] = lambda trial: None) -> Iterator[Trial]:
         """Run this rank's share of ``trials``: rank r of n takes every n-th. Every rank must exhaust it.
@@ -130,24 +144,9 @@ class Protocol:
         if self.sim.cfg.coreneuron:
             from neuron import coreneuron
 
-            coreneuron.enable = True
+            coreneuron.enable, coreneuron.verbose = True, 0
 
 
 def trial_seed(seed: int, trial: int) -> int:
     """One number for (seed, trial): what the records call the trial's seed."""
     return seed * 1_000_000 + trial
-
-
-def excitatory(info: CellInfo) -> list[bool]:
-    """Whether each synapse type excites: its reversal potential ``e`` lies above -45 mV.
-
-    Raises:
-        ModelError: A synapse type without ``e``: give it in synMechParams.
-    """
-    known = {}
-    for label in info.synapses:
-        known[label] = info.syn_mech_params[label].get("e")
-    if unknown := [label for label, value in known.items() if value is None]:
-        raise ModelError(f"synapse types {', '.join(unknown)} name no reversal potential 'e' in synMechParams; the "
-                         f"protocol needs it to tell excitation from inhibition")  # fmt: skip
-    return [value > -45.0 for value in known.values()]
