@@ -3,6 +3,9 @@ The reduced cells of one artifact on this rank, as one artificial cell: each dt_
 of them in libnetml_kernel and sends the spikes of those that fire through their NetmlCell, so that NEURON's own
 ParallelContext carries them.  NEURON only.
 
+NEURON delivers events of one time in no fixed order.  The step that ends at t_n is therefore taken 5e-7 ms before: all
+it may see has arrived by then (see netml_population.h on borders), and who records at t_n finds its result.
+
 A NetCon onto it stands for all synapses of one source onto the population's cells on this rank: weight[0] is the row of
 synapses (see netml_population.h), weight[1] the NetCon's own delay, by which the time of the spike is recovered.
 The NetCon's delay is the shortest of its row.
@@ -60,7 +63,7 @@ VERBATIM
         netml_population_reset(netml_pointer(address));
         netml_show_voltage(netml_cells(own), netml_pointer(address));
 ENDVERBATIM
-        net_send(next_end() - t, 1)
+        net_send(next_end() - 5e-7 - t, 1)
     }
 }
 
@@ -76,12 +79,13 @@ NET_RECEIVE (row, lag (ms)) {
 VERBATIM
         netml_population* population = netml_pointer(address);
         const NetmlCells* mine = netml_cells(own);
+        const double end = netml_population_step_end_ms(population);
         const int64_t spikes = netml_population_step(population);
         const int32_t* spiking = netml_population_spiking(population);
         netml_show_voltage(mine, population);
-        for (int64_t i = 0; i < spikes; ++i) net_event(mine->outlet[spiking[i]], t + mine->offset_ms[spiking[i]]);
+        for (int64_t i = 0; i < spikes; ++i) net_event(mine->outlet[spiking[i]], end + mine->offset_ms[spiking[i]]);
 ENDVERBATIM
-        net_send(next_end() - t, 1)
+        net_send(next_end() - 5e-7 - t, 1)
     } else {
 VERBATIM
         netml_population_deliver(netml_pointer(address), static_cast<int64_t>(_args[0]), t - _args[1]);

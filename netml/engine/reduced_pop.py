@@ -1,0 +1,131 @@
+"""A NetPyNE population of which some or all cells are reduced.
+
+NetPyNE makes every population with the class ``sim.Pop``; :func:`install` puts :class:`SwappedPop` there.  That is the
+one place where netml reaches into NetPyNE.  A population that nobody swapped behaves as before, and what a run needs
+lives in its populations, so a second network in the same process starts clean.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+
+from neuron import h
+from netpyne import sim
+from netpyne.network.pop import Pop
+
+from netml.artifact import Artifact
+from netml.engine import mechanisms
+from netml.engine.reduced_cell import NeuronPopulation, ReducedCell
+from netml.errors import ModelError
+
+logger = logging.getLogger("netml")
+
+
+def install() -> None:
+    """Let NetPyNE make its populations with :class:`SwappedPop`."""
+    sim.Pop = SwappedPop
+
+
+def chosen(gids, fraction: float, seed: int) -> set[int]:
+    """The cells of a population that are reduced: round(fraction * cells), by a hash of (seed, gid)."""
+    ranked = sorted(gids, key=lambda gid: (hashlib.blake2b(f"{seed}:{gid}".encode(), digest_size=8).digest(), gid))
+    return set(ranked[: round(fraction * len(ranked))])
+
+
+class SwappedPop(Pop):
+    """NetPyNE's population; its cells are reduced where ``netParams.netmlSwap`` has its label."""
+
+    def __init__(self, label, tags):
+        super().__init__(label, tags)
+        self.reduced, self.reduced_gids = None, set()
+        self.plan = (getattr(sim.net.params, "netmlSwap", None) or {}).get(label)
+        if self.plan:
+            self._check_config(label)
+            self._start(label)
+
+    def _start(self, label: str) -> None:
+        mechanisms.load(h, mechanisms.build_engine_library())
+        spec = sim.net.params.cellParams[self.plan["cell"]]
+        self.reduced = NeuronPopulation(Artifact.load(self.plan["artifact"]), label, spec)
+        self._whole_class, self.cellModelClass = self.cellModelClass, self._make_cell
+        self._warned = False
+        sim.fih.append(h.FInitializeHandler(0, self._before_initialisation))
+
+    def _check_config(self, label: str) -> None:
+        cfg, fraction = sim.cfg, self.plan["fraction"]
+        if cfg.coreneuron:
+            raise ModelError(f"{label} is swapped, and reduced cells run in NEURON only: use engine 'neuron' (cfg.coreneuron = False)")
+        currents = [k for k in ("recordLFP", "recordDipole", "saveIMembrane", "recordDipolesHNN") if getattr(cfg, k, None)]
+        if currents and 0 < fraction < 1:
+            raise ModelError(
+                f"cfg.{currents[0]} needs the membrane currents of every cell of {label}, {fraction:.0%} of which are "
+                "reduced: swap all of it or nothing, or do not record that"
+            )
+        if currents and fraction and sim.rank == 0:
+            logger.warning("cfg.%s leaves out the reduced population %s: it has no membrane currents", currents[0], label)
+
+    def _distributeCells(self, numCellsPop):
+        if self.plan:
+            first = sim.net.lastGid
+            self.reduced_gids = chosen(range(first, first + numCellsPop), self.plan["fraction"], self.plan["seed"])
+        return super()._distributeCells(numCellsPop)
+
+    def _make_cell(self, gid, tags):
+        if gid not in self.reduced_gids:
+            return self._whole_class(gid, tags)
+        return ReducedCell(gid, {**tags, "reduction": Path(self.plan["artifact"]).name}, self.reduced)
+
+    def _before_initialisation(self) -> None:
+        """On every rank together, before each run: the engine gets the connections; rank 0 says what is unusual, once."""
+        self.reduced.freeze()
+        if self._warned:
+            return
+        self._warned = True
+        outside = self.reduced.population.out_of_range()
+        found = sim.pc.py_allgather((outside.weights, outside.channels, sorted(self.reduced.skipped_traces)))
+        if sim.rank != 0:
+            return
+        label, total = self.tags["pop"], [sum(column) for column in list(zip(*found))[:2]]
+        if total[0]:
+            logger.warning("%d synapses onto reduced %s have a weight outside the range of training", total[0], label)
+        if total[1]:
+            logger.warning("%d synapses onto reduced %s lie where training saw no event", total[1], label)
+        for key in sorted({key for _, _, keys in found for key in keys}):
+            logger.warning("trace %r is left out for reduced %s: a reduced cell has its soma voltage only", key, label)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        for name in ("reduced", "reduced_gids", "plan", "_whole_class", "_warned"):
+            state.pop(name, None)
+        return state
+
+
+def report() -> dict:
+    """What was swapped in NetPyNE's present network, summed over the ranks; all ranks call it together.
+
+    Returns:
+        By population: artifact, fraction, cells, reduced, synapses, weights_out_of_range, channels_unseen, and of the
+        last run spikes, events (synaptic), saturated, late, step_s and deliver_s (wall seconds, summed over ranks),
+        wall_s (the slowest rank's sum of both).
+    """
+    swapped = {label: pop for label, pop in sim.net.pops.items() if isinstance(pop, SwappedPop) and pop.plan}
+    if not swapped:
+        return {}
+    mine = {}
+    for label, pop in swapped.items():
+        stats, outside = pop.reduced.population.stats(), pop.reduced.population.out_of_range()
+        mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
+                       "total": len(pop.cellGids), "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
+    ranks = sim.pc.py_allgather(mine)
+    result = {}
+    for label, pop in swapped.items():
+        each = [rank[label] for rank in ranks]
+        sums = {k: sum(one[k] for one in each) for k in (
+            "synapses", "weights_out_of_range", "channels_unseen", "spikes", "events", "saturated", "late", "bytes",
+            "step_s", "deliver_s")}  # fmt: skip
+        result[label] = {
+            "artifact": pop.plan["artifact"], "fraction": pop.plan["fraction"], "seed": pop.plan["seed"],
+            "cells": sum(one["total"] for one in each), "reduced": sum(one["cells"] for one in each),
+            **sums, "wall_s": max(one["wall_s"] for one in each),
+        }  # fmt: skip
+    return result

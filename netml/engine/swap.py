@@ -1,0 +1,111 @@
+"""Swap detailed cells of a NetPyNE network for reductions: one line in the user's own script.
+
+    netParams = netml.swap(netParams, {"PYR": "pyr.netml"})
+    sim.createSimulateAnalyze(netParams, simConfig)          # as before
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from netml.artifact import Artifact
+from netml.circuit.cell import fingerprint
+from netml.errors import ArtifactError, ModelError
+
+
+def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0):
+    """Network parameters whose populations run as reductions.
+
+    Pairs, sections, locations, weights and delays of all connections stay those of the detailed network.
+
+    Arguments:
+        netParams: NetPyNE's ``specs.NetParams``; it is left as it was.
+        artifacts: ``.netml`` file by population.
+        fraction: Share of each population's cells that is reduced, 0 to 1, one number or one by population.  Which
+            cells depends on seed and gid alone: not on the number of ranks.
+        seed: Of that choice.
+
+    Returns:
+        NetParams to hand to ``sim.create`` and its like.
+
+    Raises:
+        ModelError: Unknown population, no single cell rule for it, a part of the network that reduced cells cannot take.
+        ArtifactError: No such file, or a reduction of another cell.
+    """
+    plan = {}
+    for label, path in artifacts.items():
+        share = float(fraction.get(label, 1.0) if isinstance(fraction, Mapping) else fraction)
+        if not (math.isfinite(share) and 0 <= share <= 1):
+            raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
+        if label not in netParams.popParams:
+            raise ModelError(f"no population {label!r} to swap; the network has {', '.join(map(str, netParams.popParams))}")
+        cell = cell_label(netParams, label)
+        _check_cell(netParams, label, cell, Artifact.load(path), path)
+        plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
+    if getattr(netParams, "subConnParams", None) and any(p["fraction"] for p in plan.values()):
+        raise ModelError("subConnParams move synapses along NEURON sections, which reduced cells do not have; "
+                         "place the synapses in connParams (sec, loc, synsPerConn), or swap nothing")  # fmt: skip
+    swapped = copy.copy(netParams)
+    swapped.netmlSwap = {**(getattr(netParams, "netmlSwap", None) or {}), **plan}
+    from netml.engine.reduced_pop import install  # starts NetPyNE and NEURON, which checking does not need
+
+    install()
+    return swapped
+
+
+def report() -> dict[str, dict[str, Any]]:
+    """What was swapped in NetPyNE's present network; see :func:`netml.engine.reduced_pop.report`.  {} without a swap."""
+    from netml.engine.reduced_pop import report as collect
+
+    return collect()
+
+
+def cell_label(netParams, population: str) -> str:
+    """Label of the one ``cellParams`` entry that makes the cells of a population.
+
+    Raises:
+        ModelError: None, several, or one without sections.
+    """
+    tags = {**netParams.popParams[population], "pop": population}
+    if tags.get("originalFormat"):
+        raise ModelError(f"population {population} comes from {tags['originalFormat']}; only cells with sections can be reduced")
+    fitting = [
+        label for label, rule in netParams.cellParams.items()
+        if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
+    ]  # fmt: skip
+    if len(fitting) != 1:
+        found = f"{len(fitting)} cellParams entries ({', '.join(fitting)})" if fitting else "no cellParams entry"
+        raise ModelError(f"population {population} has {found} for its cells; a swap needs exactly one")
+    if not netParams.cellParams[fitting[0]].get("secs"):
+        raise ModelError(f"cells of {population} ({fitting[0]}) have no sections; point cells cannot be reduced")
+    return fitting[0]
+
+
+def _fits(conditions: Mapping, tags: Mapping) -> bool:
+    """Whether conditions on population tags hold; those on positions are met by some cell, so they count as met."""
+    return all(
+        tags.get(key) in value if isinstance(value, (list, tuple)) else tags.get(key) == value
+        for key, value in conditions.items()
+        if key in ("cellType", "cellModel", "pop")
+    )
+
+
+def _check_cell(netParams, population: str, cell: str, artifact: Artifact, path) -> None:
+    synapses = artifact.header["synapses"]
+    if missing := [s for s in synapses if s not in netParams.synMechParams]:
+        raise ArtifactError(
+            f"{path} was trained with synMechs {', '.join(synapses)}; the network has no {', '.join(missing)} "
+            f"(it has {', '.join(map(str, netParams.synMechParams))})"
+        )
+    found = fingerprint(netParams.cellParams[cell], {s: netParams.synMechParams[s] for s in synapses})
+    trained = artifact.header["cell"]
+    if found != trained["fingerprint"]:
+        raise ArtifactError(
+            f"{path} is a reduction of another cell: of {trained.get('label')!r} ({trained['fingerprint'][:12]}), while "
+            f"population {population} has {cell!r} ({found[:12]}); sections, mechanisms or synapse parameters differ: "
+            "record and train on this cell, or take its own reduction"
+        )
