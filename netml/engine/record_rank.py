@@ -71,8 +71,9 @@ def record_network(sim: Any, run: Callable[[], Any], job: NetworkJob) -> tuple[C
         with RecordWriter(job.folder, job.first_shard + rank, recorder.cell) as writer:
             for trial in trials:
                 writer.add(trial)
-    drives = gather(sim, [Drive.of(trial, recorder.cell.channels) for trial in trials])
-    return recorder.cell, reduce(add, drives)
+    drives = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
+    # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
+    return recorder.cell, reduce(add, [drives[gid] for gid in sorted(drives)])
 
 
 def record_protocol(sim: Any, job: ProtocolJob, done: Callable[[int], None] = lambda trials: None) -> None:
