@@ -43,8 +43,8 @@ int64_t netml_population_connect(netml_population*, int64_t rows, const int64_t*
 /* All cells at rest, nothing on its way, step 0, counters 0. */
 void netml_population_reset(netml_population*);
 
-/* A spike at spike_ms in the source of a row: its synapses' events enter the ring. Call it no later than the first
- * of them arrives. */
+/* A spike at spike_ms in the source of a row: its synapses' events enter the ring. Call it between the step that ends
+ * at or before spike_ms and the one that sees the first event; others are not delivered, and counted as late. */
 void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
 
 /* Take the next step. Returns how many cells spike; netml_population_spiking gives their indices, ascending. */

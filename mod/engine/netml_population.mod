@@ -75,6 +75,7 @@ ENDVERBATIM
 }
 
 NET_RECEIVE (row, lag (ms)) {
+    INITIAL {}   : without it finitialize would set lag to 0
     if (flag == 1) {
 VERBATIM
         netml_population* population = netml_pointer(address);

@@ -1,0 +1,267 @@
+"""The population engine, alone and inside NEURON, against plain torch and straightforward binning."""
+
+import numpy as np
+import pytest
+import torch
+
+from netml.artifact import Artifact
+from netml.engine.population import LANES, TICKS_PER_MS, Population
+from netml.errors import ModelError
+from netml.records.windows import event_step
+from netml.reductions.leaky_memory import LeakyMemory
+
+SYNAPSES = ("exc", "inh")
+SEGMENTS = 7
+CELLS, SOURCES, DURATION_MS = 21, 30, 300.0  # 21 cells: one full block of lanes, one that is padded
+RELATIVE = 1e-5  # float32 in another order of summation; spikes must be equal
+
+
+def random_model(seed: int, dt_ms: float = 1.0):
+    """A torch cell with random weights that fires now and then, and its artifact."""
+    rng = np.random.default_rng(seed)
+    channels, inputs = SEGMENTS * len(SYNAPSES), 6
+    trace_input = np.repeat(np.arange(inputs), 2)
+    model = LeakyMemory(trace_input, np.tile([3.0, 30.0], inputs), inputs=inputs, memory=9, hidden=19, dt_ms=dt_ms, seed=seed)
+    with torch.no_grad():
+        model.readout *= 8
+        model.logit_mean.fill_(0.0)
+    model.settle()
+    arrays = {
+        "params": model.pack().detach().numpy(),
+        "trace_input": trace_input.astype(np.int32),
+        "channel_input": rng.integers(0, inputs, channels).astype(np.int32),
+        "channel_gain": rng.uniform(50, 150, channels).astype(np.float32),
+        "channel_seen": np.ones(channels, np.int64),
+    }
+    header = {
+        "format": "netml-reduction", "version": 1, "reduction": "leaky_memory", "cell": {"label": "x", "fingerprint": ""},
+        "synapses": list(SYNAPSES), "sections": [["soma", 1], ["dend", SEGMENTS - 1]], "dims": model.dims._asdict(),
+        "dt_r_ms": dt_ms, "threshold": 1.0, "v_rest_mv": -70.0, "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
+        "provenance": {}, "scores": {},
+    }  # fmt: skip
+    return model, Artifact(header, arrays)
+
+
+def random_rows(seed: int, longest_ms: float = 20.0):
+    """Synapses (row, cell, channel, weight, delay); some delays fall on borders of steps."""
+    rng = np.random.default_rng(seed)
+    n = 600
+    delay = np.round(rng.uniform(0.1, longest_ms, n), 3)
+    delay[:80] = np.round(delay[:80] * 2) / 2 + 0.5
+    return rng.integers(0, SOURCES, n), rng.integers(0, CELLS, n), rng.integers(0, SEGMENTS * len(SYNAPSES), n), rng.uniform(0.001, 0.01, n), delay
+
+
+def spikes(seed: int):
+    """Times of the sources' spikes, by row; some fall on borders of steps."""
+    rng = np.random.default_rng(seed)
+    times = [np.sort(rng.uniform(0, DURATION_MS - 1, 6)) for _ in range(SOURCES)]
+    return [np.where(rng.random(6) < 0.3, np.round(t), t) for t in times]
+
+
+def reference(model, artifact, rows, source_spikes):
+    """logit, v, spike (steps, cells) of the free-running torch cells."""
+    row, cell, channel, weight, delay = rows
+    dt, dims = artifact.header["dt_r_ms"], model.dims
+    steps = round(DURATION_MS / dt)
+    x = np.zeros((steps, CELLS, dims.inputs))
+    gain = artifact.arrays["channel_gain"][channel].astype(float)
+    for source, times in enumerate(source_spikes):
+        mine = row == source
+        for t in times:
+            step = event_step(np.round((t + delay[mine]) * TICKS_PER_MS) / TICKS_PER_MS, dt)
+            seen = step < steps
+            target = step[seen], cell[mine][seen], artifact.arrays["channel_input"][channel[mine]][seen]
+            np.add.at(x, target, (weight[mine] * gain[mine])[seen])
+    state, last, out = model.init_state(CELLS), torch.zeros(CELLS), []
+    with torch.no_grad():
+        for n in range(steps):
+            state, logit, v = model.step(state, torch.as_tensor(x[n], dtype=torch.float32), last)
+            last = (logit > artifact.header["threshold"]).float()
+            out.append((logit.numpy(), v.numpy(), last.numpy().astype(bool)))
+    return [np.stack(o) for o in zip(*out, strict=True)]
+
+
+def filled(artifact, rows) -> Population:
+    population = Population(artifact, "X")
+    for _ in range(CELLS):
+        population.add_cell()
+    for _ in range(SOURCES):
+        population.add_row()
+    for synapse in zip(*(column.tolist() for column in rows), strict=True):
+        population.add_synapse(*synapse)
+    return population
+
+
+def run(population, source_spikes):
+    """logit, v, spike (steps, cells), spikes handed over at their own time."""
+    population.reset()
+    queue = sorted((t, row) for row, times in enumerate(source_spikes) for t in times)
+    out = []
+    for n in range(round(DURATION_MS / population.dt_r_ms)):
+        while queue and queue[0][0] < (n + 1) * population.dt_r_ms - 1e-6:
+            t, row = queue.pop(0)
+            population.deliver(row, t)
+        fired = np.zeros(CELLS, bool)
+        fired[population.step()] = True
+        out.append((population.logit(), population.voltage(), fired))
+    return [np.stack(o) for o in zip(*out, strict=True)]
+
+
+def assert_same(found, expected):
+    for a, b in zip(found[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(a, b, rtol=RELATIVE, atol=RELATIVE * np.abs(b).max())
+    assert expected[2].sum() > 100
+    np.testing.assert_array_equal(found[2], expected[2])
+
+
+@pytest.mark.parametrize("seed, dt_ms", [(0, 1.0), (1, 0.5)])
+def test_matches_torch(seed, dt_ms):
+    model, artifact = random_model(seed, dt_ms)
+    rows, source_spikes = random_rows(seed), spikes(seed)
+    assert_same(run(filled(artifact, rows), source_spikes), reference(model, artifact, rows, source_spikes))
+
+
+def test_reset_starts_over():
+    _, artifact = random_model(0)
+    population, source_spikes = filled(artifact, random_rows(0)), spikes(0)
+    first = run(population, source_spikes)
+    assert population.stats()["late"] == 0
+    second = run(population, source_spikes)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_order_of_synapses_and_cells_does_not_matter():
+    """Any split of the cells over populations (ranks) and any order of synapses gives the same bits."""
+    _, artifact = random_model(3)
+    rows, source_spikes = random_rows(3), spikes(3)
+    whole = run(filled(artifact, rows), source_spikes)
+    turned = np.random.default_rng(0).permutation(CELLS)
+    shuffled = np.random.default_rng(1).permutation(len(rows[0]))
+    moved = [column[shuffled] for column in (rows[0], turned[rows[1]], *rows[2:])]
+    other = run(filled(artifact, moved), source_spikes)
+    for a, b in zip(whole, other, strict=True):
+        np.testing.assert_array_equal(a, b[:, turned])
+
+
+def test_a_border_belongs_to_the_later_step():
+    """One synapse, one spike: what arrives at 4.999999 ms and later is seen by the step from 5 to 6 ms."""
+    _, artifact = random_model(0)
+    expected = {3.0: 5, 2.999999: 5, 2.99999: 4, 2.5: 4, 3.999: 5, 3.9999995: 6}
+    silent = None
+    for delay, step in expected.items():
+        population = Population(artifact, "X")
+        population.add_cell()
+        population.add_synapse(population.add_row(), 0, 0, 0.01, delay)
+        population.reset()
+        logits = []
+        for n in range(8):
+            if n == 2:
+                population.deliver(0, 2.0)
+            population.step()
+            logits.append(population.logit()[0])
+        if silent is None:
+            population.reset()
+            silent = [(population.step(), population.logit()[0])[1] for _ in range(8)]
+        assert int(np.argmax(np.array(logits) != silent)) == step, delay
+
+
+def test_memory_of_a_synapse():
+    _, artifact = random_model(0)
+    population = filled(artifact, random_rows(0))
+    before = Population(artifact, "X")
+    for _ in range(CELLS):
+        before.add_cell()
+    for p in (population, before):
+        p.freeze()
+    ring = 4 * LANES * 2 * artifact.header["dims"]["inputs"] * 20  # 20 more slots for delays up to 20 ms
+    assert population.stats()["bytes"] - before.stats()["bytes"] <= 12 * 600 + ring + 8 * SOURCES
+
+
+def test_saturates_and_says_so():
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cell()
+    row = population.add_row()
+    for _ in range(4000):
+        population.add_synapse(row, 0, 0, 0.01, 1.0)
+    population.reset()
+    population.deliver(row, 0.2)
+    assert population.stats()["saturated"] > 0
+    for _ in range(3):
+        population.step()
+    assert np.isfinite(population.logit()).all()
+
+
+@pytest.mark.parametrize("weight, delay", [(np.nan, 1.0), (-0.1, 1.0), (0.001, np.nan), (0.001, -1.0), (0.001, 1e5), (1e6, 1.0)])
+def test_refuses(weight, delay):
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cell()
+    population.add_synapse(population.add_row(), 0, 0, weight, delay)
+    with pytest.raises(ModelError):
+        population.freeze()
+
+
+def test_counts_what_training_never_saw():
+    _, artifact = random_model(0)
+    artifact.arrays["channel_seen"][3] = 0
+    population = Population(artifact, "X")
+    population.add_cell()
+    row = population.add_row()
+    for channel, weight in ((3, 0.005), (2, 0.02), (1, 0.0001), (0, 0.005), (0, 0.0)):
+        population.add_synapse(row, 0, channel, weight, 1.0)
+    assert population.out_of_range().weights == 2
+    assert population.out_of_range().channels == 1
+
+
+def test_inside_neuron():
+    """NetStims drive it through one NetCon a source; voltages, spikes and their times are those of the reference."""
+    from neuron import h
+
+    from netml.engine import mechanisms
+
+    mechanisms.load(h, mechanisms.build_engine_library())
+    seed = 5
+    model, artifact = random_model(seed)
+    rows = random_rows(seed, longest_ms=9.0)
+    population = filled(artifact, rows)
+    engine = h.NetmlPopulation()
+    outlets = [h.NetmlCell() for _ in range(CELLS)]
+    times = [h.Vector() for _ in outlets]
+    keep = []
+    for cell, (outlet, vector) in enumerate(zip(outlets, times, strict=True)):
+        engine.add_cell(outlet, 1000 + cell)
+        engine.watch(cell)
+        keep.append(h.NetCon(outlet, None))
+        keep[-1].record(vector)
+    voltage = [h.Vector().record(outlet._ref_v_soma, 1.0) for outlet in outlets]
+    sources, source_times, gates = [], [], []
+    for row in range(SOURCES):
+        stim = h.NetStim()
+        stim.interval, stim.number, stim.start, stim.noise = 40.0, 1e9, 1.0, 1.0 if row % 3 else 0.0
+        stim.noiseFromRandom123(row, 1, 2)
+        netcon, vector = h.NetCon(stim, engine), h.Vector()
+        netcon.delay = float(rows[4][rows[0] == row].min())
+        netcon.weight[0], netcon.weight[1] = row, netcon.delay
+        netcon.record(vector)
+        sources.append(stim), gates.append(netcon), source_times.append(vector)
+    engine.address = population.freeze()
+    h.dt, pc = 0.05, h.ParallelContext()
+    pc.set_maxstep(10)
+    runs = []
+    for _ in range(2):  # the second run shows that finitialize resets everything
+        h.finitialize(-65)
+        pc.psolve(DURATION_MS)
+        runs.append(([t.as_numpy().copy() for t in times], np.array([v.as_numpy()[: round(DURATION_MS) + 1] for v in voltage])))
+    expected = reference(model, artifact, rows, [t.as_numpy().copy() for t in source_times])
+    engine.address = 0
+    assert expected[2].sum() > 100
+    for spike_times, v in runs:
+        np.testing.assert_allclose(v[:, 1:], expected[1].T, rtol=RELATIVE, atol=RELATIVE * np.abs(expected[1]).max())
+        np.testing.assert_array_equal(v[:, 0], -70.0)
+        for cell, found in enumerate(spike_times):
+            steps = np.flatnonzero(expected[2][:, cell])
+            np.testing.assert_array_equal(np.round(found, 6), steps + 1.0)
+            assert (np.abs(found - np.round(found)) < 5e-7).all()
+    assert population.stats()["late"] == 0
