@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from netml.report.figures import FLOOR, MODEL, REFERENCE, draw, nothing
+from netml.report.figures import FLOOR, MODEL, REFERENCE, draw, nothing, plain_log
 
 
 def voltage_overlay(examples, v_clip_mv: float) -> bytes:
@@ -47,7 +47,9 @@ def spike_raster(trials, shown: int = 30) -> bytes:
         ax = axes[0, 0]
         ticks = []
         for row, (kind, true, model, _) in enumerate(trials):
-            ax.vlines(true, row - 0.38, row - 0.02, color=REFERENCE, linewidth=1.0, label="detailed" if row == 0 else None)
+            ax.vlines(
+                true, row - 0.38, row - 0.02, color=REFERENCE, linewidth=1.0, label="detailed" if row == 0 else None
+            )
             ax.vlines(model, row + 0.02, row + 0.38, color=MODEL, linewidth=1.0, label="reduced" if row == 0 else None)
             if row == 0 or trials[row - 1][0] != kind:
                 ticks.append((row, kind))
@@ -81,9 +83,11 @@ def intervals(true_isi, model_isi, true_cv, model_cv) -> bytes:
     def plot(figure, axes):
         both = np.concatenate([true_isi, model_isi])
         top = max(1000.0, both.max(initial=0.0) * 1.01)
-        histogram(axes[0, 0], true_isi, model_isi, np.geomspace(1.0, top, 40), "interspike interval (ms)")
+        edges = np.unique(np.round(np.geomspace(1.0, top, 45))) - 0.5  # the reduced cell's intervals are whole bins
+        histogram(axes[0, 0], true_isi, model_isi, edges, "interspike interval (ms)")
         if len(both):
             axes[0, 0].set_xscale("log")
+            plain_log(axes[0, 0].xaxis, [1, top])
         axes[0, 0].set_title("Interspike intervals")
         cv = np.concatenate([true_cv, model_cv])
         edges = np.linspace(0, max(1.5, cv.max(initial=0.0) * 1.01), 16)
@@ -122,6 +126,8 @@ def calibration(bins) -> bytes:
         ax.legend(loc="upper left")
         counts.bar(range(len(p)), n, color=FLOOR)
         counts.set_yscale("log")
+        counts.set_ylim(0.5, 2 * n.max(initial=1))
+        plain_log(counts.yaxis, [1, max(n.max(initial=1), 10)])
         counts.set_xticks(range(len(p)), [f"{v:.2g}" for v in p], rotation=60)
         counts.set_xlabel("mean predicted probability")
         counts.set_ylabel("number of bins")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from netml.report import cell_figures, html
-from netml.report.tables import Table, number, percent
+from netml.report.tables import Table, number, percent, plain
 from netml.validation import cell_metrics, spikes
 
 EXAMPLE_MS = 1500.0
@@ -62,16 +62,18 @@ def tables(result: dict) -> list[Table]:
         ),
         table(
             "Soma voltage",
-            voltages(("voltage_clipped", f"both clipped at {clip}")) + voltages(("voltage_below", f"truth below {clip}")),
-            "Clipped: both voltages cut off from above. Truth below: only samples where the detailed cell is below, the "
-            "reduced voltage as it is. Explained variance leaves a constant offset out; the RMSE shows it.",
+            [*voltages(("voltage_clipped", f"both clipped at {clip}")),
+             *voltages(("voltage_below", f"truth below {clip}"))],
+            "Clipped: both voltages cut off from above. Truth below: only samples where the detailed cell is below; "
+            "the reduced voltage as it is. Explained variance leaves a constant offset out; the RMSE shows it.",
         ),
         Table(
             "Published headline protocol, for comparison",
             ["", "ROC AUC", "TP at 1 % FP", "explained variance"],
             [
-                [f"this reduction ({published['trials']} of {published['trials'] + published['trials_left_out']} trials)",
-                 number(published["auc"], 4), number(published["tp_at_1_fp"]), percent(published["explained_variance"])],
+                [f"this reduction ({published['trials']} trials, {published['trials_left_out']} left out)",
+                 number(published["auc"], 4), number(published["tp_at_1_fp"]),
+                 percent(published["explained_variance"])],
                 *PUBLISHED,
             ],
             "First 500 ms skipped, both voltages clipped at -55 mV, only trials of 1 to 24 true spikes. The published "
@@ -117,7 +119,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         title=f"Reduced cell {source['cell']}",
         summary=(
             f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
-            f"trials, running free: it receives the synaptic events of a trial and its own emitted spikes, nothing else."
+            f"trials, running free: it gets the synaptic events of a trial and its own emitted spikes, nothing else."
         ),
         headline=headline(result),
         warnings=result["warnings"],
@@ -126,8 +128,8 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
             html.Section(
                 "Spikes",
                 [
-                    f"Bins of {source['dt_r_ms']:g} ms. Detection scores use the spike probability of every bin; rates, Γ and "
-                    "intervals use the spikes that the reduction emits (probability above its fixed threshold)."
+                    f"Bins of {source['dt_r_ms']:g} ms. Detection scores use the spike probability of every bin; "
+                    "rates, Γ and intervals use the spikes that the reduction emits (probability above its fixed threshold)."
                 ],
                 [detection],
                 pictures(result, predictions),
@@ -155,8 +157,8 @@ def overlay(result, predictions) -> html.Picture:
             "true_ms": true[true <= end], "model_ms": model[model <= end],
         })  # fmt: skip
     caption = (
-        f"Soma voltage of the detailed and the reduced cell, cut off at {result['v_clip_mv']:g} mV (dotted); marks above "
-        "are spikes. Of each kind, the trial with the median number of spikes."
+        f"Soma voltage of the detailed and the reduced cell, cut off at {result['v_clip_mv']:g} mV (dotted); marks "
+        "above are spikes. Of each kind, the trial with the median number of spikes."
     )
     return html.Picture("voltage", cell_figures.voltage_overlay(examples, result["v_clip_mv"]), caption)
 
@@ -197,8 +199,8 @@ def pictures(result, predictions) -> list[html.Picture]:
 
 def facts(source: dict) -> list[tuple[str, str]]:
     """Where the figures come from."""
-    plain = {k: v for k, v in source.items() if not isinstance(v, dict)}
-    rows = [(name.replace("_", " "), str(value)) for name, value in plain.items()]
-    for part in ("artifact_provenance", "records_provenance"):
-        rows += [(f"{part.split('_')[0]}: {name}", str(value)) for name, value in source[part].items()]
+    parts = ("artifact_provenance", "records_provenance")
+    rows = [(name.replace("_", " "), plain(value)) for name, value in source.items() if name not in parts]
+    for part in parts:
+        rows += [(f"{part.split('_')[0]}: {name}", plain(value)) for name, value in source[part].items()]
     return rows

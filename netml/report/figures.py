@@ -32,6 +32,7 @@ def draw(size, layout, plot) -> bytes:
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
         FigureCanvasAgg(figure)
         plot(figure, figure.subplots(*layout, squeeze=False))
         buffer = io.BytesIO()
@@ -44,3 +45,15 @@ def nothing(axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#5c6675")
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def plain_log(axis, values) -> None:
+    """Ticks 0.1, 0.2, 0.5, 1, 2 ... as plain numbers on a logarithmic axis that spans ``values``."""
+    import numpy as np
+
+    low, high = np.log10([min(values), max(values)])
+    steps = (1, 2, 5) if high - low < 2.5 else (1,)
+    ticks = [s * 10.0**k for k in range(int(np.floor(low)), int(np.ceil(high)) + 1) for s in steps]
+    ticks = [t for t in ticks if low - 0.2 <= np.log10(t) <= high + 0.2]
+    axis.set_ticks(ticks, [f"{t:,.10g}" for t in ticks])
+    axis.set_ticks([], minor=True)

@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
-from netml.report.figures import FLOOR, MODEL, REFERENCE, draw, nothing
+from netml.report.figures import FLOOR, MODEL, REFERENCE, draw, nothing, plain_log
 
 POPULATION_COLOURS = ("#2f6f9f", "#b3472f", "#3d8b6d", "#8a5aa8", "#b59a1f", "#5c6675")
 MAX_RASTER_CELLS = 400
@@ -27,7 +27,9 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
         for column, (label, populations) in enumerate(runs):
             ax, rate = axes[0, column], axes[1, column]
             base, ticks = 0, []
-            for (name, (times, cells, size)), colour in zip(populations.items(), cycle(POPULATION_COLOURS), strict=False):
+            for (name, (times, cells, size)), colour in zip(
+                populations.items(), cycle(POPULATION_COLOURS), strict=False
+            ):
                 shown = min(size, MAX_RASTER_CELLS)
                 seen = (times >= start_ms) & (times < stop_ms)
                 drawn = seen & (cells < shown)
@@ -73,7 +75,9 @@ def rates(runs) -> bytes:
                 values = stats[name].rates_hz
                 ax.bar(x, values.mean(), color=colour, width=0.7, alpha=0.45)
                 shown = values if len(values) <= 300 else random.choice(values, 300, replace=False)
-                ax.scatter(x + random.uniform(-0.24, 0.24, len(shown)), shown, s=7, color=colour, alpha=0.8, linewidths=0)
+                ax.scatter(
+                    x + random.uniform(-0.24, 0.24, len(shown)), shown, s=7, color=colour, alpha=0.8, linewidths=0
+                )
             ax.set_xticks(range(len(runs)), [label for label, _ in runs], rotation=30, ha="right")
             ax.set_ylim(bottom=0)
             ax.set_title(f"{name} ({len(runs[0][1][name].rates_hz)} cells)")
@@ -137,6 +141,9 @@ def spectra(runs, bands) -> bytes:
         bands: Function (frequency, power) -> (centres, mean power).
     """
     names = list(runs[0][1])
+    smooth = [bands(s.frequency_hz, s.power)[1] for _, stats in runs for s in stats.values()]
+    smooth = np.concatenate([*smooth, [0.5, 2.0]])
+    low, high = max(smooth.min(), 0.01), smooth.max()  # one scale for all, set by the means over bands
 
     def plot(figure, axes):
         for ax, name in zip(axes[0], names, strict=True):
@@ -156,6 +163,8 @@ def spectra(runs, bands) -> bytes:
             ax.axhline(1.0, color="#c5ccd6", linewidth=0.8, zorder=0)
             ax.set_xscale("log")
             ax.set_yscale("log")
+            ax.set_ylim(low / 1.3, high * 1.3)
+            plain_log(ax.yaxis, [low, high])
             ax.set_xlim(2, 200)
             ax.set_xticks([2, 5, 10, 20, 50, 100, 200], ["2", "5", "10", "20", "50", "100", "200"])
             ax.set_xticks([], minor=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netml.report import html, network_figures
-from netml.report.tables import Table, factor, number, percent
+from netml.report.tables import Table, factor, number, percent, plain
 from netml.validation.network_metrics import bands
 from netml.validation.spikes import MIN_ISIS
 
@@ -23,7 +23,8 @@ def statistics(result: dict) -> Table:
         runs += [(f"floor {k + 1}" if len(p["floor"]) > 1 else "floor", f, 0) for k, f in enumerate(p["floor"])]
         for label, s, reduced in runs:
             rows.append([
-                f"{name}  {label}", number(s["cells"]), number(reduced), number(s["rate_hz"], 2), number(s["rate_sd_hz"], 2),
+                f"{name}  {label}", number(s["cells"]), number(reduced), number(s["rate_hz"], 2),
+                number(s["rate_sd_hz"], 2),
                 percent(s["silent_fraction"], 0), number(s["cv"], 2), number(s["correlation"], 3),
                 number(s["peak_hz"], 1),
             ])  # fmt: skip
@@ -80,7 +81,8 @@ def cost(speed: dict) -> Table:
         ["", "A", "B", "A / B"],
         [
             ["time loop, s a biological second", number(run["a"]), number(run["b"]), factor(speed["ratio"])],
-            ["setup, build and time loop, s", number(whole["a"], 1), number(whole["b"], 1), ratio(whole["a"], whole["b"])],
+            ["setup, build and time loop, s", number(whole["a"], 1), number(whole["b"], 1),
+             ratio(whole["a"], whole["b"])],
             ["replaced detailed cells against reduced cells, s a biological second", number(speed["detailed_s_per_s"]),
              number(speed["reduced_s_per_s"], 5), factor(speed["cells_ratio"])],
         ],
@@ -112,8 +114,8 @@ def write_report(folder: Path, result: dict, runs) -> Path:
         sections=[
             html.Section(
                 "Activity",
-                ["Spikes of a chaotic network differ one by one even between runs that differ in nothing but rounding. What "
-                 "can agree are the statistics below."],
+                ["Spikes of a chaotic network differ one by one even between runs that differ in nothing but rounding. "
+                 "What can agree are the statistics below."],
                 [statistics(result), differences(result)],
                 pictures(result, runs),
             ),
@@ -165,9 +167,11 @@ def pictures(result: dict, runs) -> list[html.Picture]:
 
 def facts(runs: dict) -> list[tuple[str, str]]:
     rows = []
-    for label, run in [("A", runs["a"]), ("B", runs["b"]), *((f"floor {k + 1}", f) for k, f in enumerate(runs["floor"]))]:
+    for label, run in [
+        ("A", runs["a"]),
+        ("B", runs["b"]),
+        *((f"floor {k + 1}", f) for k, f in enumerate(runs["floor"])),
+    ]:
         for key, value in run.items():
-            if isinstance(value, dict):
-                value = ", ".join(f"{k}: {v}" for k, v in value.items())
-            rows.append((f"{label}: {key.replace('_', ' ')}", str(value)))
+            rows.append((f"{label}: {key.replace('_', ' ')}", plain(value)))
     return rows

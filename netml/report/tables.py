@@ -33,6 +33,17 @@ def factor(value) -> str:
     return NOTHING if value is None else f"{value:,.0f} ×" if value >= 20 else f"{value:.2f} ×"
 
 
+def plain(value) -> str:
+    """Text of a value from a file's metadata: mappings without braces, floats without their last digits."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{k} {plain(v)}" if not isinstance(v, dict) else f"{k} ({plain(v)})" for k, v in value.items()
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(v) for v in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def show(tables: list[Table], warnings: list[str] = (), console=None) -> None:
     """Print tables, warnings first, to the terminal."""
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`netml validate`: a reduction against the records of the cell it stands for, running free on trials it has not seen."""
+"""`netml validate`: a reduction against the records of the cell it stands for, free-running, on unseen trials."""
 
 import json
 from pathlib import Path
@@ -111,7 +111,9 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
     long = [k for k in chosen if records.durations_ms[k] > skip_ms]
     if not long:
         why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
-        raise RecordsError(f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}")
+        raise RecordsError(
+            f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}"
+        )
     return long
 
 
@@ -136,7 +138,9 @@ def predict(artifact: Artifact, records: Records, chosen: list[int]) -> list[Pre
         logit, v, spike = library.free_run(reduction, x)
         for i, (k, trial, n) in enumerate(zip(batch, trials, lengths, strict=True)):
             if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
-                raise ArtifactError(f"the reduction's output is not finite on trial {k} of {records.folder}; train it again")
+                raise ArtifactError(
+                    f"the reduction's output is not finite on trial {k} of {records.folder}; train it again"
+                )
             found[k] = Prediction(
                 kind=trial.kind,
                 dt_ms=dt,
@@ -175,15 +179,20 @@ def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> 
     found = []
     trained_dt, dt = artifact.header["provenance"].get("dt_ms"), records.cell.dt_ms
     if trained_dt is not None and abs(trained_dt - dt) > 1e-9:
-        found.append(f"The reduction was trained on a detailed cell at dt = {trained_dt:g} ms and is judged at {dt:g} ms: "
-                     "spike times of the detailed cell itself shift with dt.")  # fmt: skip
-    if split in ("train", "all"):
+        found.append(f"The reduction was trained on a detailed cell at dt = {trained_dt:g} ms and is judged at "
+                     f"{dt:g} ms: spike times of the detailed cell itself shift with dt.")  # fmt: skip
+    if (
+        split in ("train", "all")
+        and artifact.header["provenance"].get("records", records.provenance) == records.provenance
+    ):
         found.append(f"Split {split!r} holds trials that the reduction was trained on: these figures are not held out.")
     if NETWORK not in result["kinds"]:
-        found.append("No trial recorded in a network is among these: the figures come from the artificial protocol alone.")
+        found.append("No trial recorded in a network is among these: all figures are of the artificial protocol.")
     spikes = result["all"]["spikes"]
     if spikes["spikes_true"] < 100:
-        found.append(f"Only {spikes['spikes_true']} true spikes: AUC, Gamma and rates are uncertain. Record more trials.")
+        found.append(
+            f"Only {spikes['spikes_true']} true spikes: AUC, Gamma and rates are uncertain. Record more trials."
+        )
     if spikes["spikes_model"] == 0 and spikes["spikes_true"]:
         found.append("The reduction emitted no spike: its threshold is too high, or it was trained too little.")
     gamma = result["all"]["spikes"]["gamma"]

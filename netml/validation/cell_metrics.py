@@ -47,7 +47,7 @@ class Prediction:
 
 
 def roc_curve(score, target):
-    """Exact receiver operating characteristic; equal scores move along the diagonal, so its area is the exact AUC.
+    """Exact receiver operating characteristic; equal scores make one sloped step, so its area is the exact AUC.
 
     Args:
         score: [n] float; higher means more likely a spike.
@@ -68,7 +68,7 @@ def roc_curve(score, target):
 
 
 def roc_auc(score, target):
-    """Area under the ROC curve, exact with ties (= probability that a spike bin outscores another); None if undefined."""
+    """Area under the ROC curve: how often a bin with a spike outscores one without, ties half; None if undefined."""
     fpr, tpr = roc_curve(score, target)
     return None if fpr is None else float(np.trapezoid(tpr, fpr))
 
@@ -141,7 +141,11 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
         "brier_skill": float(1.0 - brier / base) if base > 0 else None,
         "ece": float(np.abs(predicted - observed).sum() / len(p)),
         "bins": [
-            {"predicted": float(predicted[k] / count[k]), "observed": float(observed[k] / count[k]), "count": int(count[k])}
+            {
+                "predicted": float(predicted[k] / count[k]),
+                "observed": float(observed[k] / count[k]),
+                "count": int(count[k]),
+            }
             for k in np.flatnonzero(count)
         ],
     }
@@ -165,7 +169,7 @@ def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
 
     Args:
         clip_mv: both voltages are clipped from above at this value (the published way: spikes become plateaus).
-        below_mv: instead, only samples where the *true* voltage is below this value count; the prediction is not clipped.
+        below_mv: instead, only samples where the *true* voltage is below this value; the prediction as it is.
     """
     true = np.concatenate([np.zeros(0)] + [p.true_v_mv[p.after(skip_ms) :] for p in predictions]).astype(float)
     model = np.concatenate([np.zeros(0)] + [p.v_mv[p.after(skip_ms) :] for p in predictions]).astype(float)

@@ -9,7 +9,19 @@ from netml.validation import network
 from netml.validation.network_metrics import BIN_MS, difference
 from netml.validation.speed import speed
 
-FACTS = ("model", "seed", "duration_ms", "dt_ms", "engine", "build", "ranks", "swap", "wall", "versions", "mechanisms_hash")
+FACTS = (
+    "model",
+    "seed",
+    "duration_ms",
+    "dt_ms",
+    "engine",
+    "build",
+    "ranks",
+    "swap",
+    "wall",
+    "versions",
+    "mechanisms_hash",
+)
 
 
 def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None, bin_ms: float = BIN_MS) -> dict:
@@ -62,7 +74,9 @@ def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
         runs = [(label(a, "A"), a, stats_a), (label(b, "B"), b, stats_b)]
-        runs += [(f"floor (seed {run.metadata.get('seed')})", run, s) for run, s in zip(floors, stats_floor, strict=True)]
+        runs += [
+            (f"floor (seed {run.metadata.get('seed')})", run, s) for run, s in zip(floors, stats_floor, strict=True)
+        ]
         result["report"] = str(write_report(folder, result, runs))
         result["json"] = str(folder / "comparison.json")
         with replacing(folder / "comparison.json") as path:

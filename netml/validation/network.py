@@ -11,7 +11,7 @@ SHOULD_AGREE = {
     "duration_ms": "durations differ: only the part that both have is compared",
     "engine": "engines differ: run times do not compare",
     "ranks": "numbers of ranks differ: run times do not compare",
-    "build": "builds differ: rounding of the fast build changes spikes in a chaotic network, and run times do not compare",
+    "build": "builds differ: rounding changes spikes in a chaotic network, and run times do not compare",
     "seed": "seeds differ: background input is not the same; the differences include that noise",
     "mechanisms_hash": "mechanisms differ: the detailed cells are not the same",
     "versions": "versions of software differ",
@@ -28,8 +28,8 @@ def check_populations(a: Run, b: Run) -> None:
     if sizes[0] != sizes[1]:
         listed = [", ".join(f"{name} ({size})" for name, size in s.items()) or "none" for s in sizes]
         raise RunError(
-            f"the runs have different populations: {a.folder} has {listed[0]}; {b.folder} has {listed[1]}. Compare runs "
-            f"of the same circuit"
+            f"the runs have different populations: {a.folder} has {listed[0]}; {b.folder} has {listed[1]}. Compare "
+            f"runs of the same circuit"
         )
 
 
@@ -80,15 +80,35 @@ def warnings(a: Run, b: Run, floors: list[Run]) -> list[str]:
         for run in (a, b):
             if run.populations[name]["size"] and not len(run.spikes(name)[0]):
                 found.append(f"Population {name} is silent in {run.folder}.")
+    for run in (a, b):
+        found += swap_warnings(run)
     for floor in floors:
         if floor.metadata.get("swap"):
             found.append(f"Floor run {floor.folder} is swapped; a noise floor is a detailed run.")
         same_seed = floor.metadata.get("seed") == a.metadata.get("seed")
         if same_seed and not floor.metadata.get("swap"):
-            found.append(f"Floor run {floor.folder} has the seed of {a.folder}: it may be the same run again, not noise.")
+            found.append(
+                f"Floor run {floor.folder} has the seed of {a.folder}: it may be the same run again, not noise."
+            )
     if not floors:
         found.append("No noise floor: without a second detailed run (--floor RUN, another seed) no difference below "
                      "can be told from chance.")  # fmt: skip
+    return found
+
+
+def swap_warnings(run: Run) -> list[str]:
+    """What the engine of reduced cells counted and a reader must know."""
+    meanings = {
+        "weights_out_of_range": "synapses onto reduced cells have weights outside the range of training",
+        "channels_unseen": "synapses onto reduced cells lie where training saw no event",
+        "saturated": "synaptic events onto reduced cells exceeded the range of their sum and were cut",
+        "late": "synaptic events came too late for their step and were delivered in a later one",
+    }
+    found = []
+    for name, counts in (run.metadata.get("swap") or {}).items():
+        for key, meaning in meanings.items():
+            if isinstance(counts, dict) and counts.get(key):
+                found.append(f"{run.folder}, population {name}: {counts[key]:,} {meaning}.")
     return found
 
 

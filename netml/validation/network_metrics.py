@@ -153,6 +153,7 @@ def difference(a: Population, b: Population) -> dict:
     power_a, power_b = bands(a.frequency_hz, a.power)[1], bands(b.frequency_hz, b.power)[1]
     same_grid = len(power_a) == len(power_b) > 0
     spectrum_db = 10 * np.log10((power_b + 1e-12) / (power_a + 1e-12)) if same_grid else None
+    correlated = len(a.correlations) and len(b.correlations)
     varied = a.rates_hz.std() > 0 and b.rates_hz.std() > 0
     return {
         "rate": float(b.rates_hz.mean() / a.rates_hz.mean() - 1) if a.spike_count else None,
@@ -160,7 +161,7 @@ def difference(a: Population, b: Population) -> dict:
         "rate_mismatch": float(1 - np.corrcoef(a.rates_hz, b.rates_hz)[0, 1]) if varied else None,
         "cv": _mean(b.cv) - _mean(a.cv) if len(a.cv) and len(b.cv) else None,
         "cv_ks": ks_distance(a.cv, b.cv),
-        "correlation": _mean(b.correlations) - _mean(a.correlations) if len(a.correlations) and len(b.correlations) else None,
+        "correlation": _mean(b.correlations) - _mean(a.correlations) if correlated else None,
         "correlation_ks": ks_distance(a.correlations, b.correlations),
         "spectrum_db": float(np.sqrt(np.mean(spectrum_db**2))) if same_grid else None,
     }  # fmt: skip

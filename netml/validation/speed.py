@@ -1,10 +1,11 @@
 """What two runs cost, from the wall times that each wrote about itself."""
 
 HOW = (
-    "Cost of the detailed cells that were replaced = run time of the detailed run - (run time of the swapped run - time "
-    "of its reduced cells), each for one biological second. The bracket is what both runs have in common: the detailed "
-    "cells that remain, events and communication. Cost of the reduced cells = the time that the swapped run spent in the "
-    "engine of reduced cells, their synaptic events included. Times of a parallel run are those of its slowest rank."
+    "Cost of the detailed cells that were replaced = run time of the detailed run - (run time of the swapped run - "
+    "time of its reduced cells), each for one biological second. The bracket is what both runs have in common: the "
+    "detailed cells that remain, events and communication. Cost of the reduced cells = the time that the swapped run "
+    "spent in the engine of reduced cells, their synaptic events included. Times of a parallel run are those of its "
+    "slowest rank."
 )
 
 
@@ -44,7 +45,9 @@ def speed(a: dict, b: dict) -> dict:
     replaced = whole_detailed - (whole_reduced - cost)
     result["reduced_s_per_s"] = cost
     if replaced <= 0:
-        return result | {"why_not": "the swapped run took as long as the detailed one: the machine was not equally free"}
+        return result | {
+            "why_not": "the swapped run took as long as the detailed one: the machine was not equally free"
+        }
     return result | {"detailed_s_per_s": replaced, "cells_ratio": replaced / cost}
 
 

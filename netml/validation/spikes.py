@@ -26,7 +26,8 @@ def count_coincidences(times_a, times_b, window_ms=COINCIDENCE_MS):
 def coincidence_factor(trials, window_ms=COINCIDENCE_MS):
     """Coincidence factor Gamma of model spikes with reference spikes.
 
-        Gamma = (N_coinc - <N_coinc>) / (0.5 (N_data + N_model)) / N,   <N_coinc> = 2 nu Delta N_data,   N = 1 - 2 nu Delta
+        Gamma = (N_coinc - <N_coinc>) / (0.5 (N_data + N_model)) / N
+        <N_coinc> = 2 nu Delta N_data,   N = 1 - 2 nu Delta
 
     with nu the rate of the model: 1 for identical trains, 0 for a Poisson train of the model's rate
     (Kistler, Gerstner, van Hemmen 1997, 10.1162/neco.1997.9.5.1015; Jolivet, Lewis, Gerstner 2004,
@@ -69,12 +70,16 @@ def cv_of_isi(trains, min_isis=MIN_ISIS):
     Returns:
         array, one value a train that qualifies (a train with fewer intervals has no meaningful CV).
     """
-    values = [isi.std() / isi.mean() for isi in (np.diff(train) for train in trains) if len(isi) >= min_isis and isi.mean() > 0]
+    values = [
+        isi.std() / isi.mean()
+        for isi in (np.diff(train) for train in trains)
+        if len(isi) >= min_isis and isi.mean() > 0
+    ]
     return np.asarray(values, float)
 
 
 def ks_distance(a, b):
-    """Largest distance between the cumulative distributions of two samples (Kolmogorov-Smirnov), or None if one is empty."""
+    """Largest gap between the cumulative distributions of two samples (Kolmogorov-Smirnov); None if one is empty."""
     a, b = np.sort(np.asarray(a, float)), np.sort(np.asarray(b, float))
     if not len(a) or not len(b):
         return None

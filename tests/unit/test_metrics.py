@@ -14,7 +14,8 @@ def prediction(true_ms, model_ms, steps=2000, kind="network", v=None, true_v=Non
     true_spike[np.floor(true_ms + 0.5).astype(int) - 1] = True
     flat = np.full(steps, -70.0)
     return Prediction(
-        kind=kind, dt_ms=1.0, logit=np.where(spike, 3.0, -3.0) if logit is None else logit, v_mv=flat if v is None else v,
+        kind=kind, dt_ms=1.0, logit=np.where(spike, 3.0, -3.0) if logit is None else logit,
+        v_mv=flat if v is None else v,
         spike=spike, true_v_mv=flat if true_v is None else true_v, true_spike=true_spike, true_spike_ms=true_ms,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,10 @@ from netml.validation import compare, validate
 SPEC = {
     "secs": {
         "soma": {"geom": {"L": 20, "diam": 20, "nseg": 1}, "topol": {}},
-        "dend": {"geom": {"L": 90, "diam": 2, "nseg": 3}, "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0}},
+        "dend": {
+            "geom": {"L": 90, "diam": 2, "nseg": 3},
+            "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0},
+        },
     }
 }
 CELL = CellInfo("PYR", "a" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)}, dt_ms=0.05)
@@ -42,7 +46,8 @@ def make_artifact(**header):
     return Artifact(
         {
             "format": keys.ARTIFACT_FORMAT, "version": keys.ARTIFACT_VERSION, "reduction": "leaky_memory",
-            "cell": {"label": "PYR", "fingerprint": "a" * 64}, "synapses": ["E", "I"], "sections": [["soma", 1], ["dend", 3]],
+            "cell": {"label": "PYR", "fingerprint": "a" * 64}, "synapses": ["E", "I"],
+            "sections": [["soma", 1], ["dend", 3]],
             "dims": DIMS._asdict(), "dt_r_ms": 1.0, "threshold": 2.0, "weight_range_us": {}, "v_clip_mv": -55.0,
             "provenance": {"dt_ms": 0.05}, "scores": {},
         } | header,
@@ -116,8 +121,7 @@ class Links(HTMLParser):
 
 
 def check_page(path, figures):
-    page = Links()
-    source = open(path, encoding="utf-8").read()
+    page, source = Links(), Path(path).read_text(encoding="utf-8")
     page.feed(source)
     assert page.images == len(figures)
     assert all(load.startswith("data:image/png;base64,iVBOR") for load in page.loads), "the page loads something"
@@ -159,7 +163,7 @@ def test_a_cell_that_never_fires_still_gets_a_report(cell, tmp_path):
     result = validate(dumb, cell[1], output=tmp_path)
     assert result["all"]["spikes"]["rate_error"] == -1.0 and result["all"]["spikes"]["gamma"] == 0.0
     assert any("emitted no spike" in w for w in result["warnings"])
-    assert "Read this first" in open(result["report"], encoding="utf-8").read()
+    assert "Read this first" in Path(result["report"]).read_text(encoding="utf-8")
 
 
 def test_only_silent_trials_still_get_a_report(cell, tmp_path):
@@ -188,6 +192,9 @@ def test_validate_refuses(cell, tmp_path):
 # ---- two runs -----------------------------------------------------------------------------------------------------
 
 
+SWAP = {"PYR": {"artifact": "pyr.netml", "fraction": 1.0}}
+
+
 def make_run(folder, seed=1, swap=False, rate=6.0, sizes=(("PYR", 50), ("PV", 12)), duration=2000.0, **metadata):
     random = np.random.default_rng(seed)
     n = int(duration)
@@ -198,13 +205,18 @@ def make_run(folder, seed=1, swap=False, rate=6.0, sizes=(("PYR", 50), ("PV", 12
         ids, bins = np.nonzero(random.random((size, n)) < own[:, None] * common / 1000)
         spikes[name] = (bins + random.random(len(bins)), ids)
         reduced = size if swap and name == "PYR" else 0
-        populations[name] = {"size": size, "gids": list(range(first, first + size)), "cell_model": name, "reduced": reduced}
+        populations[name] = {
+            "size": size,
+            "gids": list(range(first, first + size)),
+            "cell_model": name,
+            "reduced": reduced,
+        }
         first += size
     wall = {"setup_s": 1.5, "build_s": 4.0, "run_s": 60.0} if not swap else {
         "setup_s": 1.5, "build_s": 1.0, "run_s": 5.0, "reduced_s": 0.03}  # fmt: skip
     base = {
         "model": "cortex", "seed": seed, "duration_ms": duration, "dt_ms": 0.05, "engine": "neuron", "build": "exact",
-        "ranks": 2, "swap": {"PYR": {"artifact": "pyr.netml", "fraction": 1.0}} if swap else {},
+        "ranks": 2, "swap": swap if isinstance(swap, dict) else SWAP if swap else {},
         "populations": populations, "wall": wall, "versions": {"neuron": "9.0.2", "netml": "0.1.0"},
     }  # fmt: skip
     return write_run(folder, base | metadata, spikes)
@@ -229,7 +241,9 @@ def test_compare_detailed_and_swapped_beside_the_floor(runs, tmp_path):
     assert pyr["reduced"] == [0, 50]
     assert pyr["difference"]["rate"] == pytest.approx(1 / 6, abs=0.1)  # 600 spikes: 4 %
     assert abs(pyr["floor_difference"][0]["rate"]) < 0.12
-    assert result["speed"]["ratio"] == pytest.approx(12) and result["speed"]["cells_ratio"] == pytest.approx(55.03 / 0.03)
+    assert result["speed"]["ratio"] == pytest.approx(12) and result["speed"]["cells_ratio"] == pytest.approx(
+        55.03 / 0.03
+    )
     assert result["warnings"] == []
     text = check_page(result["report"], NETWORK_FIGURES)
     assert "bins of 20 ms" in text and "Cost of the detailed cells that were replaced" in text and "floor" in text
@@ -258,11 +272,17 @@ def test_silent_run_still_gets_a_report(runs, tmp_path):
     check_page(result["report"], NETWORK_FIGURES)
 
 
+def test_what_the_engine_of_reduced_cells_counted_is_told(runs, tmp_path):
+    swap = {"PYR": {"artifact": "pyr.netml", "fraction": 1.0, "late": 0, "weights_out_of_range": 1200}}
+    warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=swap))["warnings"]
+    assert any("population PYR: 1,200 synapses" in w for w in warnings) and not any("too late" in w for w in warnings)
+
+
 def test_names_from_files_are_escaped_in_the_page(tmp_path):
     evil = (("<script>x", 4), ("B&B", 2))
     runs = [make_run(tmp_path / f"r{seed}", seed=seed, sizes=evil) for seed in (1, 2)]
     result = compare(*runs, output=tmp_path / "report")
-    assert "<script>" not in open(result["report"], encoding="utf-8").read()
+    assert "<script>" not in Path(result["report"]).read_text(encoding="utf-8")
     check_page(result["report"], NETWORK_FIGURES)
 
 
