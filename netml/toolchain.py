@@ -21,21 +21,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from netml.errors import CompileError, NetmlError
+from netml.errors import CompileError
 
 #: File names that a C++ source may include from its own folder: their content is part of the key of a library.
 HEADERS = ("*.h", "*.hpp", "*.inc")
 
-
-class ToolchainError(NetmlError):
-    """No compiler, or no folder of sources."""
 
 
 def cache_folder() -> Path:
     """Return the folder of built libraries: $NETML_CACHE, or ~/.cache/netml (created if missing).
 
     Raises:
-        ToolchainError: it cannot be created or written.
+        CompileError: it cannot be created or written.
     """
     chosen = os.environ.get("NETML_CACHE")
     folder = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netml"
@@ -43,9 +40,9 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ToolchainError(f"cannot create the cache folder {folder}: {error}; set NETML_CACHE to one you may write") from error
+        raise CompileError(f"cannot create the cache folder {folder}: {error}; set NETML_CACHE to one you may write") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ToolchainError(f"the cache folder {folder} is not writable; set NETML_CACHE to one that is")
+        raise CompileError(f"the cache folder {folder} is not writable; set NETML_CACHE to one that is")
     return folder
 
 
@@ -56,13 +53,13 @@ def source_folder(name: str) -> Path:
         name: "mod" or "models": beside the package in a clone, inside it when installed from a wheel.
 
     Raises:
-        ToolchainError: neither place has it.
+        CompileError: neither place has it.
     """
     package = Path(__file__).resolve().parent
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise ToolchainError(f"no folder {name!r} in {package} or {package.parent}; install netml from a wheel or a full clone")
+    raise CompileError(f"no folder {name!r} in {package} or {package.parent}; install netml from a wheel or a full clone")
 
 
 @functools.cache
@@ -73,7 +70,7 @@ def compiler() -> str:
         path = shutil.which(name)
         if path:
             return path
-    raise ToolchainError("no C++ compiler found (g++, c++ or clang++); install one, for example: apt-get install g++")
+    raise CompileError("no C++ compiler found (g++, c++ or clang++); install one, for example: apt-get install g++")
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from netml import toolchain
-from netml.errors import CompileError, NetmlError
+from netml.errors import CompileError
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
@@ -34,9 +34,6 @@ KERNEL_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-t
 _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
 _DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
 
-
-class MechanismError(NetmlError):
-    """Mechanisms that clash, are missing, or do not load."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,19 @@ def collect(folders: Iterable[Path]) -> dict[str, Path]:
     The same file (equal content) in two folders is one file.
 
     Raises:
-        MechanismError: a folder is missing, or two different files define one mechanism or share a name.
+        CompileError: a folder is missing, or two different files define one mechanism or share a name.
     """
     files: dict[str, Path] = {}
     owner: dict[str, Path] = {}
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         if not folder.is_dir():
-            raise MechanismError(f"no mod folder {folder}; give a folder of .mod files")
+            raise CompileError(f"no mod folder {folder}; give a folder of .mod files")
         for path in sorted(folder.glob("*.mod")):
             names = mechanism_names(path)
             others = {owner[name] for name in names if name in owner} | ({files[path.name]} if path.name in files else set())
             if any(other.read_bytes() != path.read_bytes() for other in others):
                 other = sorted(others)[0]
-                raise MechanismError(
+                raise CompileError(
                     f"two different mod files define {', '.join(names) or path.name}: {other} and {path}; "
                     "rename the SUFFIX (and the file) of one, or make them identical"
                 )
@@ -95,7 +92,7 @@ def _neuron_installation() -> tuple[str, str]:
     """Return (version, folder) of NEURON without importing it."""
     spec = importlib.util.find_spec("neuron")
     if spec is None or spec.origin is None:
-        raise MechanismError("NEURON is not installed in this Python; pip install neuron")
+        raise CompileError("NEURON is not installed in this Python; pip install neuron")
     for distribution in ("neuron", "neuron-nightly"):
         try:
             return importlib.metadata.version(distribution), str(Path(spec.origin).parent)
@@ -112,7 +109,7 @@ def nrnivmodl() -> Path:
             return path
     found = shutil.which("nrnivmodl")
     if found is None:
-        raise MechanismError("nrnivmodl not found; it comes with NEURON: pip install neuron")
+        raise CompileError("nrnivmodl not found; it comes with NEURON: pip install neuron")
     return Path(found)
 
 
@@ -135,15 +132,15 @@ def build(
         depends: further parts of the cache key (what the mod files include, the library they link).
 
     Raises:
-        MechanismError: clash of names, nothing to build. CompileError: the compiler's message.
+        CompileError: clash of names, nothing to build. CompileError: the compiler's message.
     """
     if target not in TARGETS:
-        raise MechanismError(f"unknown target {target!r}; expected one of {', '.join(TARGETS)}")
+        raise CompileError(f"unknown target {target!r}; expected one of {', '.join(TARGETS)}")
     if mode not in MODES:
-        raise MechanismError(f"unknown build {mode!r}; expected one of {', '.join(MODES)}")
+        raise CompileError(f"unknown build {mode!r}; expected one of {', '.join(MODES)}")
     files = collect(folders)
     if not files:
-        raise MechanismError(f"no .mod files in {', '.join(str(folder) for folder in folders)}")
+        raise CompileError(f"no .mod files in {', '.join(str(folder) for folder in folders)}")
     flags = " ".join(part for part in (FAST_FLAGS if mode == "fast" else "", incflags) if part)
     key = {
         "mods": [(name, path.read_bytes()) for name, path in sorted(files.items())],
@@ -220,19 +217,19 @@ def load(h: Any, library: Library) -> None:
         h: neuron.h of this process.
 
     Raises:
-        MechanismError: a mechanism is not there afterwards, or only part of them was there before.
+        CompileError: a mechanism is not there afterwards, or only part of them was there before.
     """
     present = [name for name in library.names if hasattr(h, name)]
     if len(present) < len(library.names):
         if present:
-            raise MechanismError(
+            raise CompileError(
                 f"cannot load {library.nrnmech}: NEURON already has {', '.join(present)} from another library; "
                 "start Python outside a folder with an x86_64 build (NEURON loads that by itself)"
             )
         if not h.nrn_load_dll(str(library.nrnmech)):
-            raise MechanismError(f"NEURON cannot load {library.nrnmech}; remove {library.nrnmech.parent} to build it anew")
+            raise CompileError(f"NEURON cannot load {library.nrnmech}; remove {library.nrnmech.parent} to build it anew")
         missing = [name for name in library.names if not hasattr(h, name)]
         if missing:
-            raise MechanismError(f"NEURON loaded {library.nrnmech} but has no {', '.join(missing)}")
+            raise CompileError(f"NEURON loaded {library.nrnmech} but has no {', '.join(missing)}")
     if library.corenrnmech is not None:
         os.environ["CORENEURONLIB"] = str(library.corenrnmech)

@@ -1,0 +1,229 @@
+"""A NetPyNE project folder -> netParams and simConfig, as plain NetPyNE specs.
+
+A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPyNE writes it), or `cfg.py` and
+`netParams.py` in the folder or in its `src/`. Its files run as its authors expect: in the project's folder, with
+`from __main__ import cfg` and `from cfg import cfg` both giving the configuration, changed values included.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from netml import toolchain
+from netml.errors import ModelError
+
+INDEX = "index.npjson"
+MOD_FOLDERS = ("mod", "mechanisms", "src/mod")
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the parts of a project lie.
+
+    Attributes:
+        folder: its folder; the working folder while its files run.
+        config, net_params: the two files, .py or .json.
+        config_name, net_params_name: the variables in them.
+        mods: its own mod folder, None if it has none.
+    """
+
+    folder: Path
+    config: Path
+    net_params: Path
+    config_name: str
+    net_params_name: str
+    mods: Path | None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def find_project(model: str | Path) -> Project:
+    """Return the project of a folder, of an index file, or of a model that travels with netml ("models/cortex").
+
+    Raises:
+        ModelError: no such folder, or no project in it.
+    """
+    path = Path(model).expanduser()
+    if not path.exists() and path.parts[:-1] in ((), ("models",)):
+        shipped = toolchain.source_folder("models") / path.name
+        path = shipped if shipped.is_dir() else path
+    if not path.exists():
+        raise ModelError(f"no model {model}; expected a NetPyNE project folder (with {INDEX}, or cfg.py and netParams.py)")
+    path = path.resolve()
+    if path.is_file() and path.suffix != ".npjson":
+        raise ModelError(f"{model} is a file; expected a NetPyNE project folder or its {INDEX}")
+    if path.is_file() or (path / INDEX).is_file():
+        return _from_index(path if path.is_file() else path / INDEX)
+    for source in (path, path / "src"):
+        files = source / "cfg.py", source / "netParams.py"
+        if all(file.is_file() for file in files):
+            return Project(path, *files, "cfg", "netParams", _mod_folder(path))
+    raise ModelError(f"no NetPyNE project in {path}: neither {INDEX} nor cfg.py and netParams.py there or in src/")
+
+
+def _mod_folder(folder: Path, named: str | None = None) -> Path | None:
+    """The project's mod folder: the one named by its index, else the usual one that holds mod files."""
+    if named:
+        if not (folder / named).is_dir():
+            raise ModelError(f"{folder / INDEX} names the mod folder {named!r}, which is not there")
+        return (folder / named).resolve()
+    return next((folder / name for name in MOD_FOLDERS if any((folder / name).glob("*.mod"))), None)
+
+
+def _from_index(index: Path) -> Project:
+    try:
+        entries = json.loads(index.read_text())
+        files = {key: index.parent / entries[key] for key in ("simConfig", "netParams")}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {index}: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{index} has no key {error}; expected simConfig and netParams with file names") from error
+    for key, file in files.items():
+        if not file.is_file():
+            raise ModelError(f"{index} names {file.name} as {key}, which is not there")
+    python = files["simConfig"].suffix == ".py"
+    return Project(
+        folder=index.parent,
+        config=files["simConfig"],
+        net_params=files["netParams"],
+        config_name=entries.get("simConfig_variable") or ("cfg" if python else "simConfig"),
+        net_params_name=entries.get("netParams_variable") or "netParams",
+        mods=_mod_folder(index.parent, entries.get("mod_folder") or entries.get("modFolder")),
+    )
+
+
+def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """Run a project's files.
+
+    Args:
+        overrides: cfg values by name ("duration", "hParams.celsius"); set between the two files, so that netParams sees
+            them. What cfg.py itself computed from a changed value is not computed again.
+
+    Returns:
+        (netParams, simConfig), NetPyNE's specs objects.
+
+    Raises:
+        ModelError: a file fails, has no such variable, or an override names no cfg value.
+    """
+    with _inside(project):
+        cfg = _read(project.config, project.config_name, "simConfig")
+        for name, value in (overrides or {}).items():
+            set_value(cfg, name, value)
+        main = sys.modules["__main__"]
+        missing = object()
+        previous = getattr(main, "cfg", missing)
+        main.cfg = cfg  # type: ignore[attr-defined]
+        if "cfg" not in sys.modules:  # a JSON configuration, or one in a file of another name
+            sys.modules["cfg"] = ModuleType("cfg")
+        sys.modules["cfg"].cfg = cfg  # type: ignore[attr-defined]
+        try:
+            net_params = _read(project.net_params, project.net_params_name, "netParams")
+        finally:
+            if previous is missing:
+                del main.cfg  # type: ignore[attr-defined]
+            else:
+                main.cfg = previous  # type: ignore[attr-defined]
+    return net_params, cfg
+
+
+@contextmanager
+def _inside(project: Project) -> Iterator[None]:
+    """Run in the project's folder with its modules importable; leave no trace of them."""
+    folder, path, before = os.getcwd(), list(sys.path), dict(sys.modules)
+    own = ("cfg", "netParams", project.config.stem, project.net_params.stem)
+    for name in own:
+        sys.modules.pop(name, None)
+    os.chdir(project.folder)
+    sys.path[:0] = list(dict.fromkeys([str(project.config.parent), str(project.net_params.parent), str(project.folder)]))
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name in own or (name not in before and file and Path(file).is_relative_to(project.folder)):
+                del sys.modules[name]
+        sys.modules.update({name: before[name] for name in own if name in before})
+
+
+def _read(file: Path, variable: str, kind: str) -> Any:
+    """Run or read one file and return its variable as the specs object of its kind."""
+    from netpyne import specs
+
+    made = specs.SimConfig if kind == "simConfig" else specs.NetParams
+    try:
+        if file.suffix == ".py":
+            module = ModuleType(file.stem)
+            module.__file__ = str(file)
+            sys.modules[file.stem] = module
+            SourceFileLoader(file.stem, str(file)).exec_module(module)
+            values = vars(module)
+        else:
+            content = json.loads(file.read_text())
+            values = content.get("net", content) if kind == "netParams" and "params" in content.get("net", {}) else content
+            values = {variable: made(values.get(variable) or values.get("params") or values[kind])}
+    except ModelError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(file.parent))]
+        line = f", line {where[-1].lineno}" if where else ""
+        raise ModelError(f"{where[-1].filename if where else file}{line} failed: {type(error).__name__}: {error}") from error
+    if variable not in values:
+        raise ModelError(f"{file} has no variable {variable!r}")
+    value = values[variable]
+    return made(value) if isinstance(value, dict) else value
+
+
+def set_value(cfg: Any, name: str, value: Any) -> None:
+    """Set one value of a configuration by its dotted name: "duration", "hParams.celsius".
+
+    Raises:
+        ModelError: no such value; names near ones.
+    """
+    *parents, last = name.split(".")
+    holder = cfg
+    for depth, part in enumerate((*parents, last)):
+        known = holder if isinstance(holder, Mapping) else vars(holder) if hasattr(holder, "__dict__") else {}
+        if part not in known:
+            prefix = ".".join([*parents, last][:depth])
+            near = difflib.get_close_matches(part, map(str, known), 3, 0.5)
+            hint = f"; did you mean {' or '.join(f'{prefix}.{n}' if prefix else n for n in near)}?" if near else ""
+            raise ModelError(f"the model's cfg has no value {name!r}{hint}")
+        if depth < len(parents):
+            holder = known[part]
+    if isinstance(holder, Mapping):
+        holder[last] = value  # type: ignore[index]
+    else:
+        setattr(holder, last, value)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Return {name: value} of "name=value" words; values are JSON, or else text.
+
+    Raises:
+        ModelError: a word without "=".
+    """
+    parsed = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise ModelError(f"--set {setting!r} has no value; expected NAME=VALUE, e.g. --set duration=500")
+        try:
+            parsed[name.strip()] = json.loads(text)
+        except ValueError:
+            parsed[name.strip()] = {"True": True, "False": False, "None": None}.get(text, text)
+    return parsed

@@ -1,0 +1,257 @@
+"""Start ranks, follow them, and end all of them when one fails.
+
+`launch` runs one function on every rank: in child processes of this one, or, where mpirun or srun already made this
+process a rank, in this process. `simulate` is the public call on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from netml import errors
+from netml.circuit.project import find_project
+from netml.engine import mpi, worker
+from netml.engine.simulation import SimulateConfig
+from netml.errors import LaunchError, NetmlError
+from netml.progress import FILE_VARIABLE, Follower, reporter
+
+POLL_S = 0.1
+GRACE_S = 5.0
+
+
+def simulate(
+    model: str | Path,
+    *,
+    ranks: int | None = None,
+    duration: float | None = None,
+    seed: int | None = None,
+    dt: float | None = None,
+    engine: str = "neuron",
+    build: str = "exact",
+    output: str | Path | None = None,
+    cfg: Mapping[str, Any] | None = None,
+    swap: Mapping[str, str | Path] | None = None,
+    fraction: float = 1.0,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Run a NetPyNE project under MPI and write its run folder.
+
+    Args:
+        model: project folder, or its index.npjson.
+        ranks: MPI ranks, 1 by default; started here unless mpirun already started this process as one of them.
+        duration, dt: ms; the model's by default.
+        seed: of the background input (cfg.seeds["stim"]); the circuit stays the same.
+        engine: "neuron" or "coreneuron".
+        build: "exact" (same spikes on any number of ranks) or "fast".
+        output: run folder; by default a new netml-runs/<model>-NNN.
+        cfg: further cfg values by dotted name.
+        swap: artifact file by population; fraction: share of its cells to reduce.
+        overwrite: replace a finished run in output.
+        progress: show it, where standard error is a terminal.
+
+    Returns:
+        The run's folder; read it with `netml.Run.open`.
+
+    Raises:
+        NetmlError: what failed, with the message of the failing rank.
+    """
+    config = SimulateConfig(
+        model=str(model), duration=duration, seed=seed, dt=dt, engine=engine, build=build, cfg=dict(cfg or {}),
+        swap={population: str(path) for population, path in (swap or {}).items()}, fraction=fraction,
+        output=None if output is None else str(output), overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+    find_project(model)  # a wrong path is said at once
+    return launch("netml.engine.simulation:run", config, ranks=ranks, progress=progress)
+
+
+def launch(task: str, config: Any, *, ranks: int | None = None, progress: bool = True) -> Any:
+    """Run a function on every rank and return what it returned on rank 0.
+
+    Args:
+        task: "module:function", importable; gets config on every rank.
+        config: picklable.
+        ranks: as in `simulate`.
+
+    Raises:
+        NetmlError: of the same class and message as the failing rank's; LaunchError if a rank died.
+    """
+    size = mpi.launched_size()
+    if ranks is not None and ranks < 1:
+        raise LaunchError(f"ranks is {ranks}; expected 1 or more")
+    if size is None:
+        return _start(task, config, ranks or 1, progress)
+    if ranks is not None and ranks != size:
+        raise LaunchError(f"asked for {ranks} ranks inside mpirun, which started {size}; leave --ranks out there")
+    return _as_rank(task, config)
+
+
+def _as_rank(task: str, config: Any) -> Any:
+    """Run the task in this process, one of mpirun's; a failure ends all ranks."""
+    world = None
+    with tempfile.TemporaryFile() as log:
+        try:
+            with worker.output_to(f"/proc/self/fd/{log.fileno()}" if sys.platform == "linux" else os.devnull):
+                world = mpi.start()
+                result = worker.call(task, config)
+        except BaseException as error:
+            if (world.size if world else mpi.launched_size()) == 1:
+                raise
+            _end_all(world, error)
+    if world.size > 1:
+        from neuron import h
+
+        result = h.ParallelContext().py_broadcast(result, 0)
+    return result
+
+
+def _end_all(world: mpi.World | None, error: BaseException) -> None:
+    """Print a failure once and abort: ranks that fail alike leave the word to the lowest one."""
+    time.sleep(0.3 * min(world.rank, 5) if world else 0)
+    if isinstance(error, NetmlError):
+        print(f"netml: error: {error}", file=sys.stderr, flush=True)
+    elif isinstance(error, KeyboardInterrupt):
+        print("netml: interrupted", file=sys.stderr, flush=True)
+    else:
+        traceback.print_exception(error)
+    mpi.abort(130 if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def _start(task: str, config: Any, ranks: int, progress: bool) -> Any:
+    """Run the task in child processes."""
+    folder = Path(tempfile.mkdtemp(prefix="netml-"))
+    try:
+        (folder / worker.TASK).write_bytes(pickle.dumps((task, config)))
+        program = [sys.executable, "-m", "netml.engine.worker", str(folder)]
+        environment = dict(os.environ) | dict.fromkeys(mpi.THREADS, "1") | {FILE_VARIABLE: str(folder / "progress")}
+        package = str(Path(__file__).resolve().parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
+        if ranks > 1:
+            found = mpi.find()
+            environment |= mpi.environment(found)
+            program = mpi.command(found, ranks, program)
+        status = _follow(program, environment, folder, progress)
+        return _result(folder, status, ranks)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _follow(program: list[str], environment: dict[str, str], folder: Path, progress: bool) -> int:
+    """Run a program to its end, showing progress and warnings; returns its exit status. Interrupted, it ends all."""
+    bar = reporter(progress)
+    progress_lines, messages = Follower(folder / "progress", bar), _Tail(folder / worker.MESSAGES)
+    with (folder / "launcher.log").open("wb") as log, _terminate_as_interrupt():
+        try:
+            child = subprocess.Popen(program, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     start_new_session=True, preexec_fn=_die_with_parent)  # fmt: skip
+        except OSError as error:
+            raise LaunchError(f"cannot start {program[0]}: {error}; {mpi.REMEDY}") from error
+        try:
+            while True:
+                try:
+                    status = child.wait(POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    pass
+                finally:
+                    progress_lines.poll()
+                    messages.poll()
+            return status
+        finally:
+            bar.close()
+            _end(child, folder)
+
+
+def _die_with_parent() -> None:
+    """In the child: be sent SIGTERM when the parent dies, even by SIGKILL (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _end(child: subprocess.Popen, folder: Path) -> None:
+    """End the launcher and every rank that still lives."""
+    if child.poll() is None:
+        child.terminate()  # mpiexec passes it on
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for file in folder.glob("rank-*.pid"):  # mpiexec gives ranks groups of their own
+        with suppress(OSError, ValueError):
+            pid = int(file.read_text())
+            if str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM (a batch system, `timeout`) end the ranks as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Tail:
+    """Copies what is appended to a file to standard error."""
+
+    def __init__(self, path: Path):
+        self._path, self._at = path, 0
+
+    def poll(self) -> None:
+        if self._path.exists():
+            with self._path.open() as file:
+                file.seek(self._at)
+                text = file.read()
+                self._at = file.tell()
+            if text:
+                print(text, end="", file=sys.stderr, flush=True)
+
+
+def _result(folder: Path, status: int, ranks: int) -> Any:
+    """Return the task's result or raise what the lowest failing rank reported."""
+    reports = [json.loads(path.read_text()) for path in sorted(folder.glob("error-*.json"))]
+    if reports:
+        report = min(reports, key=lambda one: one["rank"])
+        where = f"rank {report['rank']}: " if ranks > 1 and report["rank"] > 0 else ""
+        if report["expected"]:
+            kind = getattr(errors, report["error"], NetmlError)
+            raise kind(where + report["message"])
+        if report["error"] == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        raise LaunchError(f"rank {report['rank']} failed: {report['error']}: {report['message']}\n{report['traceback'].rstrip()}")
+    if status == 0 and (folder / worker.RESULT).is_file():
+        return pickle.loads((folder / worker.RESULT).read_bytes())
+    died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    raise LaunchError(f"a rank died without a message ({died}); the last of its output:\n{_last_words(folder)}")
+
+
+def _last_words(folder: Path, lines: int = 12) -> str:
+    text = [f"  {path.stem}: {line}" for path in sorted(folder.glob("*.log"))
+            for line in path.read_text(errors="replace").strip().splitlines()[-lines:]]  # fmt: skip
+    return "\n".join(text) or "  (none)"
