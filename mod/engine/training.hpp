@@ -11,15 +11,17 @@ namespace netml {
 
 constexpr int64_t CHUNK = 32;
 
-// What the forward pass keeps: z (with the memory of the step before), new memory and hidden units, tanh.
+// What the forward pass keeps: z (with the memory of the step before), new memory and hidden units, tanh, and the
+// state before the window.
 struct Workspace {
-    float *z, *r, *d;
+    float *z, *r, *d, *start;
     int64_t count;
     Workspace(const Layout& n, float* base, int64_t steps) {
         z = base;
         r = base + steps * n.z * LANES;
         d = r + steps * n.readout * LANES;
-        count = steps * (n.z + n.readout + n.memory) * LANES;
+        start = d + steps * n.memory * LANES;
+        count = (steps * (n.z + n.readout + n.memory) + n.z) * LANES;
     }
 };
 
@@ -44,6 +46,7 @@ inline void forward_block(const Layout& n, const float* params, const int32_t* t
     float* last_spike = state + (int64_t)n.z * LANES;
     const int64_t memory_at = (int64_t)n.traces * LANES, memory_bytes = sizeof(float) * LANES * n.memory;
     const float* before = state;
+    if (workspace) std::memcpy(keep.start, state, sizeof(float) * LANES * n.z);
     for (int64_t from = 0; from < steps; from += CHUNK) {
         const int64_t to = std::min(steps, from + CHUNK);
         std::fill(x.begin(), x.end(), 0.0f);
@@ -178,7 +181,7 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
             dense(w1t.data(), nullptr, g1, dz.data(), n.z, n.hidden);
             // From here dz and carry become the gradients of z itself: traces and feedback of this step,
             // memory of the step before.
-            const float* z_before = t ? keep.z + (t - 1) * n.z * LANES : nullptr;
+            const float* z_before = t ? keep.z + (t - 1) * n.z * LANES : keep.start;
             for (int k = 0; k < n.traces; ++k)
                 for (int p = 0; p < PARTS; ++p) {
                     vec& c = lanes(carry.data() + k * LANES)[p];
@@ -194,10 +197,8 @@ inline void backward_block(const Layout& n, const float* params, const int32_t* 
                     vec& c = lanes(carry.data() + (feedback_at + j) * LANES)[p];
                     c = lanes(dz.data() + (feedback_at + j) * LANES)[p] + params[n.feedback_decay + j] * c;
                 }
-            if (z_before) {      // the state before the window counts as a constant that the decays do not see
-                trace_decay.add(carry.data(), z_before);
-                feedback_decay.add(carry.data() + (int64_t)feedback_at * LANES, z_before + (int64_t)feedback_at * LANES);
-            }
+            trace_decay.add(carry.data(), z_before);
+            feedback_decay.add(carry.data() + (int64_t)feedback_at * LANES, z_before + (int64_t)feedback_at * LANES);
         }
         const int64_t length = to - from, sz = (int64_t)n.z * LANES, sr = (int64_t)n.readout * LANES;
         const float *z = keep.z + from * sz, *r = keep.r + from * sr;

@@ -31,7 +31,7 @@ class TrainConfig(BaseModel):
 
     sequences: int = Field(64, gt=0, multiple_of=16, description="sequences an update")
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
-    free_from: float = Field(0.5, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
+    free_from: float = Field(0.15, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
     weight_decay: float = Field(1e-2, ge=0, description="of the weight matrices and of the log gains (AdamW)")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")

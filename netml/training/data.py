@@ -157,7 +157,8 @@ def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> 
     inside = at < length[:, None, :]
     rows = np.where(inside, first[:, None, :] + at, -1)
     teacher = np.where(inside, steps.spike[rows], np.uint8(0))
-    free = np.broadcast_to(np.arange(LANES) < free_lanes, first.shape).astype(np.uint8)
+    free = np.zeros(first.shape, np.uint8)
+    free[:, :free_lanes] = 1
     return Window(n, np.ascontiguousarray(first, np.int64), length, teacher, free, state), rows
 
 

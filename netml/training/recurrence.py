@@ -39,6 +39,15 @@ class Window:
     free_running: np.ndarray
     state: np.ndarray
 
+    def __post_init__(self):
+        blocks = len(self.state)
+        expected = {"first_row": (np.int64, (blocks, LANES)), "length": (np.int32, (blocks, LANES)),
+                    "teacher": (np.uint8, (blocks, self.steps, LANES)), "free_running": (np.uint8, (blocks, LANES)),
+                    "state": (np.float32, (blocks, self.state.shape[1], LANES))}  # fmt: skip
+        for name, (dtype, shape) in expected.items():  # the kernel gets bare addresses
+            array = getattr(self, name)
+            assert array.dtype == dtype and array.shape == shape and array.flags.c_contiguous, (name, array.shape)
+
 
 class Recurrence:
     """Runs windows of one cell model.
