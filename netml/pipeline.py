@@ -93,7 +93,7 @@ def demo(
         lambda: record(model, population=POPULATION, preset="demo", ranks=ranks, seed=seed + 1, output=records,
                        overwrite=True),
     )  # fmt: skip
-    stage(3, "training the reduction", artifact, lambda: train(records, output=artifact, preset="demo", seed=seed))
+    stage(3, "training the reduction", artifact, lambda: train(records, output=artifact, budget="demo", seed=seed))
     say("[4/6] validating it on trials it has not seen")
     cell = validate(artifact, records, output=folder / "cell")
     stage(
