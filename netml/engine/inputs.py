@@ -74,21 +74,24 @@ class Profile:
     excitatory: np.ndarray
 
     @classmethod
-    def from_drive(cls, drive: "Drive", length_um, group, excitatory) -> "Profile":
+    def from_drive(cls, drive: "Drive", length_um, group, synapses: dict[str, bool]) -> "Profile":
         """What a network's trials say.
+
+        Arguments:
+            synapses: Whether each type excites, by name.
 
         Raises:
             RecordsError: A synapse type got no event at all: then nothing says how strong it should be.
         """
         length_um, group = np.asarray(length_um, float), np.asarray(group)
-        excitatory = np.asarray(excitatory, bool)
+        excitatory = np.array(list(synapses.values()), bool)
         weight = np.empty(drive.count.size)
-        for synapse in range(excitatory.size):
+        for synapse, name in enumerate(synapses):
             mine = slice(synapse, None, excitatory.size)
             n, total = drive.count[mine], drive.log_weight[mine]
             if n.sum() == 0:
                 raise RecordsError(
-                    f"no event of synapse type number {synapse} reached the recorded cells in {drive.seconds:g} s of "
+                    f"no event at a synapse of type {name!r} reached the recorded cells in {drive.seconds:g} s of "
                     f"network time, so the protocol has no rate or weight to start from; record longer (--duration) or "
                     f"more cells, or leave the protocol out (--protocol-trials 0)"
                 )

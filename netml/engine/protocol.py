@@ -62,17 +62,17 @@ class TestCell:
         self._voltage = VoltageRecorder(h, cell, info.sites)
         self._info = info
 
-    def excitatory(self) -> list[bool]:
-        """Whether each synapse type excites: its reversal potential lies above -45 mV.
+    def excitatory(self) -> dict[str, bool]:
+        """Synapse type -> whether it excites: its reversal potential lies above -45 mV.
 
         Raises:
             ModelError: A synapse without a reversal potential ``e``.
         """
-        kinds = self._synapses[: len(self._info.synapses)]
-        if unknown := [label for label, kind in zip(self._info.synapses, kinds, strict=True) if not hasattr(kind, "e")]:
+        kinds = dict(zip(self._info.synapses, self._synapses, strict=False))  # those of the first segment
+        if unknown := [label for label, kind in kinds.items() if not hasattr(kind, "e")]:
             raise ModelError(f"synapse types {', '.join(unknown)} have no reversal potential named e; the protocol needs "
                              f"it to tell excitation from inhibition; leave the protocol out (--protocol-trials 0)")  # fmt: skip
-        return [kind.e > -45.0 for kind in kinds]
+        return {label: kind.e > -45.0 for label, kind in kinds.items()}
 
     def weigh(self, weight: np.ndarray) -> None:
         """Set the weight in uS of every channel."""

@@ -1,17 +1,21 @@
-"""What one rank does to record: run, collect, write its shard. Called by the worker with the network created."""
+"""What one rank does to record: build, run, collect, write its shard. The tasks that `netml.engine.record` launches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any
 
+from netml.engine import mpi
 from netml.engine.inputs import Drive, Ranges
-from netml.engine.protocol import Protocol
+from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather
+from netml.engine.simulation import SimulateConfig, Simulation
+from netml.progress import Silent, reporter
 from netml.records import CellInfo, RecordWriter
+
+CELLS_A_RANK = 8  # of the protocol, at once; more take memory and gain nothing
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,20 @@ class NetworkJob:
     """One network run (plain data).
 
     Attributes:
+        config: Of the run.
         folder: Of the records.
         population, cells, sites: See :class:`netml.engine.recording.NetworkRecorder`.
-        seed: Of the run, written with its trials.
         first_shard: Number of rank 0's shard.
+        label: What the progress bar calls it.
     """
 
+    config: SimulateConfig
     folder: str
     population: str
-    seed: int
     first_shard: int
     cells: int | list[int] | None = None
     sites: dict = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,54 +44,93 @@ class ProtocolJob:
     """All trials of random input (plain data).
 
     Attributes:
-        folder, seed, first_shard: As in :class:`NetworkJob`.
+        config, folder, population, first_shard, label: As in :class:`NetworkJob`.
         cell, drive: What the network's runs recorded.
         trials: Number over all ranks.
         ranges: How far the input leaves the network's.
     """
 
+    config: SimulateConfig
     folder: str
+    population: str
+    first_shard: int
     cell: CellInfo
     drive: Drive
     trials: int
-    seed: int
-    first_shard: int
     ranges: Ranges = field(default_factory=Ranges)
+    label: str = ""
 
 
-def record_network(sim: Any, run: Callable[[], Any], job: NetworkJob) -> tuple[CellInfo, Drive]:
-    """Record one run of a created network; every rank calls it.
+@dataclass(frozen=True)
+class NetworkResult:
+    """What a network run found: the cell, what the recorded cells got together, and what produced it."""
 
-    Arguments:
-        sim: NetPyNE's sim module.
-        run: Runs it to the end.
+    cell: CellInfo
+    drive: Drive
+    metadata: dict
 
-    Returns:
-        The recorded cell, and what the recorded cells of all ranks got.
-    """
+
+class _Labelled(Silent):
+    """Progress whose phases carry the name of the job."""
+
+    def __init__(self, label: str, shown: Silent):
+        self._label, self._shown = label, shown
+        self.update, self.close = shown.update, shown.close
+
+    def begin(self, label: str, total: float | None = None) -> None:
+        self._shown.begin(f"{self._label}: {label}", total)
+
+
+class _Recorded(Simulation):
+    """A run that keeps nothing but records."""
+
+    def create(self, net_params: Any, cfg: Any) -> None:
+        cfg.recordTraces, cfg.recordLFP, cfg.recordDipole, cfg.recordCellsSpikes = {}, [], False, -1
+        super().create(net_params, cfg)
+
+
+class _Isolated(_Recorded):
+    """Cells of one population, unconnected."""
+
+    def __init__(self, job: ProtocolJob, world: mpi.World, progress: Silent):
+        super().__init__(job.config, world, progress)
+        self._population = job.population
+        self._cells = world.size * min(CELLS_A_RANK, -(-job.trials // world.size))
+
+    def create(self, net_params: Any, cfg: Any) -> None:
+        super().create(isolate(net_params, self._population, self._cells), cfg)
+
+
+def network(job: NetworkJob) -> NetworkResult:
+    """Record one run of the network."""
+    world = mpi.start()
+    simulation = _Recorded(job.config, world, _Labelled(job.label, reporter(job.config.progress, world.rank)))
+    simulation.build()
+    sim = simulation.sim
     recorder = NetworkRecorder(sim, job.population, job.cells, job.sites)
-    run()
-    trials = recorder.trials(job.seed)
-    rank = int(sim.pc.id())
+    simulation.run()
+    trials = recorder.trials(int(sim.cfg.seeds["stim"]))
     if trials:
-        with RecordWriter(job.folder, job.first_shard + rank, recorder.cell) as writer:
+        with RecordWriter(job.folder, job.first_shard + world.rank, recorder.cell) as writer:
             for trial in trials:
                 writer.add(trial)
     drives = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
     # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
-    return recorder.cell, reduce(add, [drives[gid] for gid in sorted(drives)])
+    drive = reduce(add, [drives[gid] for gid in sorted(drives)])
+    return NetworkResult(recorder.cell, drive, simulation.metadata())
 
 
-def record_protocol(sim: Any, job: ProtocolJob, done: Callable[[int], None] = lambda trials: None) -> None:
-    """Record the protocol on created isolated cells; every rank calls it, after the network's runs.
-
-    Arguments:
-        sim: NetPyNE's sim module.
-        done: Told the number of this rank's finished trials.
-    """
-    protocol = Protocol(sim, job.cell, job.drive, job.ranges)
-    with RecordWriter(job.folder, job.first_shard + int(sim.pc.id()), job.cell) as writer:
-        for trial in protocol.run(range(job.trials), job.seed):
+def protocol(job: ProtocolJob) -> None:
+    """Record single cells under random input."""
+    world = mpi.start()
+    progress = _Labelled(job.label, reporter(job.config.progress, world.rank))
+    simulation = _Isolated(job, world, progress)
+    simulation.build()
+    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges)
+    share = len(range(world.rank, job.trials, world.size))
+    progress.begin("trials", share)
+    with RecordWriter(job.folder, job.first_shard + world.rank, job.cell) as writer:
+        for trial in cells.run(range(job.trials), int(simulation.sim.cfg.seeds["stim"])):
             writer.add(trial)
-            done(writer.trials)
-    sim.pc.barrier()
+            progress.update(writer.trials)
+    simulation.sim.pc.barrier()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netml.circuit.cell import fingerprint, segment_table
+from netml.engine.swap import cell_label
 from netml.errors import ModelError, RecordsError
 from netml.records import CellInfo, Trial
 from netml.records.trial import NETWORK
@@ -58,27 +59,6 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def cell_rule(net_params: Any, population: str) -> str:
-    """Label of the ``cellParams`` entry that makes a population's cells.
-
-    Raises:
-        ModelError: Unknown population, or no single entry for it.
-    """
-    known_population(net_params, population)
-    tags = dict(net_params.popParams[population]) | {"pop": population}
-    rules = net_params.cellParams
-    if tags.get("cellType") in rules and not rules[tags["cellType"]].get("conds"):
-        return tags["cellType"]
-    def fits(conds):
-        return all(tags.get(key) in (value if isinstance(value, (list, tuple)) else [value])
-                   for key, value in conds.items())  # fmt: skip
-    found = [label for label, rule in rules.items() if rule.get("conds") and fits(rule["conds"])]
-    if len(found) != 1:
-        raise ModelError(f"population {population!r} is made by {len(found)} cellParams entries ({', '.join(found)}); "
-                         f"recording needs exactly one")  # fmt: skip
-    return found[0]
-
-
 def threshold_mv(net_params: Any, spec: dict) -> float:
     """Voltage whose upward crossing is a spike, as NetPyNE chooses it."""
     secs = spec["secs"]
@@ -97,7 +77,7 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
     Raises:
         ModelError: Unknown population or section, or a cell without sections.
     """
-    label = cell_rule(net_params, population)
+    label = cell_label(net_params, population)
     spec = plain(net_params.cellParams[label])
     table = segment_table(spec)
     for section, loc in sites.values():
@@ -123,9 +103,11 @@ class VoltageRecorder:
         """
         stride, samples = steps_per_sample(dt_ms), int(round(duration_ms)) + 1
         read = {name: vector.as_numpy()[::stride][:samples].astype(np.float32) for name, vector in self._vectors.items()}
-        for name, values in read.items():
-            if values.size != samples:
-                raise RecordsError(f"voltage at {name} has {values.size} samples, expected {samples}: the run ended early")
+        steps = round(duration_ms / dt_ms) + 1
+        for name, vector in self._vectors.items():
+            if len(vector) != steps:
+                raise RecordsError(f"voltage at {name} was recorded at {len(vector)} steps, expected {steps}: the run ended "
+                                   f"early, or its time step changed")  # fmt: skip
         return read
 
 

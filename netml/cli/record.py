@@ -1,0 +1,44 @@
+"""`netml record MODEL`: recordings to learn from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
+    population: Annotated[str, typer.Option("--population", "-p", help="Population whose cells are recorded.")],
+    cells: Annotated[
+        str | None, typer.Option(help="How many of its cells, or gids: 3,7,12. By default all.")
+    ] = None,
+    ranks: Annotated[int, typer.Option(help="MPI ranks.")] = 1,
+    preset: Annotated[str, typer.Option(help="How much: 'demo' (minutes) or 'default' (for a reduction to keep).")] = "default",
+    network_trials: Annotated[int | None, typer.Option(help="Runs of the network, each with its own seed.")] = None,
+    protocol_trials: Annotated[int | None, typer.Option(help="Trials of single cells under random input.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
+    seed: Annotated[int, typer.Option(help="First seed; network run k takes seed + k.")] = 1,
+    dt: Annotated[float | None, typer.Option(help="Time step in ms; by default the model's.")] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="A further voltage, label=section:loc; may be given several times.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="'coreneuron' or 'neuron'.")] = "coreneuron",
+    build: Annotated[str, typer.Option(help="'fast', or 'exact': same records on any number of ranks.")] = "fast",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value of the model's cfg")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the records.")] = Path("records"),
+    overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar on a terminal.")] = True,
+) -> None:
+    """Record what chosen cells of a model receive and do, in its network and alone under random input."""
+    from netml.circuit.project import parse_settings
+    from netml.engine.record import parse_cells, parse_site, record
+
+    folder = record(
+        model, population=population, cells=parse_cells(cells), ranks=ranks, preset=preset, network_trials=network_trials,
+        protocol_trials=protocol_trials, duration=duration, seed=seed, dt=dt, sites=dict(map(parse_site, site or [])),
+        engine=engine, build=build, cfg=parse_settings(settings or []), output=output, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+    print(folder)
+

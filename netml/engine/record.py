@@ -1,0 +1,157 @@
+"""`record`: network runs and the protocol, one launch each, into one folder of records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from netml.circuit.project import find_project
+from netml.engine import mpi
+from netml.engine.launch import launch
+from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
+from netml.engine.recording import whole_milliseconds
+from netml.engine.simulation import SimulateConfig
+from netml.errors import LaunchError, ModelError, RecordsError
+from netml.records import write_index
+
+#: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 30 minutes of one cell.
+PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
+
+
+def record(
+    model: str | Path,
+    *,
+    population: str,
+    cells: int | list[int] | None = None,
+    ranks: int = 1,
+    preset: str = "default",
+    network_trials: int | None = None,
+    protocol_trials: int | None = None,
+    duration: float | None = None,
+    seed: int = 1,
+    dt: float | None = None,
+    sites: Mapping[str, tuple[str, float]] | None = None,
+    engine: str = "coreneuron",
+    build: str = "fast",
+    cfg: Mapping[str, Any] | None = None,
+    output: str | Path = "records",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Record what cells receive and do, in runs of the network and alone under random input.
+
+    Args:
+        model: NetPyNE project folder.
+        population: Whose cells.
+        cells: How many of them, or their gids; all by default.
+        ranks: MPI ranks to start.
+        preset: "demo" or "default": what the next three are where not given.
+        network_trials: Runs of the network; run k has seed + k.
+        protocol_trials: Trials of single cells; see netml/records/README.md for the kinds.
+        duration: Length of every trial, whole ms.
+        seed: First seed of the background (cfg.seeds["stim"]) and of the protocol.
+        dt: ms; the model's by default.
+        sites: Voltages besides the soma's: label -> (section, loc).
+        engine, build: As in `netml.simulate`; "coreneuron" and "fast" take the least time, an "exact" build gives the
+            same records on any number of ranks.
+        cfg: Further cfg values by dotted name.
+        output: Folder of the records.
+        overwrite: Replace records that are there.
+        progress: Show it, where standard error is a terminal.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: Unknown population, cells, site; numbers that do not fit.
+        RecordsError: Records are there already.
+        LaunchError: More ranks than cells or trials; a rank died. No index is left then.
+    """
+    if preset not in PRESETS:
+        raise ModelError(f"unknown preset {preset!r}; expected {' or '.join(PRESETS)}")
+    given = (network_trials, protocol_trials, duration)
+    runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
+    _check(runs, trials, cells, ranks)
+    project = find_project(model)
+    config = SimulateConfig(model=str(model), duration=whole_milliseconds(duration), seed=seed, dt=dt, engine=engine,
+                            build=build, cfg=dict(cfg or {}), progress=progress)  # fmt: skip
+    folder = _prepare(Path(output), overwrite)
+    common = {"folder": str(folder), "population": population}
+    found: list[NetworkResult] = []
+    for run in range(runs):
+        job = NetworkJob(config=replace(config, seed=seed + run), first_shard=run * ranks, cells=cells,
+                         sites=dict(sites or {}), label=f"network {run + 1} of {runs}", **common)  # fmt: skip
+        found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
+    if trials:
+        job = ProtocolJob(config=config, first_shard=runs * ranks, cell=found[0].cell, trials=trials, label="single cells",
+                          drive=reduce(add, [one.drive for one in found]), **common)  # fmt: skip
+        launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
+    about = {key: found[0].metadata[key] for key in
+             ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")}  # fmt: skip
+    about |= {"population": population, "seeds": [seed + run for run in range(runs)], "project": project.name,
+              "network_trials": runs, "protocol_trials": trials, "protocol_seed": seed}  # fmt: skip
+    write_index(folder, found[0].cell, about)
+    return folder
+
+
+def _check(runs: int, trials: int, cells: int | list[int] | None, ranks: int) -> None:
+    size = mpi.launched_size()
+    if size is not None and size > 1:
+        raise LaunchError("record starts its own ranks, several times; call it outside mpirun, with --ranks")
+    if ranks < 1:
+        raise LaunchError(f"ranks is {ranks}; expected 1 or more")
+    if runs < 1 or trials < 0:
+        raise ModelError(f"{runs} network and {trials} protocol trials asked for; expected at least 1 network trial (the "
+                         f"protocol takes its rates and weights from it) and 0 or more of the protocol")  # fmt: skip
+    if trials and ranks > trials:
+        raise LaunchError(f"{ranks} ranks are more than the {trials} protocol trials; use --ranks {trials} or fewer")
+    wanted = 1 if cells is None else cells if isinstance(cells, int) else len(cells)
+    if wanted < 1:
+        raise ModelError("no cells to record; give a number from 1 or gids")
+
+
+def _prepare(folder: Path, overwrite: bool) -> Path:
+    """An empty folder for records; what an interrupted recording left is removed, finished records only on demand."""
+    if (folder / "index.json").exists() and not overwrite:
+        raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
+    strangers = [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", "index.json"))]
+    if strangers or (folder.exists() and not folder.is_dir()):
+        raise RecordsError(f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [folder / "index.json", *folder.glob("shard-*")]:
+        path.unlink(missing_ok=True)
+    return folder
+
+
+def parse_cells(text: str | None) -> int | list[int] | None:
+    """The command line's cells: "5" is a number, "3,7" or "3," are gids.
+
+    Raises:
+        ModelError: Neither.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",") if part.strip()] if "," in text else int(text)
+    except ValueError:
+        raise ModelError(f"cells is {text!r}; expected a number, or gids as 3,7,12 (one gid: 3,)") from None
+
+
+def parse_site(text: str) -> tuple[str, tuple[str, float]]:
+    """The command line's label=section:loc.
+
+    Raises:
+        ModelError: Of another form.
+    """
+    label, equals, place = text.partition("=")
+    section, colon, loc = place.rpartition(":")
+    try:
+        if not (label and equals and section and colon):
+            raise ValueError
+        return label, (section, float(loc))
+    except ValueError:
+        raise ModelError(f"site is {text!r}; expected label=section:loc, e.g. tuft=apic_3:0.5") from None

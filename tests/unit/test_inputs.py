@@ -1,0 +1,88 @@
+"""Random input of the protocol: reproducible, in range, and of the rates and places that were asked for."""
+
+import numpy as np
+import pytest
+
+from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw
+from netml.errors import RecordsError
+from netml.records import Trial
+
+SEGMENTS, SECONDS = 60, 10.0
+EXACT = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), unseen=0.0)
+
+
+def network_trial(channel, weight):
+    events = len(channel)
+    return Trial("network", 0, 1, SECONDS * 1000, np.sort(np.random.default_rng(0).uniform(0, 10_000, events)),
+                 np.asarray(channel, np.int32), np.asarray(weight, np.float32), np.empty(0), {})  # fmt: skip
+
+
+@pytest.fixture
+def profile():
+    """Excitation on the first 30 segments at 100 Hz each, inhibition on the last 30 at 50 Hz each."""
+    channel = np.concatenate([np.repeat(np.arange(30) * 2, 1000), np.repeat(np.arange(30, 60) * 2 + 1, 500)])
+    weight = np.where(channel % 2 == 0, 5e-4, 1e-3)
+    drive = Drive.of(network_trial(channel, weight), 2 * SEGMENTS)
+    return Profile.from_drive(drive, np.full(SEGMENTS, 10.0), np.arange(SEGMENTS) // 6, {"exc": True, "inh": False})
+
+
+def test_profile_measures_the_network(profile):
+    assert profile.rate_hz[0] == pytest.approx(100) and profile.rate_hz[1] == 0
+    assert profile.weight_us[::2] == pytest.approx(5e-4, rel=1e-6)  # also where no event was seen
+    assert profile.weight_us[1::2] == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_a_synapse_type_without_events_is_an_error():
+    drive = Drive.of(network_trial([0, 2], [1e-3, 1e-3]), 2 * SEGMENTS)
+    with pytest.raises(RecordsError, match="no event at a synapse of type 'inh'.*--protocol-trials 0"):
+        Profile.from_drive(drive, np.full(SEGMENTS, 10.0), np.zeros(SEGMENTS, int), {"exc": True, "inh": False})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trials_are_reproducible_sorted_and_in_range(profile, kind):
+    time, channel, weight = draw(kind, profile, 2000.0, seed=3, trial=5)
+    again = draw(kind, profile, 2000.0, seed=3, trial=5)
+    assert all(np.array_equal(a, b) for a, b in zip((time, channel, weight), again, strict=True))
+    assert time.size and (np.diff(time) >= 0).all() and time[0] > 0 and time[-1] < 2000
+    assert channel.min() >= 0 and channel.max() < 2 * SEGMENTS
+    assert weight.shape == (2 * SEGMENTS,) and weight.dtype == np.float32 and (weight > 0).all()
+    assert not np.array_equal(time[:10], draw(kind, profile, 2000.0, seed=3, trial=6)[0][:10])
+
+
+def test_kinds_cover_rates_from_silence_to_more_than_the_network(profile):
+    rate = {kind: np.array([draw(kind, profile, 2000.0, 0, k)[0].size / 2 for k in range(30)]) for kind in KINDS}
+    network = profile.rate_hz.sum()
+    assert rate["silence"].max() < 0.05 * network
+    assert 0.02 * network < np.median(rate["sparse"]) < 0.4 * network
+    assert rate["dense"].max() > 1.2 * network
+    assert rate["dense"].min() < 0.8 * network
+
+
+def test_dense_input_falls_where_the_network_puts_it(profile):
+    channel = np.concatenate([draw("dense", profile, 5000.0, 0, k, EXACT)[1] for k in range(20)])
+    count = np.bincount(channel, minlength=2 * SEGMENTS) / 100.0
+    unused = profile.rate_hz == 0
+    assert count[unused].sum() == 0
+    # Rates wander by up to 80 % a branch, over 20 trials; the mean over all branches is bound closer.
+    assert count[~unused].mean() == pytest.approx(profile.rate_hz[~unused].mean(), rel=0.15)
+
+
+def test_weights_move_against_rates(profile):
+    twice = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(2.0, 2.0), weight_spread=0.0, strong=0.0)
+    once = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), weight_spread=0.0, strong=0.0)
+    many, weight_once = draw("sparse", profile, 60_000.0, 1, 1, once)[::2]
+    few, weight_twice = draw("sparse", profile, 60_000.0, 1, 1, twice)[::2]
+    assert weight_twice == pytest.approx(2 * weight_once, rel=1e-6)
+    assert many.size / few.size == pytest.approx(2.0, rel=0.2)
+
+
+def test_volleys_are_synchronous(profile):
+    silent = Profile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    time = np.concatenate([draw("volleys", silent, 2000.0, 0, k)[0] for k in range(10)])
+    gaps = np.diff(np.sort(time))
+    assert np.median(gaps) < 1.0  # ms; as many events spread evenly would lie further apart
+
+
+def test_unknown_kind(profile):
+    with pytest.raises(RecordsError, match="unknown kind of protocol 'storm'; known: silence"):
+        draw("storm", profile, 100.0, 0, 0)
