@@ -22,4 +22,4 @@ def command(
 
     folder = output or artifact.with_name(f"{artifact.stem}-validation")
     result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip)
-    show(result, cell_report.tables(result), json)
+    show(result, cell_report.tables(result, kinds=2), json)

@@ -16,9 +16,13 @@ PUBLISHED = [  # DESIGN.md: task of Beniaguev et al. 2021, L5 pyramidal cell wit
 ]
 
 
-def tables(result: dict) -> list[Table]:
-    """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol."""
-    columns = {"all": result["all"], **result["kinds"]}
+def tables(result: dict, kinds: int | None = None) -> list[Table]:
+    """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol.
+
+    Arguments:
+        kinds: Columns for so many kinds only, in-network trials first (a terminal is narrow).
+    """
+    columns = {"all": result["all"], **dict(list(result["kinds"].items())[:kinds])}
     if len(result["kinds"]) == 1:
         columns.pop("all")
 
@@ -129,7 +133,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
                 "Spikes",
                 [
                     f"Bins of {source['dt_r_ms']:g} ms. Detection scores use the spike probability of every bin; "
-                    "rates, Γ and intervals use the spikes that the reduction emits (probability above its fixed threshold)."
+                    "rates, Γ and intervals use the spikes that the reduction emits: a probability above its threshold."
                 ],
                 [detection],
                 pictures(result, predictions),

@@ -31,12 +31,11 @@ def statistics(result: dict) -> Table:
     start, stop = result["window_ms"]
     return Table(
         "Populations",
-        ["population, run", "cells", "reduced", "rate (Hz)", "SD over cells (Hz)", "silent", "CV of ISI", "correlation",
-         "peak (Hz)"],
+        ["run", "cells", "reduced", "rate (Hz)", "SD (Hz)", "silent", "CV", "corr.", "peak (Hz)"],
         rows,
-        f"{start:g} to {stop:g} ms. Rates over all cells, silent ones too; CV over cells with at least {MIN_ISIS} "
-        f"intervals; correlation: mean over pairs of spiking cells, spike counts in bins of {result['bin_ms']:g} ms; "
-        f"peak of the spectrum, 2 to 200 Hz.",
+        f"{start:g} to {stop:g} ms. Rate: mean and SD over all cells, silent ones too. CV of intervals: cells with at "
+        f"least {MIN_ISIS}. corr.: mean over pairs of spiking cells, spike counts in bins of {result['bin_ms']:g} ms. "
+        f"peak: of the spectrum, 2 to 200 Hz.",
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ def factor(value) -> str:
 
 def plain(value) -> str:
     """Text of a value from a file's metadata: mappings without braces, floats without their last digits."""
+    if value is None or value == {}:
+        return NOTHING
     if isinstance(value, dict):
         return ", ".join(
             f"{k} {plain(v)}" if not isinstance(v, dict) else f"{k} ({plain(v)})" for k, v in value.items()

@@ -20,7 +20,11 @@ FACTS = (
     "swap",
     "wall",
     "versions",
-    "mechanisms_hash",
+    "mechanisms",
+    "compiler",
+    "cpu_count",
+    "cfg",
+    "reduced",
 )
 
 

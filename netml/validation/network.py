@@ -13,7 +13,7 @@ SHOULD_AGREE = {
     "ranks": "numbers of ranks differ: run times do not compare",
     "build": "builds differ: rounding changes spikes in a chaotic network, and run times do not compare",
     "seed": "seeds differ: background input is not the same; the differences include that noise",
-    "mechanisms_hash": "mechanisms differ: the detailed cells are not the same",
+    "mechanisms": "mechanisms differ: the detailed cells are not the same",
     "versions": "versions of software differ",
 }
 
@@ -105,7 +105,7 @@ def swap_warnings(run: Run) -> list[str]:
         "late": "synaptic events came too late for their step and were delivered in a later one",
     }
     found = []
-    for name, counts in (run.metadata.get("swap") or {}).items():
+    for name, counts in (run.metadata.get("reduced") or {}).items():
         for key, meaning in meanings.items():
             if isinstance(counts, dict) and counts.get(key):
                 found.append(f"{run.folder}, population {name}: {counts[key]:,} {meaning}.")

@@ -4,8 +4,8 @@ HOW = (
     "Cost of the detailed cells that were replaced = run time of the detailed run - (run time of the swapped run - "
     "time of its reduced cells), each for one biological second. The bracket is what both runs have in common: the "
     "detailed cells that remain, events and communication. Cost of the reduced cells = the time that the swapped run "
-    "spent in the engine of reduced cells, their synaptic events included. Times of a parallel run are those of its "
-    "slowest rank."
+    "spent in the engine of reduced cells, their synaptic events included, on its slowest rank. A run time is that of "
+    "the time loop on rank 0, which waits for the others."
 )
 
 

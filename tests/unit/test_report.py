@@ -216,7 +216,7 @@ def make_run(folder, seed=1, swap=False, rate=6.0, sizes=(("PYR", 50), ("PV", 12
         "setup_s": 1.5, "build_s": 1.0, "run_s": 5.0, "reduced_s": 0.03}  # fmt: skip
     base = {
         "model": "cortex", "seed": seed, "duration_ms": duration, "dt_ms": 0.05, "engine": "neuron", "build": "exact",
-        "ranks": 2, "swap": swap if isinstance(swap, dict) else SWAP if swap else {},
+        "ranks": 2, "swap": SWAP if swap else {},
         "populations": populations, "wall": wall, "versions": {"neuron": "9.0.2", "netml": "0.1.0"},
     }  # fmt: skip
     return write_run(folder, base | metadata, spikes)
@@ -273,8 +273,8 @@ def test_silent_run_still_gets_a_report(runs, tmp_path):
 
 
 def test_what_the_engine_of_reduced_cells_counted_is_told(runs, tmp_path):
-    swap = {"PYR": {"artifact": "pyr.netml", "fraction": 1.0, "late": 0, "weights_out_of_range": 1200}}
-    warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=swap))["warnings"]
+    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200}}
+    warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=True, reduced=reduced))["warnings"]
     assert any("population PYR: 1,200 synapses" in w for w in warnings) and not any("too late" in w for w in warnings)
 
 
