@@ -1,0 +1,55 @@
+"""A leaky integrate-and-fire cell with three dendritic segments: records to learn from in a second."""
+
+import numpy as np
+
+from netml.circuit.cell import SegmentTable
+from netml.records import CellInfo, RecordWriter, Trial, write_index
+
+SYNAPSES = ("AMPA", "GABAA")
+
+
+def cell() -> CellInfo:
+    segments = SegmentTable(
+        sections=(("soma", 1), ("dend", 3)),
+        x=np.array([0.5, 1 / 6, 0.5, 5 / 6]), parent=np.array([-1, 0, 1, 2]),
+        path_um=np.array([0.0, 60, 160, 260]), length_um=np.array([20.0, 100, 100, 100]), diam_um=np.array([20.0, 2, 2, 2]),
+    )  # fmt: skip
+    return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, sites={"soma": ("soma", 0.5)}, dt_ms=0.1)
+
+
+def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 1.0) -> Trial:
+    """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV."""
+    random = np.random.default_rng(seed)
+    events = random.poisson(0.5 * rate * duration)
+    time = np.sort(random.uniform(0, duration, events))
+    channel = random.integers(0, 8, events)
+    weight = random.lognormal(-7, 0.3, events)
+    distance = np.array([1.0, 0.9, 0.7, 0.5])
+    dt, v, refractory = 0.1, -65.0, 0.0
+    kick = np.zeros((int(duration / dt) + 1, 2))
+    np.add.at(kick, ((time / dt).astype(int), channel % 2), strength * weight * 1e3 * distance[channel // 2])
+    g, voltage, spikes = np.zeros(2), [], []
+    decay = np.exp(-dt / np.array([3.0, 8.0]))
+    for n in range(len(kick)):
+        if n % 10 == 0:
+            voltage.append(v)
+        g = g * decay + kick[n]
+        v += dt * (-(v + 65) + 26.0 * g[0] - 2.0 * g[1]) / 15.0
+        refractory = max(0.0, refractory - dt)
+        if refractory:
+            v = -65.0
+        elif v > -50:
+            spikes.append(n * dt)
+            refractory = 3.0
+    return Trial(
+        "dense", -1, seed, float(duration), time, channel.astype(np.int32), weight.astype(np.float32),
+        np.array([s for s in spikes if s <= duration]), {"soma": np.array(voltage, np.float32)},
+    )  # fmt: skip
+
+
+def write(folder, trials) -> None:
+    """Records of some trials, whole."""
+    with RecordWriter(folder, 0, cell()) as writer:
+        for t in trials:
+            writer.add(t)
+    write_index(folder, cell(), {"source": "tests"})

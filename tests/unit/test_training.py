@@ -1,0 +1,160 @@
+"""Training: learns a small cell, survives a kill to the bit, and says what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import lif
+import numpy as np
+import pytest
+import torch
+
+from netml.artifact import Artifact
+from netml.errors import RecordsError, TrainingError
+from netml.records import Records
+from netml.training import train
+from netml.training.config import TrainConfig
+from netml.training.data import Steps, load
+from netml.training.loss import loss, spike_entropy
+from netml.training.scores import auc, calibrate
+from netml.training.trainer import Trainer
+
+SMALL = {"updates": 60, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
+         "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lif")
+    lif.write(folder, [lif.trial(seed) for seed in range(24)])
+    return folder
+
+
+def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
+    path = train(records, output=tmp_path / "lif.netml", **(SMALL | {"updates": 800, "validate_every": 100, "v_clip_mv": -50.0}))
+    artifact = Artifact.load(path)
+    scores = artifact.header["scores"]["validation"]
+    assert scores["auc"] > 0.93 and scores["explained_variance"] > 0.4  # 17 s of data
+    assert scores["rate_ratio"] == pytest.approx(1, abs=0.2)
+    assert not list(tmp_path.glob("*.checkpoint"))
+    gain = artifact.arrays["channel_gain"]
+    assert (gain > 0).all()
+    assert gain[2] > gain[6]  # excitation near the soma does more than far from it
+
+
+def run_train(records: Path, output: Path) -> subprocess.Popen:
+    code = f"from netml.training import train; train({str(records)!r}, output={str(output)!r}, progress=False, **{SMALL!r})"
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
+    whole, killed = tmp_path / "whole.netml", tmp_path / "killed.netml"
+    train(records, output=whole, **SMALL)
+    checkpoint = tmp_path / "killed.netml.checkpoint"
+    child = run_train(records, killed)
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not killed.exists() and checkpoint.exists()
+    assert torch.load(checkpoint, weights_only=True)["update"] < SMALL["updates"]
+    train(records, output=killed, **SMALL)
+    a, b = Artifact.load(whole), Artifact.load(killed)
+    for name in a.arrays:
+        np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
+    assert a.header["threshold"] == b.header["threshold"]
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):
+    output = tmp_path / "cell.netml"
+    checkpoint = tmp_path / "cell.netml.checkpoint"
+    checkpoint.write_bytes(b"PK\x03\x04 not a checkpoint")
+    with pytest.raises(TrainingError, match="damaged.*--fresh"):
+        train(records, output=output, **SMALL)
+    assert checkpoint.exists() and not output.exists()
+    config = TrainConfig.of(**SMALL)
+    trainer = Trainer(*load(Records.open(records), config), config)
+    trainer.save(checkpoint)
+    trainer.close()
+    with pytest.raises(TrainingError, match="another training .*memory.*--fresh"):
+        train(records, output=output, **(SMALL | {"memory": 9}))
+    assert train(records, output=output, fresh=True, **(SMALL | {"updates": 20})).exists()
+
+
+def test_no_spikes_is_an_error(tmp_path):
+    lif.write(tmp_path / "quiet", [lif.trial(seed, 200, strength=0.0) for seed in range(6)])
+    with pytest.raises(TrainingError, match="no spike at all"):
+        train(tmp_path / "quiet", output=tmp_path / "quiet.netml", **SMALL)
+
+
+def test_too_few_trials_is_an_error(tmp_path):
+    lif.write(tmp_path / "few", [lif.trial(seed, 200) for seed in range(2)])
+    with pytest.raises(RecordsError, match="too few"):
+        train(tmp_path / "few", output=tmp_path / "few.netml", **SMALL)
+
+
+def test_nan_in_the_records_is_an_error(tmp_path):
+    folder = tmp_path / "nan"
+    lif.write(folder, [lif.trial(seed, 200) for seed in range(6)])
+    with h5py.File(folder / "shard-0000.h5", "r+") as file:
+        file["voltage/soma"][50] = np.nan
+    index = folder / "index.json"
+    plain = json.loads(index.read_text())
+    plain["shards"][0]["bytes"] = (folder / "shard-0000.h5").stat().st_size
+    index.write_text(json.dumps(plain))
+    with pytest.raises(RecordsError, match="NaN"):
+        train(folder, output=tmp_path / "nan.netml", **SMALL)
+
+
+def test_unknown_and_impossible_options_are_named(records, tmp_path):
+    with pytest.raises(TrainingError, match="memmory"):
+        train(records, output=tmp_path / "x.netml", memmory=3)
+    with pytest.raises(TrainingError, match="sequences"):
+        train(records, output=tmp_path / "x.netml", sequences=17)
+
+
+def test_steps_hold_what_the_trials_hold(records):
+    steps = Steps(Records.open(records), [3, 5], dt_r_ms=1.0, v_clip_mv=-55.0, skip_ms=100.0)
+    trial = Records.open(records).trial(5)
+    first, n = steps.first[1], steps.length[1]
+    start = steps.events.row_start
+    assert steps.spike[first : first + n].sum() == trial.spike_time.size
+    assert start[first + n] - start[first] == trial.event_time.size
+    row = int(trial.event_time[40])
+    in_row = steps.events.channel[start[first + row] : start[first + row + 1]]
+    assert trial.event_channel[40] in in_row
+    np.testing.assert_array_equal(steps.voltage[first : first + n], np.minimum(trial.voltage["soma"][1:], -55))
+    assert not steps.counts[first : first + 100].any() and steps.counts[first + 100 : first + n].all()
+
+
+def test_auc_is_that_of_all_pairs():
+    random = np.random.default_rng(0)
+    score, label = np.round(random.normal(size=200), 1), random.random(200) < 0.2
+    pairs = score[label][:, None] - score[~label][None]
+    assert auc(score, label) == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean(), abs=1e-12)
+
+
+def test_calibration_finds_the_true_number_of_spikes():
+    logits = np.random.default_rng(0).normal(size=5000)
+    threshold, _, emitted = calibrate(lambda t: (t, int((0.8 * logits + 0.3 > t).sum())), 100, logits, 20)
+    assert emitted == 100 and int((0.8 * logits + 0.3 > threshold).sum()) == 100
+
+
+def test_a_constant_at_the_base_rate_has_loss_one():
+    label = torch.zeros(1000)
+    label[:20] = 1
+    v = torch.linspace(-70, -60, 1000)
+    rate = torch.full((1000,), float(np.log(0.02 / 0.98)))
+    total, cross, squared = loss(
+        rate, torch.full((1000,), -65.0), label, v, torch.ones(1000), entropy=spike_entropy(0.02),
+        variance=float(v.var(correction=0)), v_clip_mv=-55.0, voltage_weight=0.5,
+    )  # fmt: skip
+    assert float(cross) == pytest.approx(1, abs=1e-5) and float(squared) == pytest.approx(1, abs=1e-4)
+    assert float(total) == pytest.approx(1.5, abs=1e-4)
