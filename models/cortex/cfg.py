@@ -29,7 +29,7 @@ cfg.w_ee, cfg.w_ei, cfg.w_ie, cfg.w_ii = 5e-4, 6e-4, 1e-3, 1e-3
 cfg.scale_recurrent = 1.0  # on the number of pairs, for circuits of other sizes
 
 # background: independent Poisson trains (sites a cell, rate of each, mean conductance)
-cfg.pyr_exc = {"sites": 120, "rate": 15.6, "weight": 8e-4}
+cfg.pyr_exc = {"sites": 120, "rate": 16.5, "weight": 8e-4}
 cfg.pyr_inh = {"sites": 40, "rate": 24.0, "weight": 1.2e-3}
 cfg.pv_exc = {"sites": 30, "rate": 14.0, "weight": 5e-4}
 cfg.pv_inh = {"sites": 10, "rate": 20.0, "weight": 1e-3}

@@ -115,7 +115,8 @@ class Morphology:
 
     def write_swc(self, path: str | Path) -> None:
         """Write the points as SWC (columns: n, type, x, y, z, radius, parent)."""
-        lines, last = [], {}
+        lines: list[str] = []
+        last: dict[str | None, int] = {}
         soma = next(iter(self.sections.values()))
         lines.append(_swc_line(1, 1, soma.points.mean(axis=0), soma.diam_um / 2, -1))
         last[soma.name] = 1
@@ -124,9 +125,7 @@ class Morphology:
             start = 0 if section.parent == soma.name else 1  # a joint is the parent's last point
             for point in section.points[start:]:
                 n = len(lines) + 1
-                lines.append(
-                    _swc_line(n, SWC_TYPES[section.kind], point, section.diam_um / 2, parent)
-                )
+                lines.append(_swc_line(n, SWC_TYPES[section.kind], point, section.diam_um / 2, parent))
                 parent = n
             last[section.name] = parent
         Path(path).write_text("\n".join(lines) + "\n")
@@ -146,9 +145,7 @@ def pyramidal(seed: int, statistics: PyramidalStatistics | None = None) -> Morph
     grow = _Grower(np.random.default_rng(seed))
     half = stats.soma_diam_um / 2
     grow.soma(stats.soma_diam_um)
-    grow.straight(
-        "axon", "axon", "soma", 0.0, [0, -half, 0], [0, -1, 0], stats.axon_um, stats.axon_diam_um
-    )
+    grow.straight("axon", "axon", "soma", 0.0, [0, -half, 0], [0, -1, 0], stats.axon_um, stats.axon_diam_um)
     for k in range(stats.basal_trees):
         angle = 2 * np.pi * (k + grow.rng.uniform(-0.25, 0.25)) / stats.basal_trees
         direction = np.array([np.cos(angle), grow.rng.uniform(-0.8, 0.1), np.sin(angle)])
@@ -222,9 +219,7 @@ class _Grower:
             diam = thick + (thin - thick) * k / (count - 1)
             parent, x = (names[-1], 1.0) if names else ("soma", 1.0)
             length = stats.trunk_um / count
-            names.append(
-                self.straight(f"trunk_{k}", "apical", parent, x, start, [0, 1, 0], length, diam)
-            )
+            names.append(self.straight(f"trunk_{k}", "apical", parent, x, start, [0, 1, 0], length, diam))
             start = self.end_of(names[-1])
         return names
 
@@ -253,9 +248,7 @@ class _Grower:
         for side, (sign, share) in enumerate(((1, left), (-1, tips - left))):
             angle = sign * np.deg2rad(stats.angle_deg) * self.rng.uniform(0.7, 1.3)
             turned = _unit(np.cos(angle) * direction + np.sin(angle) * np.cross(axis, direction))
-            self.branch(
-                f"{name}{side}", kind, parent, 1.0, None, turned, share, daughter, stats
-            )
+            self.branch(f"{name}{side}", kind, parent, 1.0, None, turned, share, daughter, stats)
 
     def winding(self, start, direction, length) -> np.ndarray:
         """Four points of a slightly winding path of about `length` um."""

@@ -110,7 +110,7 @@ def test_neuron_reads_the_same_geometry(h):
     assert sum(section.nseg for section in cell.sections.values()) == len(table)
     for name, section in cell.sections.items():
         geom = spec("PYR")["secs"][name]["geom"]
-        assert section.L == pytest.approx(geom["L"], rel=1e-5)  # six digits in the file
+        assert pytest.approx(geom["L"], rel=1e-5) == section.L  # six digits in the file
         assert section(0.5).diam == pytest.approx(geom["diam"], rel=1e-5)
 
 

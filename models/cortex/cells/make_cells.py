@@ -111,14 +111,19 @@ def cell(morphology: Morphology, mechanisms_of, section_lists: dict[str, list[st
     return {"secs": secs, "secLists": section_lists}
 
 
+def one_line_a_section(spec: dict) -> str:
+    """JSON with a line for each section and section list, so that changes can be read."""
+    blocks = []
+    for key, entries in spec.items():
+        lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in entries.items())
+        blocks.append(f" {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
 def main() -> None:
     pyr = pyramidal(PYR_SEED)
     pv = basket(PV_SEED)
-    near = [
-        name
-        for name in pyr.names("basal", "trunk", "oblique")
-        if pyr.path_um(name, 0.5) < 110
-    ]
+    near = [n for n in pyr.names("basal", "trunk", "oblique") if pyr.path_um(n, 0.5) < 110]
     cells = {
         "PYR": cell(
             pyr,
@@ -129,20 +134,17 @@ def main() -> None:
                 "oblique": pyr.names("oblique"),
                 "tuft": pyr.names("tuft"),
                 "proximal": pyr.names("basal", "oblique"),
-                "perisomatic": ["soma", *near],
+                "perisomatic": near,
             },
         ),
         "PV": cell(
             pv,
             pv_mechanisms,
-            {
-                "dendritic": pv.names("dend"),
-                "perisomatic": ["soma", *(n for n in pv.names("dend") if pv.path_um(n, 0.5) < 60)],
-            },
+            {"dendritic": pv.names("dend")},
         ),
     }
     for (label, spec), morphology in zip(cells.items(), (pyr, pv), strict=True):
-        (FOLDER / f"{label}.json").write_text(json.dumps(spec, indent=1) + "\n")
+        (FOLDER / f"{label}.json").write_text(one_line_a_section(spec))
         morphology.write_swc(FOLDER / f"{label}.swc")
 
 
