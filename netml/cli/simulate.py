@@ -9,12 +9,12 @@ import typer
 def command(
     model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
     ranks: Annotated[int | None, typer.Option(help="MPI ranks; inside mpirun leave it out")] = None,
-    duration: Annotated[float | None, typer.Option(help="Length of the run, ms [the model's]")] = None,
+    duration: Annotated[float | None, typer.Option(help="Length of the run, ms (the model's)")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the background input; the circuit stays the same")] = None,
-    dt: Annotated[float | None, typer.Option(help="Time step, ms [the model's]")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step, ms (the model's)")] = None,
     engine: Annotated[str, typer.Option(help="neuron or coreneuron")] = "neuron",
     build: Annotated[str, typer.Option(help="exact (same spikes on any number of ranks) or fast")] = "exact",
-    output: Annotated[Path | None, typer.Option(help="Run folder [a new netml-runs/<model>-NNN]")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder (a new netml-runs/MODEL-NNN)")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value of the model's cfg, e.g. hParams.celsius=30")
     ] = None,
