@@ -20,6 +20,8 @@ TICKS_PER_MS = 1_000_000
 # Room for this many of the strongest events of training on one input in one step before a sum saturates.
 HEADROOM_EVENTS = 1024
 
+# What Python collects of a synapse, and what the engine keeps of it.
+COLUMNS = {"row": "q", "cell": "q", "channel": "i", "weight": "d", "delay": "d"}
 SYNAPSE = np.dtype([("target", np.uint32), ("weight", np.int32), ("delay", np.int32)])
 
 
@@ -57,10 +59,10 @@ class Population:
         self.dt_r_ms = float(header["dt_r_ms"])
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
-            raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms, above 0")
+            raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
         self.quantum = _quantum(artifact)
-        self._rows = self._channels = 0
-        self._synapses = {k: array(code) for k, code in (("row", "q"), ("cell", "q"), ("channel", "i"), ("weight", "d"), ("delay", "d"))}
+        self._rows = 0
+        self._synapses = {name: array(code) for name, code in COLUMNS.items()}
         self._frozen = (0, 0)
         self._library = _library()
 
@@ -78,8 +80,8 @@ class Population:
 
     def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
         """A synapse from the source of ``row``; used from the next :meth:`freeze` on."""
-        for name, value in (("row", row), ("cell", cell), ("channel", channel), ("weight", weight_us), ("delay", delay_ms)):
-            self._synapses[name].append(value)
+        for column, value in zip(self._synapses.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
+            column.append(value)
 
     @property
     def dirty(self) -> bool:
@@ -128,15 +130,15 @@ class Population:
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
         n = self._library.netml_population_step(self._handle)
-        return np.ctypeslib.as_array(self._library.netml_population_spiking(self._handle), (n,)).copy() if n else np.empty(0, np.int32)
+        return self._copy("spiking", n)
 
     def voltage(self) -> np.ndarray:
         """(cells) float32, mV at the end of the last step."""
-        return np.ctypeslib.as_array(self._library.netml_population_voltage(self._handle), (self.cells,)).copy()
+        return self._copy("voltage", self.cells)
 
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""
-        return np.ctypeslib.as_array(self._library.netml_population_logit(self._handle), (self.cells,)).copy()
+        return self._copy("logit", self.cells)
 
     def stats(self) -> dict:
         """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
@@ -165,7 +167,11 @@ class Population:
             raise MemoryError(f"no memory for the {self.cells} cells of population {self.label}")
 
     def _columns(self) -> dict[str, np.ndarray]:
-        return {k: np.frombuffer(v, v.typecode) if len(v) else np.empty(0, v.typecode) for k, v in self._synapses.items()}
+        return {name: np.array(column, column.typecode) for name, column in self._synapses.items()}
+
+    def _copy(self, name: str, size: int) -> np.ndarray:
+        pointer = getattr(self._library, f"netml_population_{name}")(self._handle)
+        return np.ctypeslib.as_array(pointer, (size,)).copy() if size else np.empty(0, np.int32)
 
     def _csr(self) -> tuple[np.ndarray, np.ndarray]:
         """Row starts (rows + 1) and synapses sorted by row and delay."""
@@ -193,9 +199,12 @@ class Population:
 
     def _check(self, columns: dict[str, np.ndarray]) -> None:
         weight, delay = columns["weight"], columns["delay"]
-        if bad := int((~np.isfinite(weight) | (weight < 0)).sum()):
-            worst = weight[~np.isfinite(weight) | (weight < 0)][0]
-            raise ModelError(f"{bad} synapses onto reduced {self.label} have a weight such as {worst}; expected uS >= 0")
+        wrong = ~np.isfinite(weight) | (weight < 0)
+        if wrong.any():
+            raise ModelError(
+                f"{int(wrong.sum())} synapses onto reduced {self.label} have a weight such as {weight[wrong][0]}; "
+                "expected uS, 0 or more"
+            )
         longest = (2**31 - 1) / TICKS_PER_MS
         outside = ~np.isfinite(delay) | (delay < 0) | (delay > longest)
         if outside.any():
@@ -215,9 +224,8 @@ def _quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
     gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
-    largest = max((g * h for g, (_, h) in zip(gain, (_range(artifact.header, s) for s in synapses)) if np.isfinite(h)), default=0)
-    if not largest > 0:
-        largest = 1.0
+    high = [_range(artifact.header, synapse)[1] for synapse in synapses]
+    largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))
 
 

@@ -9,10 +9,10 @@ NetStims stay NEURON's own, with their own random streams.
 import math
 from contextlib import contextmanager
 
-from neuron import h
 from netpyne import sim
 from netpyne.cell import CompartCell
 from netpyne.specs import Dict
+from neuron import h
 
 from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
@@ -42,10 +42,17 @@ class NeuronPopulation:
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._sources = {}  # gid -> (row, NetCon)
+        self._outlets = []  # as long as `object` may send spikes through them
+
+    def __del__(self):
+        # NEURON's object may outlive this one in garbage not collected yet: it must not step freed memory.
+        if hasattr(self, "object"):
+            self.object.address = 0
 
     def add_cell(self, gid: int):
         """A further cell; returns its index and the artificial cell that sends its spikes."""
         outlet = h.NetmlCell()
+        self._outlets.append(outlet)
         self.object.add_cell(outlet, gid)
         return self.population.add_cell(), outlet
 
@@ -145,8 +152,8 @@ class ReducedCell(CompartCell):
     def addStim(self, params):
         if params["type"] != "NetStim":
             raise ModelError(
-                f"stimulation {params.get('label')!r} puts a {params['type']} on reduced {self.tags['pop']}; a reduction "
-                "has synaptic input only: keep that population detailed, or leave its cells out of the stimulation"
+                f"stimulation {params.get('label')!r} puts a {params['type']} on reduced {self.tags['pop']}; a "
+                "reduction has synaptic input only: keep that population detailed, or leave its cells out"
             )
         super().addStim(params)
 
@@ -202,16 +209,11 @@ class ReducedCell(CompartCell):
         """Make a connection of NetPyNE's structure work."""
         weight, delay = float(conn["weight"]), float(conn["delay"])
         shortest = 0.0 if stim is not None else sim.cfg.dt
+        what = f"connection {conn.get('label')!r} from {conn['preGid']} onto reduced {self.tags['pop']} {self.gid}"
         if not (math.isfinite(delay) and delay >= shortest - 1e-9):
-            raise ModelError(
-                f"connection {conn.get('label')!r} from {conn['preGid']} onto reduced {self.tags['pop']} {self.gid} has a "
-                f"delay of {delay} ms; expected at least {shortest} ms"
-            )
+            raise ModelError(f"{what} has a delay of {delay} ms; expected at least {shortest} ms")
         if not (math.isfinite(weight) and weight >= 0):
-            raise ModelError(
-                f"connection {conn.get('label')!r} from {conn['preGid']} onto reduced {self.tags['pop']} {self.gid} has a "
-                f"weight of {weight} uS; expected 0 or more"
-            )
+            raise ModelError(f"{what} has a weight of {weight} uS; expected 0 or more")
         channel = self.hPopulation.channel(conn["sec"], conn["loc"], conn["synMech"])
         if stim is None:
             self.hPopulation.connect_gid(conn["preGid"], self.hIndex, channel, weight, delay)
@@ -220,7 +222,7 @@ class ReducedCell(CompartCell):
         conn["hObj"] = self.hPopulation.connect_stim(netstim, self.hIndex, channel, weight, delay)
 
     def _distributeSynsUniformly(self, secList, numSyns):
-        """As NetPyNE does; where it asks NEURON for a length (pt3d without L), so does this, of a section for the moment."""
+        """NetPyNE's; where that asks NEURON for lengths (pt3d without L), a section of the moment tells them."""
         if "L" in self.secs[secList[0]]["geom"]:
             return super()._distributeSynsUniformly(secList, numSyns)
         before = {name: self.secs[name]["geom"] for name in secList}

@@ -9,9 +9,9 @@ import hashlib
 import logging
 from pathlib import Path
 
-from neuron import h
 from netpyne import sim
 from netpyne.network.pop import Pop
+from neuron import h
 
 from netml.artifact import Artifact
 from netml.engine import mechanisms
@@ -32,51 +32,75 @@ def chosen(gids, fraction: float, seed: int) -> set[int]:
     return set(ranked[: round(fraction * len(ranked))])
 
 
+class CellMaker:
+    """Makes the cells of a swapped population, reduced or whole.  Holds no reference back to it.
+
+    Attributes:
+        population: Of the reduced cells on this rank.
+        gids: Of the reduced cells on all ranks.
+    """
+
+    def __init__(self, population: NeuronPopulation, artifact: str, whole_class):
+        self.population, self.gids = population, set()
+        self._name, self._whole_class = Path(artifact).name, whole_class
+
+    def __call__(self, gid, tags):
+        if gid not in self.gids:
+            return self._whole_class(gid, tags)
+        return ReducedCell(gid, {**tags, "reduction": self._name}, self.population)
+
+
 class SwappedPop(Pop):
     """NetPyNE's population; its cells are reduced where ``netParams.netmlSwap`` has its label."""
 
     def __init__(self, label, tags):
         super().__init__(label, tags)
-        self.reduced, self.reduced_gids = None, set()
         self.plan = (getattr(sim.net.params, "netmlSwap", None) or {}).get(label)
-        if self.plan:
-            self._check_config(label)
-            self._start(label)
-
-    def _start(self, label: str) -> None:
+        if not self.plan:
+            return
+        self._check_config(label)
         mechanisms.load(h, mechanisms.build_engine_library())
         spec = sim.net.params.cellParams[self.plan["cell"]]
-        self.reduced = NeuronPopulation(Artifact.load(self.plan["artifact"]), label, spec)
-        self._whole_class, self.cellModelClass = self.cellModelClass, self._make_cell
+        population = NeuronPopulation(Artifact.load(self.plan["artifact"]), label, spec)
+        self.cellModelClass = CellMaker(population, self.plan["artifact"], self.cellModelClass)
         self._warned = False
         sim.fih.append(h.FInitializeHandler(0, self._before_initialisation))
+
+    @property
+    def reduced(self) -> NeuronPopulation | None:
+        """The reduced cells on this rank; None in a population that is not swapped."""
+        return self.cellModelClass.population if self.plan else None
+
+    @property
+    def reduced_gids(self) -> set[int]:
+        """Of the reduced cells on all ranks."""
+        return self.cellModelClass.gids if self.plan else set()
 
     def _check_config(self, label: str) -> None:
         cfg, fraction = sim.cfg, self.plan["fraction"]
         if cfg.coreneuron:
-            raise ModelError(f"{label} is swapped, and reduced cells run in NEURON only: use engine 'neuron' (cfg.coreneuron = False)")
-        currents = [k for k in ("recordLFP", "recordDipole", "saveIMembrane", "recordDipolesHNN") if getattr(cfg, k, None)]
+            raise ModelError(
+                f"{label} is swapped, and reduced cells run in NEURON only: use engine 'neuron' (cfg.coreneuron off)"
+            )
+        wanted = ("recordLFP", "recordDipole", "saveIMembrane", "recordDipolesHNN")
+        currents = [key for key in wanted if getattr(cfg, key, None)]
         if currents and 0 < fraction < 1:
             raise ModelError(
                 f"cfg.{currents[0]} needs the membrane currents of every cell of {label}, {fraction:.0%} of which are "
                 "reduced: swap all of it or nothing, or do not record that"
             )
         if currents and fraction and sim.rank == 0:
-            logger.warning("cfg.%s leaves out the reduced population %s: it has no membrane currents", currents[0], label)
+            logger.warning("cfg.%s leaves out reduced %s: it has no membrane currents", currents[0], label)
 
     def _distributeCells(self, numCellsPop):
         if self.plan:
             first = sim.net.lastGid
-            self.reduced_gids = chosen(range(first, first + numCellsPop), self.plan["fraction"], self.plan["seed"])
+            gids = range(first, first + numCellsPop)
+            self.cellModelClass.gids = chosen(gids, self.plan["fraction"], self.plan["seed"])
         return super()._distributeCells(numCellsPop)
 
-    def _make_cell(self, gid, tags):
-        if gid not in self.reduced_gids:
-            return self._whole_class(gid, tags)
-        return ReducedCell(gid, {**tags, "reduction": Path(self.plan["artifact"]).name}, self.reduced)
-
     def _before_initialisation(self) -> None:
-        """On every rank together, before each run: the engine gets the connections; rank 0 says what is unusual, once."""
+        """On all ranks, before each run: the engine gets the connections; rank 0 says what is unusual, once."""
         self.reduced.freeze()
         if self._warned:
             return
@@ -85,17 +109,17 @@ class SwappedPop(Pop):
         found = sim.pc.py_allgather((outside.weights, outside.channels, sorted(self.reduced.skipped_traces)))
         if sim.rank != 0:
             return
-        label, total = self.tags["pop"], [sum(column) for column in list(zip(*found))[:2]]
-        if total[0]:
-            logger.warning("%d synapses onto reduced %s have a weight outside the range of training", total[0], label)
-        if total[1]:
-            logger.warning("%d synapses onto reduced %s lie where training saw no event", total[1], label)
+        label, weights, channels = self.tags["pop"], sum(w for w, _, _ in found), sum(c for _, c, _ in found)
+        if weights:
+            logger.warning("%d synapses onto reduced %s have a weight outside the range of training", weights, label)
+        if channels:
+            logger.warning("%d synapses onto reduced %s lie where training saw no event", channels, label)
         for key in sorted({key for _, _, keys in found for key in keys}):
             logger.warning("trace %r is left out for reduced %s: a reduced cell has its soma voltage only", key, label)
 
     def __getstate__(self):
         state = super().__getstate__()
-        for name in ("reduced", "reduced_gids", "plan", "_whole_class", "_warned"):
+        for name in ("plan", "_warned"):
             state.pop(name, None)
         return state
 

@@ -33,7 +33,7 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
         NetParams to hand to ``sim.create`` and its like.
 
     Raises:
-        ModelError: Unknown population, no single cell rule for it, a part of the network that reduced cells cannot take.
+        ModelError: Unknown population, no single cell rule for it, a part of the network that reduced cells lack.
         ArtifactError: No such file, or a reduction of another cell.
     """
     plan = {}
@@ -42,7 +42,8 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
         if not (math.isfinite(share) and 0 <= share <= 1):
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
         if label not in netParams.popParams:
-            raise ModelError(f"no population {label!r} to swap; the network has {', '.join(map(str, netParams.popParams))}")
+            known = ", ".join(map(str, netParams.popParams))
+            raise ModelError(f"no population {label!r} to swap; the network has {known}")
         cell = cell_label(netParams, label)
         _check_cell(netParams, label, cell, Artifact.load(path), path)
         plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
@@ -58,7 +59,7 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
 
 
 def report() -> dict[str, dict[str, Any]]:
-    """What was swapped in NetPyNE's present network; see :func:`netml.engine.reduced_pop.report`.  {} without a swap."""
+    """What was swapped in NetPyNE's present network, {} without a swap; see :func:`netml.engine.reduced_pop.report`."""
     from netml.engine.reduced_pop import report as collect
 
     return collect()
@@ -72,7 +73,7 @@ def cell_label(netParams, population: str) -> str:
     """
     tags = {**netParams.popParams[population], "pop": population}
     if tags.get("originalFormat"):
-        raise ModelError(f"population {population} comes from {tags['originalFormat']}; only cells with sections can be reduced")
+        raise ModelError(f"population {population} is {tags['originalFormat']}; only NetPyNE cells can be reduced")
     fitting = [
         label for label, rule in netParams.cellParams.items()
         if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
@@ -105,7 +106,7 @@ def _check_cell(netParams, population: str, cell: str, artifact: Artifact, path)
     trained = artifact.header["cell"]
     if found != trained["fingerprint"]:
         raise ArtifactError(
-            f"{path} is a reduction of another cell: of {trained.get('label')!r} ({trained['fingerprint'][:12]}), while "
-            f"population {population} has {cell!r} ({found[:12]}); sections, mechanisms or synapse parameters differ: "
-            "record and train on this cell, or take its own reduction"
+            f"{path} is of another cell: {trained.get('label')!r} ({trained['fingerprint'][:12]}), while "
+            f"population {population} has {cell!r} ({found[:12]}); sections, mechanisms or synapses differ: record and "
+            "train on this cell, or take its own reduction"
         )

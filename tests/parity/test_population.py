@@ -21,7 +21,8 @@ def random_model(seed: int, dt_ms: float = 1.0):
     rng = np.random.default_rng(seed)
     channels, inputs = SEGMENTS * len(SYNAPSES), 6
     trace_input = np.repeat(np.arange(inputs), 2)
-    model = LeakyMemory(trace_input, np.tile([3.0, 30.0], inputs), inputs=inputs, memory=9, hidden=19, dt_ms=dt_ms, seed=seed)
+    tau_ms = np.tile([3.0, 30.0], inputs)
+    model = LeakyMemory(trace_input, tau_ms, inputs=inputs, memory=9, hidden=19, dt_ms=dt_ms, seed=seed)
     with torch.no_grad():
         model.readout *= 8
         model.logit_mean.fill_(0.0)
@@ -34,7 +35,8 @@ def random_model(seed: int, dt_ms: float = 1.0):
         "channel_seen": np.ones(channels, np.int64),
     }
     header = {
-        "format": "netml-reduction", "version": 1, "reduction": "leaky_memory", "cell": {"label": "x", "fingerprint": ""},
+        "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
+        "cell": {"label": "x", "fingerprint": ""},
         "synapses": list(SYNAPSES), "sections": [["soma", 1], ["dend", SEGMENTS - 1]], "dims": model.dims._asdict(),
         "dt_r_ms": dt_ms, "threshold": 1.0, "v_rest_mv": -70.0, "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
         "provenance": {}, "scores": {},
@@ -48,7 +50,8 @@ def random_rows(seed: int, longest_ms: float = 20.0):
     n = 600
     delay = np.round(rng.uniform(0.1, longest_ms, n), 3)
     delay[:80] = np.round(delay[:80] * 2) / 2 + 0.5
-    return rng.integers(0, SOURCES, n), rng.integers(0, CELLS, n), rng.integers(0, SEGMENTS * len(SYNAPSES), n), rng.uniform(0.001, 0.01, n), delay
+    tops = SOURCES, CELLS, SEGMENTS * len(SYNAPSES)
+    return *(rng.integers(0, top, n) for top in tops), rng.uniform(0.001, 0.01, n), delay
 
 
 def spikes(seed: int):
@@ -193,7 +196,9 @@ def test_saturates_and_says_so():
     assert np.isfinite(population.logit()).all()
 
 
-@pytest.mark.parametrize("weight, delay", [(np.nan, 1.0), (-0.1, 1.0), (0.001, np.nan), (0.001, -1.0), (0.001, 1e5), (1e6, 1.0)])
+@pytest.mark.parametrize(
+    "weight, delay", [(np.nan, 1.0), (-0.1, 1.0), (1e6, 1.0), (0.001, np.nan), (0.001, -1.0), (0.001, 1e5)]
+)
 def test_refuses(weight, delay):
     _, artifact = random_model(0)
     population = Population(artifact, "X")
@@ -253,7 +258,8 @@ def test_inside_neuron():
     for _ in range(2):  # the second run shows that finitialize resets everything
         h.finitialize(-65)
         pc.psolve(DURATION_MS)
-        runs.append(([t.as_numpy().copy() for t in times], np.array([v.as_numpy()[: round(DURATION_MS) + 1] for v in voltage])))
+        samples = round(DURATION_MS) + 1
+        runs.append(([t.as_numpy().copy() for t in times], np.array([v.as_numpy()[:samples] for v in voltage])))
     expected = reference(model, artifact, rows, [t.as_numpy().copy() for t in source_times])
     engine.address = 0
     assert expected[2].sum() > 100

@@ -1,0 +1,198 @@
+"""swap() and what it refuses; small networks in this process."""
+
+import copy
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import netml
+from netml.errors import ArtifactError, ModelError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
+import hybrid  # noqa: E402
+
+
+@pytest.fixture
+def net():
+    return hybrid.network(n_e=4, n_i=2)
+
+
+@pytest.fixture
+def path(net, tmp_path):
+    return hybrid.artifact(net[0], "Ecell").save(tmp_path / "e.netml")
+
+
+def create(net, cfg):
+    from netpyne import sim
+
+    sim.create(net, cfg)
+    return sim
+
+
+def test_leaves_the_original_alone(net, path):
+    params, cfg = net
+    swapped = netml.swap(params, {"E": path}, fraction=0.5, seed=1)
+    assert swapped is not params and not hasattr(params, "netmlSwap")
+    assert swapped.netmlSwap["E"] == {"artifact": str(path), "cell": "Ecell", "fraction": 0.5, "seed": 1}
+    from netpyne.cell import CompartCell
+
+    sim = create(params, cfg)
+    assert all(type(cell) is not CompartCell or "reduction" not in cell.tags for cell in sim.net.cells)
+
+
+def test_unknown_population_lists_the_known(net, path):
+    with pytest.raises(ModelError, match="'PYR'.*E, I, S"):
+        netml.swap(net[0], {"PYR": path})
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_fraction(net, path, fraction):
+    with pytest.raises(ModelError, match="expected 0 to 1"):
+        netml.swap(net[0], {"E": path}, fraction=fraction)
+
+
+def test_missing_file(net, tmp_path):
+    with pytest.raises(ArtifactError, match="no reduction at"):
+        netml.swap(net[0], {"E": tmp_path / "none.netml"})
+
+
+def test_another_cell(net, path):
+    with pytest.raises(ArtifactError, match="of another cell"):
+        netml.swap(net[0], {"I": path})
+
+
+@pytest.mark.parametrize("change", ["mechs", "synapse"])
+def test_changed_cell(net, path, change):
+    params = net[0]
+    if change == "mechs":
+        params.cellParams["Ecell"]["secs"]["soma"]["mechs"]["hh"]["gnabar"] = 0.1
+    else:
+        params.synMechParams["exc"]["tau2"] = 4.0
+    with pytest.raises(ArtifactError, match="of another cell"):
+        netml.swap(params, {"E": path})
+
+
+def test_synapse_that_the_network_lacks(net, path):
+    del net[0].synMechParams["inh"]
+    with pytest.raises(ArtifactError, match="no inh"):
+        netml.swap(net[0], {"E": path})
+
+
+def test_point_cells_and_subcellular_rules(net, path):
+    with pytest.raises(ModelError, match="no cellParams entry"):
+        netml.swap(net[0], {"S": path})
+    net[0].subConnParams["x"] = {"postConds": {"pop": "E"}}
+    with pytest.raises(ModelError, match="subConnParams"):
+        netml.swap(net[0], {"E": path})
+
+
+def test_coreneuron(net, path):
+    net[1].coreneuron = True
+    with pytest.raises(ModelError, match="NEURON only"):
+        create(netml.swap(net[0], {"E": path}), net[1])
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("delay", 0.01, "delay of 0.01 ms"),
+        ("delay", -1.0, "delay of -1"),
+        ("delay", float("nan"), "delay of nan"),
+        ("weight", -0.1, "weight of -0.1"),
+        ("weight", float("nan"), "weight of nan"),
+        ("plast", {"mech": "STDP", "params": {}}, "plasticity"),
+        ("shape", {"switchOnOff": [0, 10]}, "time course"),
+        ("synMech", "other", "knows exc, inh"),
+    ],
+)
+def test_connection(net, path, key, value, message):
+    params, cfg = net
+    params.synMechParams["other"] = {"mod": "ExpSyn"}
+    params.connParams["I->E"][key] = value
+    with pytest.raises(ModelError, match=message):
+        create(netml.swap(params, {"E": path}), cfg)
+
+
+def test_current_clamp(net, path):
+    params, cfg = net
+    params.stimSourceParams["clamp"] = {"type": "IClamp", "del": 1, "dur": 5, "amp": 0.1}
+    params.stimTargetParams["clamp->E"] = {"source": "clamp", "conds": {"pop": "E"}, "sec": "soma", "loc": 0.5}
+    with pytest.raises(ModelError, match="IClamp on reduced E"):
+        create(netml.swap(params, {"E": path}), cfg)
+
+
+def test_rule_by_conditions(net, path):
+    params = copy.deepcopy(net[0])
+    params.cellParams["Ecell"]["conds"] = {"cellType": ["Ecell", "other"]}
+    assert netml.swap(params, {"E": path}).netmlSwap["E"]["cell"] == "Ecell"
+    params.cellParams["again"] = {"conds": {"pop": "E"}, "secs": {}}
+    with pytest.raises(ModelError, match="2 cellParams entries"):
+        netml.swap(params, {"E": path})
+
+
+def test_chosen_cells_depend_on_seed_and_gid_alone():
+    from netml.engine.reduced_pop import chosen
+
+    half = chosen(range(100), 0.5, 0)
+    assert len(half) == 50 and half != chosen(range(100), 0.5, 1)
+    assert chosen(range(100), 0.3, 0) < half
+    assert chosen(range(100), 0.0, 0) == set() and chosen(range(100), 1.0, 0) == set(range(100))
+    assert chosen(reversed(range(100)), 0.5, 0) == half
+
+
+def test_out_of_range_is_counted_and_said_once(net, tmp_path, caplog):
+    params, cfg = net
+    artifact = hybrid.artifact(params, "Ecell")
+    artifact.header["weight_range_us"]["inh"] = [0.0001, 0.0002]
+    artifact.arrays["channel_seen"][:] = 0
+    path = artifact.save(tmp_path / "e.netml")
+    cfg.duration = 5.0
+    cfg.recordTraces["V_dend"] = {"sec": "apical", "loc": 0.5, "var": "v"}
+    sim = create(netml.swap(params, {"E": path}), cfg)
+    with caplog.at_level(logging.WARNING, logger="netml"):
+        for _ in range(2):
+            sim.runSim()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3 and "V_dend" in said[2]
+    from netml.engine.swap import report
+
+    inhibitory = sum(c["synMech"] == "inh" for cell in sim.net.cells[:4] for c in cell.conns)
+    found = report()["E"]
+    assert found["weights_out_of_range"] == inhibitory > 0
+    assert found["channels_unseen"] == found["synapses"] == sum(len(cell.conns) for cell in sim.net.cells[:4])
+
+
+def test_what_users_do_with_a_network_still_works(net, path, tmp_path):
+    """Raster, traces, saving and stims of NetPyNE, through its one call."""
+    from netpyne import sim
+
+    params, cfg = net
+    cfg.duration, cfg.recordStim = 30.0, True
+    cfg.filename, cfg.saveJson, cfg.savePickle = str(tmp_path / "out"), True, True
+    cfg.analysis = {
+        "plotRaster": {"saveFig": str(tmp_path / "raster.png"), "showFig": False},
+        "plotTraces": {"include": [0, 4], "saveFig": str(tmp_path / "traces.png"), "showFig": False},
+    }
+    sim.createSimulateAnalyze(netml.swap(params, {"E": path}), cfg)
+    assert (tmp_path / "raster.png").exists() and list(tmp_path.glob("traces*.png"))
+    assert (tmp_path / "out_data.json").stat().st_size > 1000 and (tmp_path / "out_data.pkl").exists()
+    voltage = np.array(sim.allSimData["V_soma"]["cell_0"])
+    assert voltage.size >= 60 and voltage[0] == -70.0 and np.ptp(voltage) > 0
+    # Each millisecond's value stands from that millisecond on.
+    np.testing.assert_array_equal(voltage[2:60:2], voltage[3:60:2])
+    assert sim.allSimData["stims"]["cell_0"]
+
+
+def test_second_network_in_one_process(net, path):
+    params, cfg = net
+    cfg.duration = 20.0
+    swapped = netml.swap(params, {"E": path})
+    runs = []
+    for _ in range(2):
+        sim = create(swapped, cfg)
+        sim.simulate()
+        runs.append((list(sim.allSimData["spkt"]), list(sim.allSimData["V_soma"]["cell_1"])))
+    assert runs[0] == runs[1]
