@@ -13,6 +13,8 @@ import numpy as np
 from netml.errors import RecordsError
 
 KINDS = ("silence", "sparse", "dense", "bursts", "volleys")
+#: Kind of each trial in turn: most of those that make the cell spike.
+TURNS = ("dense", "volleys", "bursts", "dense", "sparse", "dense", "bursts", "volleys", "dense", "silence")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ events go straight into the event queue, which both simulators deliver from, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw
+from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -109,7 +109,7 @@ class Protocol:
         branch = np.repeat(np.arange(len(info.segments.sections)), [nseg for _, nseg in info.segments.sections])
         self.profile = Profile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())
 
-    def run(self, trials: range, seed: int, done: Callable[[int], None] = lambda trial: None) -> Iterator[Trial]:
+    def run(self, trials: range, seed: int) -> Iterator[Trial]:
         """Run this rank's share of ``trials``: rank r of n takes every n-th. Every rank must exhaust it.
 
         Kinds take turns. A trial's input depends on (seed, its number) alone.
@@ -122,7 +122,7 @@ class Protocol:
         self._prepare()
         for turn in range(rounds):
             batch = mine[turn * len(self.cells) : (turn + 1) * len(self.cells)]
-            drawn = [draw(KINDS[k % len(KINDS)], self.profile, self.duration_ms, seed, k, self.ranges) for k in batch]
+            drawn = [draw(TURNS[k % len(TURNS)], self.profile, self.duration_ms, seed, k, self.ranges) for k in batch]
             for cell, (_, _, weight) in zip(self.cells, drawn, strict=False):
                 cell.weigh(weight)
             self.sim.simData["spkt"].resize(0)
@@ -133,7 +133,7 @@ class Protocol:
             pc.psolve(self.duration_ms)
             spike_time, spike_gid = (np.array(self.sim.simData[name]) for name in ("spkt", "spkid"))
             for k, cell, (time, channel, weight) in zip(batch, self.cells, drawn, strict=False):
-                yield Trial(kind=KINDS[k % len(KINDS)], gid=-1, seed=trial_seed(seed, k), duration_ms=self.duration_ms,
+                yield Trial(kind=TURNS[k % len(TURNS)], gid=-1, seed=trial_seed(seed, k), duration_ms=self.duration_ms,
                             event_time=time, event_channel=channel, event_weight=weight[channel],
                             spike_time=np.sort(spike_time[spike_gid == cell.gid]),
                             voltage=cell.voltage(self.duration_ms))  # fmt: skip

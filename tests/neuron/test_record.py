@@ -1,0 +1,135 @@
+"""Records hold all that decided what the cell did: played back into the cell alone they give its voltage again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netml.engine.record import parse_cells, parse_site, record
+from netml.errors import LaunchError, ModelError, RecordsError
+from netml.records import Records
+
+HERE = Path(__file__).resolve().parent
+TINY = HERE.parent / "fixtures" / "tiny"
+DURATION = 200.0
+COMMON = {"population": "E", "duration": DURATION, "engine": "neuron", "build": "exact", "progress": False}
+
+
+@pytest.fixture(scope="module", params=["neuron", "coreneuron"])
+def recorded(request, tmp_path_factory):
+    """Six cells of one network run and ten protocol trials, with a dendritic site."""
+    folder = tmp_path_factory.mktemp(request.param) / "records"
+    record(TINY, **COMMON | {"engine": request.param}, network_trials=1, protocol_trials=10, cfg={"rate": 150.0},
+           sites={"tip": ("dend_1", 0.9)}, output=folder)  # fmt: skip
+    return Records.open(folder)
+
+
+def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
+    out = tmp_path / "replay.npz"
+    subprocess.run([sys.executable, str(HERE / "replay.py"), str(TINY), "E", str(recorded.folder), str(out)], check=True,
+                   capture_output=True, timeout=300)  # fmt: skip
+    replay = np.load(out)
+    for k in range(len(recorded)):
+        trial = recorded.trial(k)
+        for site in ("soma", "tip"):
+            # Exact arithmetic, but for the order of simultaneous events: well within float32 (1e-5 mV at 100 mV).
+            np.testing.assert_allclose(replay[f"{k}/{site}"], trial.voltage[site], rtol=0, atol=2e-5, err_msg=f"{trial.kind} {k}")
+        np.testing.assert_allclose(replay[f"{k}/spikes"], trial.spike_time, rtol=0, atol=1e-6)
+
+
+def test_trials_are_what_was_asked_for(recorded):
+    assert sorted(set(recorded.kinds)) == ["bursts", "dense", "network", "silence", "sparse", "volleys"]
+    assert (recorded.kinds == "network").sum() == 6 and len(recorded) == 16
+    assert (recorded.durations_ms == DURATION).all()
+    network = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
+    assert [trial.gid for trial in network] == [0, 1, 2, 3, 4, 5]
+    assert recorded.spike_counts[recorded.kinds == "network"].sum() > 0
+    assert recorded.spike_counts[recorded.kinds == "silence"].sum() <= 2
+    assert recorded.provenance["seeds"] == [1] and recorded.provenance["population"] == "E"
+
+
+def test_background_is_recorded(recorded):
+    """Three trains of 150 Hz a cell, each on a segment of its own: 90 events each are expected in six cells and 0.2 s."""
+    cell = recorded.cell
+    trials = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
+    for site in (0.5, 1.5, 2.5):
+        channel = cell.channel("dend_0", site / 3, "exc")
+        events = sum((trial.event_channel == channel).sum() for trial in trials)
+        assert 0.7 * 180 < events  # at the middle segment recurrent events come on top
+    weights = set(np.round(np.concatenate([trial.event_weight for trial in trials]).astype(float), 6))
+    assert {0.001, 0.003} <= weights  # recurrent excitation, inhibition
+
+
+def test_the_cell_is_the_one_that_a_swap_will_find(recorded):
+    """The fingerprint is that of the model's files, as `swap` computes it before NetPyNE makes the network."""
+    script = ("import sys; from netml.circuit.project import *; from netml.circuit.cell import fingerprint\n"
+              "n, c = load_project(find_project(sys.argv[1]))\n"
+              "print(fingerprint(n.cellParams['E'], {s: n.synMechParams[s] for s in ('exc', 'inh')}))")  # fmt: skip
+    printed = subprocess.run([sys.executable, "-c", script, str(TINY)], check=True, capture_output=True, text=True, timeout=120)
+    assert recorded.cell.synapses == ("exc", "inh")
+    assert recorded.cell.fingerprint == printed.stdout.split()[-1]
+    assert recorded.cell.sites == {"soma": ("soma", 0.5), "tip": ("dend_1", 0.9)}
+    assert recorded.cell.spike_threshold_mv == -20.0
+
+
+def test_chosen_cells_and_seeds(tmp_path):
+    folder = record(TINY, **COMMON, cells=[1, 4], network_trials=2, protocol_trials=0, seed=5, output=tmp_path / "r")
+    records = Records.open(folder)
+    trials = [records.trial(k) for k in range(len(records))]
+    assert [(trial.seed, trial.gid) for trial in trials] == [(5, 1), (5, 4), (6, 1), (6, 4)]
+    assert not np.array_equal(trials[0].event_time, trials[2].event_time)
+    with pytest.raises(RecordsError, match="holds records already"):
+        record(TINY, **COMMON, output=folder)
+
+
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ({"population": "X"}, ModelError, "no population 'X'; it has E, I"),
+        ({"sites": {"tip": ("apic", 0.5)}}, ModelError, "no section 'apic'; it has soma, dend_0"),
+        ({"cells": 7}, ModelError, "cannot record 7 cells of E; it has 6"),
+        ({"cells": [0, 6]}, ModelError, r"gids \[6\] are not in population E"),
+        ({"dt": 0.03}, ModelError, "dt is 0.03 ms.*must divide"),
+        ({"duration": 1.0, "protocol_trials": 5}, RecordsError, "no event at a synapse of type 'exc'.*--protocol-trials 0"),
+    ],
+)
+def test_a_failure_in_the_run_is_said_and_leaves_no_index(tmp_path, wrong, error, message):
+    with pytest.raises(error, match=message):
+        record(TINY, **{"network_trials": 1, "protocol_trials": 0, "output": tmp_path / "r"} | COMMON | wrong)
+    assert not (tmp_path / "r" / "index.json").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ({"network_trials": 0}, ModelError, "0 network .* expected at least 1"),
+        ({"protocol_trials": -1}, ModelError, "-1 protocol trials"),
+        ({"duration": 0.5}, ModelError, "positive whole number of milliseconds"),
+        ({"ranks": 4, "protocol_trials": 3}, LaunchError, "4 ranks are more than the 3 protocol trials"),
+        ({"ranks": 0}, LaunchError, "ranks is 0"),
+        ({"cells": []}, ModelError, "no cells"),
+        ({"preset": "huge"}, ModelError, "unknown preset 'huge'; expected demo or default"),
+    ],
+)
+def test_a_wrong_request_is_refused_at_once(tmp_path, wrong, error, message):
+    with pytest.raises(error, match=message):
+        record(TINY, **{"output": tmp_path / "r"} | COMMON | wrong)
+    assert not (tmp_path / "r").exists()
+
+
+def test_other_files_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RecordsError, match="holds other files .thesis.tex."):
+        record(TINY, **COMMON, output=tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_command_line_words():
+    assert parse_cells(None) is None and parse_cells("5") == 5 and parse_cells("3,7") == [3, 7] and parse_cells("3,") == [3]
+    assert parse_site("tuft=apic_3:0.25") == ("tuft", ("apic_3", 0.25))
+    with pytest.raises(ModelError, match="expected a number, or gids"):
+        parse_cells("all")
+    with pytest.raises(ModelError, match="expected label=section:loc"):
+        parse_site("apic_3:0.5")
