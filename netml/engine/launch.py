@@ -251,7 +251,7 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
     raise LaunchError(f"a rank died without a message ({died}); the last of its output:\n{_last_words(folder)}")
 
 
-def _last_words(folder: Path, lines: int = 12) -> str:
+def _last_words(folder: Path, lines: int = 5) -> str:
     text = [f"  {path.stem}: {line}" for path in sorted(folder.glob("*.log"))
             for line in path.read_text(errors="replace").strip().splitlines()[-lines:]]  # fmt: skip
     return "\n".join(text) or "  (none)"

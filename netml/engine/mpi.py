@@ -159,6 +159,7 @@ def start() -> World:
         LaunchError: the MPI library sees other ranks than the launcher started.
     """
     expected = launched_size() or 1
+    os.environ.setdefault("TQDM_DISABLE", "1")  # NetPyNE's bars, a jumble under mpirun
     if expected > 1:
         os.environ.update(environment(find()))
         from mpi4py import MPI
