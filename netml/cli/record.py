@@ -9,11 +9,11 @@ import typer
 def command(
     model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
     population: Annotated[str, typer.Option("--population", "-p", help="Population whose cells are recorded.")],
-    cells: Annotated[
-        str | None, typer.Option(help="How many of its cells, or gids: 3,7,12. By default all.")
-    ] = None,
+    cells: Annotated[str | None, typer.Option(help="How many of its cells, or gids: 3,7,12. By default all.")] = None,
     ranks: Annotated[int, typer.Option(help="MPI ranks.")] = 1,
-    preset: Annotated[str, typer.Option(help="How much: 'demo' (minutes) or 'default' (for a reduction to keep).")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="How much: 'demo' (minutes) or 'default' (for a reduction to keep).")
+    ] = "default",
     network_trials: Annotated[int | None, typer.Option(help="Runs of the network, each with its own seed.")] = None,
     protocol_trials: Annotated[int | None, typer.Option(help="Trials of single cells under random input.")] = None,
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
@@ -36,9 +36,22 @@ def command(
     from netml.engine.record import parse_cells, parse_site, record
 
     folder = record(
-        model, population=population, cells=parse_cells(cells), ranks=ranks, preset=preset, network_trials=network_trials,
-        protocol_trials=protocol_trials, duration=duration, seed=seed, dt=dt, sites=dict(map(parse_site, site or [])),
-        engine=engine, build=build, cfg=parse_settings(settings or []), output=output, overwrite=overwrite, progress=progress,
-    )  # fmt: skip
+        model,
+        population=population,
+        cells=parse_cells(cells),
+        ranks=ranks,
+        preset=preset,
+        network_trials=network_trials,
+        protocol_trials=protocol_trials,
+        duration=duration,
+        seed=seed,
+        dt=dt,
+        sites=dict(map(parse_site, site or [])),
+        engine=engine,
+        build=build,
+        cfg=parse_settings(settings or []),
+        output=output,
+        overwrite=overwrite,
+        progress=progress,
+    )
     print(folder)
-

@@ -4,6 +4,7 @@ A trial is drawn from a :class:`Profile` (how often and how strongly each channe
 its network) and one of the kinds in :data:`KINDS`. Only numpy here: the same trial comes out of the same
 (seed, trial number) on any number of ranks.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Ranges:
     strong: share of the channels whose weight is raised up to ``strong_factor``.
     unseen: share of the events that falls on any segment by its length, not by the network's placement.
     """
+
     excitation: tuple[float, float] = (0.5, 1.8)
     inhibition: tuple[float, float] = (0.5, 1.8)
     weight: tuple[float, float] = (0.5, 2.0)
@@ -43,19 +45,20 @@ class Drive:
     count, log_weight: float64 [channels], events and the sum of their logarithmic weights (uS).
     seconds: length of all trials.
     """
+
     count: np.ndarray
     log_weight: np.ndarray
     seconds: float
 
     @classmethod
-    def of(cls, trial, channels: int) -> "Drive":
+    def of(cls, trial, channels: int) -> Drive:
         """What one trial adds; events of no weight do nothing and do not count."""
         used = trial.event_weight > 0
         channel = trial.event_channel[used]
         log_weight = np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
         return cls(np.bincount(channel, minlength=channels).astype(float), log_weight, trial.duration_ms / 1000.0)
 
-    def __add__(self, other: "Drive") -> "Drive":
+    def __add__(self, other: Drive) -> Drive:
         return Drive(self.count + other.count, self.log_weight + other.log_weight, self.seconds + other.seconds)
 
 
@@ -69,6 +72,7 @@ class Profile:
     excitatory: bool [synapse types].
     channel = segment * len(excitatory) + synapse type.
     """
+
     rate_hz: np.ndarray
     weight_us: np.ndarray
     length_um: np.ndarray
@@ -76,7 +80,7 @@ class Profile:
     excitatory: np.ndarray
 
     @classmethod
-    def from_drive(cls, drive: "Drive", length_um, group, synapses: dict[str, bool]) -> "Profile":
+    def from_drive(cls, drive: Drive, length_um, group, synapses: dict[str, bool]) -> Profile:
         """What a network's trials say.
 
         Arguments:
@@ -124,8 +128,9 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
     scale = _log_uniform(rng, ranges.weight)
     weight = _weights(rng, profile, ranges, scale)
     rate = profile.spread(ranges.unseen) / scale
-    factor = np.array([_log_uniform(rng, ranges.excitation if exc else ranges.inhibition)
-                       for exc in profile.excitatory])
+    factor = np.array(
+        [_log_uniform(rng, ranges.excitation if exc else ranges.inhibition) for exc in profile.excitatory]
+    )
     if kind == "silence":
         factor = factor * _log_uniform(rng, (1e-3, 2e-2))
     elif kind == "sparse":
@@ -160,7 +165,7 @@ def _background(rng, profile, rate, duration_ms, steady):
     """Poisson events; unless steady, the rate of every (branch, synapse type) wanders about its mean."""
     bins = int(np.ceil(duration_ms))
     key = profile.group.repeat(len(profile.excitatory)) * len(profile.excitatory) + profile.synapse
-    drive = np.bincount(key, rate)                                     # Hz, [branch * types + type]
+    drive = np.bincount(key, rate)  # Hz, [branch * types + type]
     if steady:
         course = np.ones((len(drive), bins), np.float32)
     else:
@@ -177,9 +182,9 @@ def _background(rng, profile, rate, duration_ms, steady):
 def _course(rng, rows, bins, spread):
     """float32 [rows, bins]: positive, mean about 1, piecewise constant over random intervals and smoothed."""
     step = int(_log_uniform(rng, (30.0, 1000.0)))
-    value = np.exp(spread * rng.standard_normal((rows, bins // step + 2)) - spread ** 2 / 2)
+    value = np.exp(spread * rng.standard_normal((rows, bins // step + 2)) - spread**2 / 2)
     start = rng.integers(step)
-    course = value.repeat(step, axis=1)[:, start:start + bins].astype(np.float32)
+    course = value.repeat(step, axis=1)[:, start : start + bins].astype(np.float32)
     width = min(int(_log_uniform(rng, (1.0, step))), bins)
     padded = np.concatenate([course[:, :1].repeat(width, axis=1), course], axis=1)
     total = padded.cumsum(axis=1, dtype=np.float64)

@@ -70,8 +70,10 @@ class TestCell:
         """
         kinds = dict(zip(self._info.synapses, self._synapses, strict=False))  # those of the first segment
         if unknown := [label for label, kind in kinds.items() if not hasattr(kind, "e")]:
-            raise ModelError(f"synapse types {', '.join(unknown)} have no reversal potential named e; the protocol needs "
-                             f"it to tell excitation from inhibition; leave the protocol out (--protocol-trials 0)")  # fmt: skip
+            raise ModelError(
+                f"synapse types {', '.join(unknown)} have no reversal potential named e; the protocol needs "
+                f"it to tell excitation from inhibition; leave the protocol out (--protocol-trials 0)"
+            )
         return {label: kind.e > -45.0 for label, kind in kinds.items()}
 
     def weigh(self, weight: np.ndarray) -> None:
@@ -133,10 +135,17 @@ class Protocol:
             pc.psolve(self.duration_ms)
             spike_time, spike_gid = (np.array(self.sim.simData[name]) for name in ("spkt", "spkid"))
             for k, cell, (time, channel, weight) in zip(batch, self.cells, drawn, strict=False):
-                yield Trial(kind=TURNS[k % len(TURNS)], gid=-1, seed=trial_seed(seed, k), duration_ms=self.duration_ms,
-                            event_time=time, event_channel=channel, event_weight=weight[channel],
-                            spike_time=np.sort(spike_time[spike_gid == cell.gid]),
-                            voltage=cell.voltage(self.duration_ms))  # fmt: skip
+                yield Trial(
+                    kind=TURNS[k % len(TURNS)],
+                    gid=-1,
+                    seed=trial_seed(seed, k),
+                    duration_ms=self.duration_ms,
+                    event_time=time,
+                    event_channel=channel,
+                    event_weight=weight[channel],
+                    spike_time=np.sort(spike_time[spike_gid == cell.gid]),
+                    voltage=cell.voltage(self.duration_ms),
+                )
 
     def _prepare(self) -> None:
         """What NetPyNE does before a run, and the choice of the simulator."""

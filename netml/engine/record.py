@@ -77,23 +77,52 @@ def record(
     runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
     _check(runs, trials, cells, ranks)
     project = find_project(model)
-    config = SimulateConfig(model=str(model), duration=whole_milliseconds(duration), seed=seed, dt=dt, engine=engine,
-                            build=build, cfg=dict(cfg or {}), progress=progress)  # fmt: skip
+    config = SimulateConfig(
+        model=str(model),
+        duration=whole_milliseconds(duration),
+        seed=seed,
+        dt=dt,
+        engine=engine,
+        build=build,
+        cfg=dict(cfg or {}),
+        progress=progress,
+    )
     folder = _prepare(Path(output), overwrite)
     common = {"folder": str(folder), "population": population}
     found: list[NetworkResult] = []
     for run in range(runs):
-        job = NetworkJob(config=replace(config, seed=seed + run), first_shard=run * ranks, cells=cells,
-                         sites=dict(sites or {}), label=f"network {run + 1} of {runs}", **common)  # fmt: skip
+        job = NetworkJob(
+            config=replace(config, seed=seed + run),
+            first_shard=run * ranks,
+            cells=cells,
+            sites=dict(sites or {}),
+            label=f"network {run + 1} of {runs}",
+            **common,
+        )
         found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
     if trials:
-        job = ProtocolJob(config=config, first_shard=runs * ranks, cell=found[0].cell, trials=trials, label="single cells",
-                          drive=reduce(add, [one.drive for one in found]), **common)  # fmt: skip
+        job = ProtocolJob(
+            config=config,
+            first_shard=runs * ranks,
+            cell=found[0].cell,
+            trials=trials,
+            label="single cells",
+            drive=reduce(add, [one.drive for one in found]),
+            **common,
+        )
         launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
-    about = {key: found[0].metadata[key] for key in
-             ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")}  # fmt: skip
-    about |= {"population": population, "seeds": [seed + run for run in range(runs)], "project": project.name,
-              "network_trials": runs, "protocol_trials": trials, "protocol_seed": seed}  # fmt: skip
+    about = {
+        key: found[0].metadata[key]
+        for key in ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
+    }
+    about |= {
+        "population": population,
+        "seeds": [seed + run for run in range(runs)],
+        "project": project.name,
+        "network_trials": runs,
+        "protocol_trials": trials,
+        "protocol_seed": seed,
+    }
     write_index(folder, found[0].cell, about)
     return folder
 
@@ -105,8 +134,10 @@ def _check(runs: int, trials: int, cells: int | list[int] | None, ranks: int) ->
     if ranks < 1:
         raise LaunchError(f"ranks is {ranks}; expected 1 or more")
     if runs < 1 or trials < 0:
-        raise ModelError(f"{runs} network and {trials} protocol trials asked for; expected at least 1 network trial (the "
-                         f"protocol takes its rates and weights from it) and 0 or more of the protocol")  # fmt: skip
+        raise ModelError(
+            f"{runs} network and {trials} protocol trials asked for; expected at least 1 network trial (the "
+            f"protocol takes its rates and weights from it) and 0 or more of the protocol"
+        )
     if trials and ranks > trials:
         raise LaunchError(f"{ranks} ranks are more than the {trials} protocol trials; use --ranks {trials} or fewer")
     wanted = 1 if cells is None else cells if isinstance(cells, int) else len(cells)
@@ -120,7 +151,9 @@ def _prepare(folder: Path, overwrite: bool) -> Path:
         raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
     strangers = [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", "index.json"))]
     if strangers or (folder.exists() and not folder.is_dir()):
-        raise RecordsError(f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output")
+        raise RecordsError(
+            f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for path in [folder / "index.json", *folder.glob("shard-*")]:
         path.unlink(missing_ok=True)

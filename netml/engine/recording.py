@@ -30,8 +30,10 @@ def steps_per_sample(dt_ms: float) -> int:
     """
     steps = round(SAMPLE_MS / dt_ms)
     if steps < 1 or abs(steps * dt_ms - SAMPLE_MS) > 1e-9:
-        raise ModelError(f"dt is {dt_ms} ms; records sample the voltage every {SAMPLE_MS} ms, so dt must divide it, "
-                         f"e.g. 0.025, 0.05 or 0.1")  # fmt: skip
+        raise ModelError(
+            f"dt is {dt_ms} ms; records sample the voltage every {SAMPLE_MS} ms, so dt must divide it, "
+            f"e.g. 0.025, 0.05 or 0.1"
+        )
     return steps
 
 
@@ -83,17 +85,25 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
     for section, loc in sites.values():
         table.find(section, loc)
     syn_mechs = {name: plain(net_params.synMechParams[name]) for name in synapses}
-    return CellInfo(label=label, fingerprint=fingerprint(spec, syn_mechs), synapses=tuple(synapses), segments=table,
-                    syn_mech_params=syn_mechs, sites={"soma": (table.sections[0][0], 0.5)} | sites, dt_ms=dt_ms,
-                    spike_threshold_mv=threshold_mv(net_params, spec))  # fmt: skip
+    return CellInfo(
+        label=label,
+        fingerprint=fingerprint(spec, syn_mechs),
+        synapses=tuple(synapses),
+        segments=table,
+        syn_mech_params=syn_mechs,
+        sites={"soma": (table.sections[0][0], 0.5)} | sites,
+        dt_ms=dt_ms,
+        spike_threshold_mv=threshold_mv(net_params, spec),
+    )
 
 
 class VoltageRecorder:
     """Voltages at the sites of one cell, every step while running (CoreNEURON knows no other), every ms when read."""
 
     def __init__(self, h: Any, cell: Any, sites: dict):
-        self._vectors = {name: h.Vector().record(cell.secs[section]["hObj"](loc)._ref_v)
-                         for name, (section, loc) in sites.items()}  # fmt: skip
+        self._vectors = {
+            name: h.Vector().record(cell.secs[section]["hObj"](loc)._ref_v) for name, (section, loc) in sites.items()
+        }
 
     def read(self, dt_ms: float, duration_ms: float) -> dict[str, np.ndarray]:
         """Site -> float32 [T + 1] mV.
@@ -102,12 +112,16 @@ class VoltageRecorder:
             RecordsError: The run ended early.
         """
         stride, samples = steps_per_sample(dt_ms), int(round(duration_ms)) + 1
-        read = {name: vector.as_numpy()[::stride][:samples].astype(np.float32) for name, vector in self._vectors.items()}
+        read = {
+            name: vector.as_numpy()[::stride][:samples].astype(np.float32) for name, vector in self._vectors.items()
+        }
         steps = round(duration_ms / dt_ms) + 1
         for name, vector in self._vectors.items():
             if len(vector) != steps:
-                raise RecordsError(f"voltage at {name} was recorded at {len(vector)} steps, expected {steps}: the run ended "
-                                   f"early, or its time step changed")  # fmt: skip
+                raise RecordsError(
+                    f"voltage at {name} was recorded at {len(vector)} steps, expected {steps}: the run ended "
+                    f"early, or its time step changed"
+                )
         return read
 
 
@@ -115,8 +129,10 @@ def check_buffers(cells: int, sites: int, duration_ms: float, dt_ms: float) -> N
     """Raise ModelError if the voltages of a rank's run would not fit in memory."""
     size = 8.0 * cells * sites * duration_ms / dt_ms
     if size > BUFFER_LIMIT_BYTES:
-        raise ModelError(f"recording {cells} cells at {sites} sites for {duration_ms:g} ms takes {size / 1e9:.1f} GB on "
-                         f"one rank (limit {BUFFER_LIMIT_BYTES / 1e9:g}); use a shorter --duration, fewer cells or sites")  # fmt: skip
+        raise ModelError(
+            f"recording {cells} cells at {sites} sites for {duration_ms:g} ms takes {size / 1e9:.1f} GB on "
+            f"one rank (limit {BUFFER_LIMIT_BYTES / 1e9:g}); use a shorter --duration, fewer cells or sites"
+        )
 
 
 def gather(sim: Any, values: list) -> list:
@@ -185,10 +201,14 @@ class NetworkRecorder:
         where = f"cell {cell.gid}, connection from {conn.get('preGid')}"
         for key in ("shape", "plast", "pointer"):
             if conn.get(key):
-                raise ModelError(f"{where} has {key!r}: its effect is no event of fixed weight, so it cannot be recorded")
+                raise ModelError(
+                    f"{where} has {key!r}: its effect is no event of fixed weight, so it cannot be recorded"
+                )
         netcon = conn.get("hObj")
         if netcon is None or "synMech" not in conn:
-            raise ModelError(f"{where} ends on no synMech; record needs cfg.createPyStruct on and synapses by synMechParams")
+            raise ModelError(
+                f"{where} ends on no synMech; record needs cfg.createPyStruct on and synapses by synMechParams"
+            )
         channel = self.cell.channel(conn["sec"], float(conn["loc"]), conn["synMech"])
         source = netcon.pre() if conn["preGid"] == "NetStim" else int(conn["preGid"])
         return source, channel, float(netcon.weight[0]), float(netcon.delay)
@@ -196,8 +216,12 @@ class NetworkRecorder:
     def _name_stims(self, h: Any) -> dict[str, int]:
         """Give every NetStim that feeds a recorded cell a gid above all others; name -> gid."""
         pc = self.sim.pc
-        stims = {source.hname(): source for connections in self._connections.values()
-                 for source, *_ in connections if not isinstance(source, int)}  # fmt: skip
+        stims = {
+            source.hname(): source
+            for connections in self._connections.values()
+            for source, *_ in connections
+            if not isinstance(source, int)
+        }
         largest = max(gather(self.sim, [cell.gid for cell in self.sim.net.cells]))
         counts = gather(self.sim, [len(stims)])
         first = int(largest) + 1 + sum(counts[: int(pc.id())])
@@ -224,10 +248,19 @@ class NetworkRecorder:
             time = np.concatenate(times)
             order = np.argsort(time, kind="stable")
             own = spikes.get(cell.gid, np.empty(0))
-            made.append(Trial(kind=NETWORK, gid=cell.gid, seed=seed, duration_ms=self.duration_ms, event_time=time[order],
-                              event_channel=np.concatenate(channels)[order], event_weight=np.concatenate(weights)[order],
-                              spike_time=own[own <= self.duration_ms],
-                              voltage=self._voltages[cell.gid].read(self.cell.dt_ms, self.duration_ms)))  # fmt: skip
+            made.append(
+                Trial(
+                    kind=NETWORK,
+                    gid=cell.gid,
+                    seed=seed,
+                    duration_ms=self.duration_ms,
+                    event_time=time[order],
+                    event_channel=np.concatenate(channels)[order],
+                    event_weight=np.concatenate(weights)[order],
+                    spike_time=own[own <= self.duration_ms],
+                    voltage=self._voltages[cell.gid].read(self.cell.dt_ms, self.duration_ms),
+                )
+            )
         return made
 
     def _spike_times(self) -> dict[int, np.ndarray]:
@@ -247,5 +280,7 @@ class NetworkRecorder:
 def _check_stims(cell: Any) -> None:
     others = sorted({str(stim.get("type")) for stim in cell.stims} - {"NetStim"})
     if others:
-        raise ModelError(f"cell {cell.gid} also gets {', '.join(others)}, which is no synaptic event; a reduction cannot "
-                         f"learn from it; leave it out of the recorded cells (--cells)")  # fmt: skip
+        raise ModelError(
+            f"cell {cell.gid} also gets {', '.join(others)}, which is no synaptic event; a reduction cannot "
+            f"learn from it; leave it out of the recorded cells (--cells)"
+        )

@@ -15,10 +15,23 @@ TINY = Path(__file__).resolve().parent.parent / "fixtures" / "tiny"
 def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
     return [
-        Records.open(record(TINY, population="E", ranks=ranks, network_trials=1, protocol_trials=11, duration=200.0,
-                            cfg={"rate": 150.0}, engine="neuron", build="exact", output=folder / str(ranks), progress=False))
+        Records.open(
+            record(
+                TINY,
+                population="E",
+                ranks=ranks,
+                network_trials=1,
+                protocol_trials=11,
+                duration=200.0,
+                cfg={"rate": 150.0},
+                engine="neuron",
+                build="exact",
+                output=folder / str(ranks),
+                progress=False,
+            )
+        )
         for ranks in (1, 2)
-    ]  # fmt: skip
+    ]
 
 
 def test_trials_do_not_depend_on_ranks(recorded):
@@ -33,4 +46,6 @@ def test_trials_do_not_depend_on_ranks(recorded):
 
 
 def test_each_rank_wrote_its_share(recorded):
-    assert sorted(path.name for path in recorded[1].folder.iterdir()) == ["index.json"] + [f"shard-000{k}.h5" for k in range(4)]
+    assert sorted(path.name for path in recorded[1].folder.iterdir()) == ["index.json"] + [
+        f"shard-000{k}.h5" for k in range(4)
+    ]

@@ -58,12 +58,12 @@ def play(h, secs, points, trial, sites, dt, threshold, v_init):
 
 def main(model, population, folder, out):
     from netpyne import specs  # noqa: F401  (NetPyNE's own start of NEURON first)
+    from neuron import h
 
     from netml.circuit.project import find_project, load_project
     from netml.engine import mechanisms
     from netml.records import Records
     from netml.toolchain import source_folder
-    from neuron import h
 
     h.load_file("stdrun.hoc")
     mechanisms.load(h, mechanisms.build([source_folder("mod"), Path(model) / "mod"]))

@@ -13,8 +13,17 @@ EXACT = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), 
 
 def network_trial(channel, weight):
     events = len(channel)
-    return Trial("network", 0, 1, SECONDS * 1000, np.sort(np.random.default_rng(0).uniform(0, 10_000, events)),
-                 np.asarray(channel, np.int32), np.asarray(weight, np.float32), np.empty(0), {})  # fmt: skip
+    return Trial(
+        "network",
+        0,
+        1,
+        SECONDS * 1000,
+        np.sort(np.random.default_rng(0).uniform(0, 10_000, events)),
+        np.asarray(channel, np.int32),
+        np.asarray(weight, np.float32),
+        np.empty(0),
+        {},
+    )
 
 
 @pytest.fixture
