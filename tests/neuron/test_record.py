@@ -64,7 +64,7 @@ def test_trials_are_what_was_asked_for(recorded):
 
 
 def test_background_is_recorded(recorded):
-    """Three trains of 150 Hz a cell, each on its own segment: 180 events of each are expected in six cells and 0.2 s."""
+    """Three trains of 150 Hz a cell, each on its own segment: 180 events of each expected in six cells and 0.2 s."""
     cell = recorded.cell
     trials = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
     for site in (0.5, 1.5, 2.5):
