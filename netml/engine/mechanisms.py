@@ -22,14 +22,11 @@ from typing import Any
 
 from netml import toolchain
 from netml.errors import CompileError
+from netml.reductions import kernel
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
-# The parts of -ffast-math that the kernel wants. The flag itself would link start-up code that flushes denormals in the
-# whole process, NEURON's own arithmetic included (gcc before 13).
-KERNEL_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
-                "-fassociative-math", "-freciprocal-math", "-ffp-contract=fast")  # fmt: skip
 
 _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
 _DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
@@ -192,19 +189,19 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
 
 
 def build_kernel() -> Path:
-    """Return libnetml_kernel.so, the learned cell's step in C++ (mod/engine/kernel.cpp), built at first use."""
-    return toolchain.build_library([toolchain.source_folder("mod") / "engine" / "kernel.cpp"], KERNEL_FLAGS, "netml_kernel")
+    """Return libnetml_kernel.so, the learned cell's step in C++, built at first use: the one that training uses."""
+    return Path(kernel.load().path)
 
 
 def build_engine_library() -> Library:
     """Return the mechanisms of mod/engine, NEURON only, linked with the kernel library."""
     folder = toolchain.source_folder("mod") / "engine"
-    kernel = build_kernel()
+    library = build_kernel()
     return build(
         [folder],
         incflags=f"-I{folder}",
-        loadflags=f"-L{kernel.parent} -lnetml_kernel -Wl,-rpath,{kernel.parent}",
-        depends=kernel.parent.name,
+        loadflags=f"-L{library.parent} -lnetml_kernel -Wl,-rpath,{library.parent}",
+        depends=library.parent.name,
     )
 
 
