@@ -196,3 +196,20 @@ def test_second_network_in_one_process(net, path):
         sim.simulate()
         runs.append((list(sim.allSimData["spkt"]), list(sim.allSimData["V_soma"]["cell_1"])))
     assert runs[0] == runs[1]
+
+
+def test_lengths_that_only_neuron_knows(net, tmp_path):
+    """Sections of pt3d points without L: synapses spread over them land where the detailed cell has them."""
+    params, cfg = net
+    for name, sec in params.cellParams["Ecell"]["secs"].items():
+        length, depth = sec["geom"].pop("L"), 0 if name == "soma" else 7.3
+        sec["geom"]["pt3d"] = [[0, 0, 0, 3.1], [length / 3, depth, 0.1, 2.2], [length, 2 * depth, 1.7, 1.1]]
+    params.connParams["I->E"].update(sec="dendrites", synsPerConn=7)
+    swapped = netml.swap(params, {"E": hybrid.artifact(params, "Ecell").save(tmp_path / "e.netml")})
+
+    def connections(net_params):
+        sim = create(copy.deepcopy(net_params), cfg)
+        return [[c[k] for k in ("preGid", "sec", "loc", "weight", "delay")] for cell in sim.net.cells for c in cell.conns]
+
+    detailed = connections(params)
+    assert connections(swapped) == detailed and len({loc for _, _, loc, _, _ in detailed}) > 5
