@@ -209,7 +209,8 @@ def test_lengths_that_only_neuron_knows(net, tmp_path):
 
     def connections(net_params):
         sim = create(copy.deepcopy(net_params), cfg)
-        return [[c[k] for k in ("preGid", "sec", "loc", "weight", "delay")] for cell in sim.net.cells for c in cell.conns]
+        keys = ("preGid", "sec", "loc", "weight", "delay")
+        return [[conn[key] for key in keys] for cell in sim.net.cells for conn in cell.conns]
 
     detailed = connections(params)
     assert connections(swapped) == detailed and len({loc for _, _, loc, _, _ in detailed}) > 5
