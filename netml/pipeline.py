@@ -75,33 +75,37 @@ def demo(
 
     def stage(number: int, title: str, made: Path, run: Callable):
         if made.exists():
-            say(f"[{number}/6] {title}: found in {made.parent if made.suffix != '.netml' else made}")
+            say(f"[{number}/7] {title}: found in {made.parent if made.suffix != '.netml' else made}")
             return
-        say(f"[{number}/6] {title}")
+        say(f"[{number}/7] {title}")
         start = time.perf_counter()
         run()
         seconds[title] = time.perf_counter() - start
 
-    detailed, swapped = folder / "detailed", folder / "swapped"
+    detailed, floor, swapped = folder / "detailed", folder / "floor", folder / "swapped"
     records, artifact = folder / "records", folder / "pyr.netml"
     common = {"ranks": ranks, "duration": duration, "seed": seed, "overwrite": True}
     stage(1, "detailed circuit in NEURON", detailed / "run.h5", lambda: simulate(model, output=detailed, **common))
+    # How much the circuit differs from itself; only its spikes count, so the fastest build will do.
+    other = common | {"seed": seed + 1000, "engine": "coreneuron", "build": "fast"}
+    stage(2, "the same circuit with another background, the noise floor", floor / "run.h5",
+          lambda: simulate(model, output=floor, **other))  # fmt: skip
     stage(
-        2,
+        3,
         "records of its pyramidal cells",
         records / "index.json",
         lambda: record(model, population=POPULATION, preset="demo", ranks=ranks, seed=seed + 1, output=records,
                        overwrite=True),
     )  # fmt: skip
-    stage(3, "training the reduction", artifact, lambda: train(records, output=artifact, budget="demo", seed=seed))
-    say("[4/6] validating it on trials it has not seen")
+    stage(4, "training the reduction", artifact, lambda: train(records, output=artifact, budget="demo", seed=seed))
+    say("[5/7] validating it on trials it has not seen")
     cell = validate(artifact, records, output=folder / "cell")
     stage(
-        5,
+        6,
         "swapped circuit in NEURON",
         swapped / "run.h5",
         lambda: simulate(model, output=swapped, swap={POPULATION: artifact}, **common),
     )
-    say("[6/6] comparing the two circuits")
-    network = compare(detailed, swapped, output=folder / "report")
+    say("[7/7] comparing the two circuits")
+    network = compare(detailed, swapped, floor=[floor], output=folder / "report")
     return DemoResult(Path(network["report"]), Path(cell["report"]), cell, network, seconds)

@@ -75,9 +75,11 @@ def main(folder: Path) -> None:
             "message": str(error),
             "traceback": traceback.format_exc(),
         }
-        with replacing(folder / f"error-{rank}.json") as path:
-            path.write_text(json.dumps(report))
-        mpi.abort(1)
+        try:
+            with replacing(folder / f"error-{rank}.json") as path:
+                path.write_text(json.dumps(report))
+        finally:
+            mpi.abort(1)
 
 
 if __name__ == "__main__":
