@@ -27,7 +27,6 @@ from netml.errors import CompileError
 HEADERS = ("*.h", "*.hpp", "*.inc")
 
 
-
 def cache_folder() -> Path:
     """Return the folder of built libraries: $NETML_CACHE, or ~/.cache/netml (created if missing).
 
@@ -40,7 +39,9 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CompileError(f"cannot create the cache folder {folder}: {error}; set NETML_CACHE to one you may write") from error
+        raise CompileError(
+            f"cannot create the cache folder {folder}: {error}; set NETML_CACHE to one you may write"
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CompileError(f"the cache folder {folder} is not writable; set NETML_CACHE to one that is")
     return folder
@@ -59,7 +60,9 @@ def source_folder(name: str) -> Path:
     for folder in (package / name, package.parent / name):
         if folder.is_dir():
             return folder
-    raise CompileError(f"no folder {name!r} in {package} or {package.parent}; install netml from a wheel or a full clone")
+    raise CompileError(
+        f"no folder {name!r} in {package} or {package.parent}; install netml from a wheel or a full clone"
+    )
 
 
 @functools.cache
@@ -103,7 +106,9 @@ def digest(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-def run(command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, what: str = "") -> str:
+def run(
+    command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, what: str = ""
+) -> str:
     """Run a build command and return its output (stdout and stderr together).
 
     Args:
@@ -121,7 +126,9 @@ def run(command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str
     except OSError as error:
         raise CompileError(f"cannot run {line}: {error}") from error
     if done.returncode != 0:
-        raise CompileError(f"building {what or 'with'} failed (status {done.returncode})\n  command: {line}\n{done.stdout.strip()}")
+        raise CompileError(
+            f"building {what or 'with'} failed (status {done.returncode})\n  command: {line}\n{done.stdout.strip()}"
+        )
     return done.stdout
 
 
@@ -200,7 +207,16 @@ def build_library(sources: Sequence[Path], flags: Sequence[str], name: str) -> P
     }
 
     def build(folder: Path) -> None:
-        command = [compiler(), "-shared", "-fPIC", *flags, *sources, "-o", folder / library, f"-Wl,-soname,{library}"]
+        command: list[str | Path] = [
+            compiler(),
+            "-shared",
+            "-fPIC",
+            *flags,
+            *sources,
+            "-o",
+            folder / library,
+            f"-Wl,-soname,{library}",
+        ]
         run(command, what=", ".join(str(source) for source in sources))
 
     return cached_build(key, build, name=name) / library

@@ -61,7 +61,9 @@ def find_project(model: str | Path) -> Project:
         shipped = toolchain.source_folder("models") / path.name
         path = shipped if shipped.is_dir() else path
     if not path.exists():
-        raise ModelError(f"no model {model}; expected a NetPyNE project folder (with {INDEX}, or cfg.py and netParams.py)")
+        raise ModelError(
+            f"no model {model}; expected a NetPyNE project folder (with {INDEX}, or cfg.py and netParams.py)"
+        )
     path = path.resolve()
     if path.is_file() and path.suffix != ".npjson":
         raise ModelError(f"{model} is a file; expected a NetPyNE project folder or its {INDEX}")
@@ -147,7 +149,9 @@ def _inside(project: Project) -> Iterator[None]:
     for name in own:
         sys.modules.pop(name, None)
     os.chdir(project.folder)
-    sys.path[:0] = list(dict.fromkeys([str(project.config.parent), str(project.net_params.parent), str(project.folder)]))
+    sys.path[:0] = list(
+        dict.fromkeys([str(project.config.parent), str(project.net_params.parent), str(project.folder)])
+    )
     try:
         yield
     finally:
@@ -174,14 +178,20 @@ def _read(file: Path, variable: str, kind: str) -> Any:
             values = vars(module)
         else:
             content = json.loads(file.read_text())
-            values = content.get("net", content) if kind == "netParams" and "params" in content.get("net", {}) else content
+            values = (
+                content.get("net", content) if kind == "netParams" and "params" in content.get("net", {}) else content
+            )
             values = {variable: made(values.get(variable) or values.get("params") or values[kind])}
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
-        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(file.parent))]
+        where = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(file.parent))
+        ]
         line = f", line {where[-1].lineno}" if where else ""
-        raise ModelError(f"{where[-1].filename if where else file}{line} failed: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"{where[-1].filename if where else file}{line} failed: {type(error).__name__}: {error}"
+        ) from error
     if variable not in values:
         raise ModelError(f"{file} has no variable {variable!r}")
     value = values[variable]

@@ -4,7 +4,7 @@ import typer
 
 
 def command() -> None:
-    """Check NEURON, compiler, MPI, torch, CPU and cache by trying them; exit status 1 if something needed is missing."""
+    """Check NEURON, compiler, MPI, torch, CPU, cache by trying them; exit status 1 if something needed is missing."""
     from rich.console import Console
     from rich.table import Table
 

@@ -14,9 +14,12 @@ def command(
     dt: Annotated[float | None, typer.Option(help="Time step, ms (the model's)")] = None,
     engine: Annotated[str, typer.Option(help="neuron or coreneuron")] = "neuron",
     build: Annotated[str, typer.Option(help="exact (same spikes on any number of ranks) or fast")] = "exact",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder (a new netml-runs/MODEL-NNN)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder (a new netml-runs/MODEL-NNN)")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value of the model's cfg, e.g. hParams.celsius=30")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A value of the model's cfg, e.g. hParams.celsius=30"),
     ] = None,
     swap: Annotated[
         list[str] | None, typer.Option(metavar="POP=FILE", help="Run a population as the reduction in a .netml file")

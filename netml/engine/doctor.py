@@ -134,7 +134,9 @@ def _two_ranks() -> str:
     seen = launch("netml.engine.doctor:count_ranks", None, ranks=2, progress=False)
     expected = [[0, 0, 2, 2], [1, 1, 2, 2]]
     if seen != expected:
-        raise LaunchError(f"(NEURON's rank, mpi4py's rank, NEURON's ranks, mpi4py's ranks) are {seen}, expected {expected}")
+        raise LaunchError(
+            f"(NEURON's rank, mpi4py's rank, NEURON's ranks, mpi4py's ranks) are {seen}, expected {expected}"
+        )
     return "NEURON and mpi4py see the same 2 ranks"
 
 

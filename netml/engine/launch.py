@@ -102,7 +102,7 @@ def launch(task: str, config: Any, *, ranks: int | None = None, progress: bool =
 
 def _as_rank(task: str, config: Any) -> Any:
     """Run the task in this process, one of mpirun's; a failure ends all ranks."""
-    world = None
+    world: mpi.World | None = None
     with tempfile.TemporaryFile() as log:
         try:
             with worker.output_to(f"/proc/self/fd/{log.fileno()}" if sys.platform == "linux" else os.devnull):
@@ -112,7 +112,7 @@ def _as_rank(task: str, config: Any) -> Any:
             if (world.size if world else mpi.launched_size()) == 1:
                 raise
             _end_all(world, error)
-    if world.size > 1:
+    if world is not None and world.size > 1:
         from neuron import h
 
         result = h.ParallelContext().py_broadcast(result, 0)
@@ -244,11 +244,15 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
             raise kind(where + report["message"])
         if report["error"] == "KeyboardInterrupt":
             raise KeyboardInterrupt
-        raise LaunchError(f"rank {report['rank']} failed: {report['error']}: {report['message']}\n{report['traceback'].rstrip()}")
+        raise LaunchError(
+            f"rank {report['rank']} failed: {report['error']}: {report['message']}\n{report['traceback'].rstrip()}"
+        )
     if status == 0 and (folder / worker.RESULT).is_file():
         return pickle.loads((folder / worker.RESULT).read_bytes())
     died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    raise LaunchError(f"a rank died without a message ({died}); the last of its output:\n{_last_words(folder)}")
+    raise LaunchError(
+        f"a rank died, or mpiexec was ended from outside ({died}); the last of its output:\n{_last_words(folder)}"
+    )
 
 
 def _last_words(folder: Path, lines: int = 5) -> str:

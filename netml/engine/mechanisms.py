@@ -32,7 +32,6 @@ _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
 _DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
 
 
-
 @dataclass(frozen=True)
 class Library:
     """One built set of mechanisms (plain data: paths and names).
@@ -71,7 +70,9 @@ def collect(folders: Iterable[Path]) -> dict[str, Path]:
             raise CompileError(f"no mod folder {folder}; give a folder of .mod files")
         for path in sorted(folder.glob("*.mod")):
             names = mechanism_names(path)
-            others = {owner[name] for name in names if name in owner} | ({files[path.name]} if path.name in files else set())
+            others = {owner[name] for name in names if name in owner} | (
+                {files[path.name]} if path.name in files else set()
+            )
             if any(other.read_bytes() != path.read_bytes() for other in others):
                 other = sorted(others)[0]
                 raise CompileError(
@@ -224,7 +225,9 @@ def load(h: Any, library: Library) -> None:
                 "start Python outside a folder with an x86_64 build (NEURON loads that by itself)"
             )
         if not h.nrn_load_dll(str(library.nrnmech)):
-            raise CompileError(f"NEURON cannot load {library.nrnmech}; remove {library.nrnmech.parent} to build it anew")
+            raise CompileError(
+                f"NEURON cannot load {library.nrnmech}; remove {library.nrnmech.parent} to build it anew"
+            )
         missing = [name for name in library.names if not hasattr(h, name)]
         if missing:
             raise CompileError(f"NEURON loaded {library.nrnmech} but has no {', '.join(missing)}")

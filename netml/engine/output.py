@@ -49,18 +49,21 @@ def versions() -> dict[str, str]:
 def collect(sim: Any) -> Result | None:
     """Gather NetPyNE's spikes and traces to rank 0; every rank must call it. None on other ranks."""
     pops = {
-        label: {"gids": list(pop.cellGids), "cell_model": str(pop.tags.get("cellType") or pop.tags.get("cellModel") or ""),
-                "reduced": len(getattr(pop, "reduced_gids", ()))}
+        label: {
+            "gids": list(pop.cellGids),
+            "cell_model": str(pop.tags.get("cellType") or pop.tags.get("cellModel") or ""),
+            "reduced": len(getattr(pop, "reduced_gids", ())),
+        }
         for label, pop in sim.net.pops.items()
-    }  # fmt: skip
+    }
     spikes = np.array(sim.simData["spkt"], float), np.array(sim.simData["spkid"], float).astype(np.int64)
     parts = sim.pc.py_gather((pops, spikes, _own_traces(sim)), 0)
     if parts is None or int(sim.pc.id()) != 0:
         return None
     populations: dict[str, dict[str, Any]] = {}
     for label, about in pops.items():
-        gids = sorted(gid for part in parts for gid in part[0][label]["gids"])
-        populations[label] = {"size": len(gids), "gids": gids, "cell_model": about["cell_model"], "reduced": about["reduced"]}
+        members = sorted(gid for part in parts for gid in part[0][label]["gids"])
+        populations[label] = about | {"size": len(members), "gids": members}
     times = np.concatenate([part[1][0] for part in parts])
     gids = np.concatenate([part[1][1] for part in parts])
     return Result(populations, _by_population(populations, times, gids), _merge([part[2] for part in parts], sim))
@@ -131,7 +134,9 @@ class EveryStep:
                                  "use --engine neuron, or --set recordTraces={}")  # fmt: skip
         stride = float(sim.cfg.recordStep) / sim.cfg.dt
         if wanted and (stride < 1 - 1e-6 or abs(stride - round(stride)) > 1e-6):
-            raise ModelError(f"cfg.recordStep {sim.cfg.recordStep} ms is no multiple of dt {sim.cfg.dt} ms, as CoreNEURON needs")
+            raise ModelError(
+                f"cfg.recordStep {sim.cfg.recordStep} ms is no multiple of dt {sim.cfg.dt} ms, as CoreNEURON needs"
+            )
         sim.cfg.recordTraces = {}
         return cls(sim, wanted)
 
@@ -142,7 +147,9 @@ class EveryStep:
         sim = self._sim
         for cell in sim.getCellsList(sim.cfg.recordCells) if self._wanted else ():
             for label, trace in self._wanted.items():
-                if trace.get("sec") not in getattr(cell, "secs", {}) or not cell.checkConditions(trace.get("conds", {})):
+                if trace.get("sec") not in getattr(cell, "secs", {}) or not cell.checkConditions(
+                    trace.get("conds", {})
+                ):
                     continue
                 place = cell.secs[trace["sec"]]["hObj"](trace.get("loc", 0.5))
                 place = getattr(place, trace["mech"]) if "mech" in trace else place
@@ -170,7 +177,7 @@ def reserve(chosen: str | None, model: str, overwrite: bool, world: World) -> Pa
     """
     from neuron import h
 
-    folder = None
+    folder: Any = None
     if world.rank == 0:
         try:
             folder = _choose(chosen, model, overwrite)

@@ -1,9 +1,9 @@
 """One run of a NetPyNE project in this process, which is one rank: build, run, collect, write.
 
-    simulation = Simulation(SimulateConfig(model="models/cortex", duration=1000.0), mpi.start())
-    simulation.build()      # mechanisms, project, swap, network
-    simulation.run()
-    simulation.write(folder)
+simulation = Simulation(SimulateConfig(model="models/cortex", duration=1000.0), mpi.start())
+simulation.build()      # mechanisms, project, swap, network
+simulation.run()
+simulation.write(folder)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class SimulateConfig:
     Attributes:
         model: a NetPyNE project folder.
         duration: ms; None leaves the model's.
-        seed: of the background input and initial variation (cfg.seeds["stim"]); the circuit itself (seeds "conn", "loc")
-            stays, so that many seeds are many runs of one circuit. Change those with cfg={"seeds.conn": 2}.
+        seed: of the background input (cfg.seeds["stim"]); the circuit (seeds "conn", "loc") stays, so that many seeds
+            are many runs of one circuit. Change those with cfg={"seeds.conn": 2}.
         dt: time step, ms; None leaves the model's.
         engine: "neuron" or "coreneuron".
         build: "exact" (same spikes on any number of ranks) or "fast".
@@ -155,7 +155,9 @@ class Simulation:
         sim.net.createCells()
         cells = int(sim.pc.allreduce(len(sim.net.cells), 1))
         if cells < self.world.size:
-            raise ModelError(f"the model has {cells} cells for {self.world.size} ranks; use --ranks {max(cells, 1)} or fewer")
+            raise ModelError(
+                f"the model has {cells} cells for {self.world.size} ranks; use --ranks {max(cells, 1)} or fewer"
+            )
         sim.net.connectCells()
         sim.net.addStims()
         sim.net.addRxD()
@@ -203,7 +205,7 @@ class Simulation:
         """Return what produced the run, JSON-able; every rank must call it."""
         config, cfg = self.config, self.sim.cfg
         assert self.library is not None
-        about = {
+        about: dict[str, Any] = {
             "model": self.project.name,
             "model_path": str(self.project.folder),
             "seed": config.seed if config.seed is not None else cfg.seeds.get("stim"),
@@ -256,8 +258,3 @@ def run(config: SimulateConfig) -> Path:
         raise
     finally:
         simulation.progress.close()
-
-
-def as_dict(config: SimulateConfig) -> dict[str, Any]:
-    """Return a configuration as plain dicts."""
-    return asdict(config)

@@ -105,7 +105,9 @@ def test_failing_file_is_named_with_its_line(tmp_path):
         load_project(find_project(folder))
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"simConfig": "cfg.py"}', '{"simConfig": "a.py", "netParams": "b.py"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"simConfig": "cfg.py"}', '{"simConfig": "a.py", "netParams": "b.py"}']
+)
 def test_broken_index(tmp_path, content):
     (tmp_path / "index.npjson").write_text(content)
     with pytest.raises(ModelError, match=r"index\.npjson"):
