@@ -59,7 +59,9 @@ def main(folder: Path) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     if rank == 0:
-        logging.getLogger("netml").addHandler(logging.FileHandler(folder / MESSAGES))
+        handler = logging.FileHandler(folder / MESSAGES)
+        handler.setFormatter(logging.Formatter("netml: %(message)s"))
+        logging.getLogger("netml").addHandler(handler)
     try:
         world = mpi.start()
         function, argument = pickle.loads((folder / TASK).read_bytes())
