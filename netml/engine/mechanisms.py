@@ -103,10 +103,10 @@ def nrnivmodl() -> Path:
     """Return NEURON's mod compiler of the running Python's environment, else the one on the PATH.
 
     Raises:
-        MechanismError: it, or the `make` that it calls, is not there.
+        CompileError: it, or the `make` that it calls, is not there.
     """
     if shutil.which("make") is None:
-        raise MechanismError("no `make`, which NEURON's nrnivmodl needs to build mod files; apt-get install make")
+        raise CompileError("no `make`, which NEURON's nrnivmodl needs to build mod files; apt-get install make")
     for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
         path = Path(folder) / "nrnivmodl"
         if path.is_file():
