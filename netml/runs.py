@@ -6,6 +6,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import h5py
 import numpy as np
@@ -25,7 +26,8 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
     Arguments:
         folder: Made if it is not there; files of an earlier run in it are replaced.
         metadata: JSON-able; ``populations`` maps a population to its ``size``, ``gids``, ``cell_model``, ``reduced``.
-        spikes: Population -> (times in ms, node ids).  A node id counts from 0 within its population.
+        spikes: Population -> (times in ms, node ids).  A node id counts from 0 within its population.  "/" in a name
+            is written as %2F, as HDF5 has no other way.
         traces: Label -> (gids (cells), first time in ms, step in ms, values (cells, samples)).
 
     Raises:
@@ -34,14 +36,20 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN).unlink(missing_ok=True)  # from here on the folder is unfinished
-        with replacing(folder / SPIKES) as path:
-            _write_spikes(path, spikes)
-        with replacing(folder / RUN) as path:
-            _write_traces(path, metadata, traces or {})
+        with replacing(folder / RUN) as run_path:
+            _write_traces(run_path, metadata, traces or {})
+            with replacing(folder / SPIKES) as spikes_path:
+                _write_spikes(spikes_path, spikes)
+                (folder / RUN).unlink(missing_ok=True)  # both are whole: only now does an earlier run go
     except OSError as error:
         raise RunError(f"cannot write the run to {folder}: {error.strerror or error}") from error
     return folder
+
+
+def _escaped(name: str) -> str:
+    """A population's or trace's name as one HDF5 name: "/" would nest, "." is the group itself."""
+    name = str(name).replace("%", "%25").replace("/", "%2F")
+    return name.replace(".", "%2E") if set(name) == {"."} else name
 
 
 def _write_spikes(path: Path, spikes: dict) -> None:
@@ -52,7 +60,7 @@ def _write_spikes(path: Path, spikes: dict) -> None:
         for population, (times, node_ids) in spikes.items():
             times, node_ids = np.asarray(times, float), np.asarray(node_ids, np.uint64)
             order = np.lexsort((node_ids, times))
-            group = file.create_group(f"spikes/{population}")
+            group = file.create_group(f"spikes/{_escaped(population)}")
             group.attrs.create("sorting", SORTING["by_time"], dtype=sorting)
             data = group.create_dataset("timestamps", data=times[order])
             data.attrs["units"] = "ms"
@@ -63,7 +71,7 @@ def _write_traces(path: Path, metadata: dict, traces: dict) -> None:
     with h5py.File(path, "w") as file:
         file.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
         for label, (gids, start, step, values) in traces.items():
-            data = file.create_dataset(f"traces/{label}", data=np.asarray(values, np.float32), compression="gzip")
+            data = file.create_dataset(f"traces/{_escaped(label)}", data=np.asarray(values, np.float32), compression="gzip")
             data.attrs.update(gids=np.asarray(gids, np.int64), start_ms=float(start), step_ms=float(step),
                               shape="(cells, samples)")  # fmt: skip
 
@@ -120,12 +128,14 @@ class Run:
                                    f"{keys.RUN_VERSION}")  # fmt: skip
                 metadata = json.loads(file.attrs["metadata"])
                 traces = {
-                    label: (data.attrs["gids"], float(data.attrs["start_ms"]), float(data.attrs["step_ms"]), data[:])
+                    unquote(label): (data.attrs["gids"], float(data.attrs["start_ms"]), float(data.attrs["step_ms"]), data[:])
                     for label, data in file.get("traces", {}).items()
                 }
             with h5py.File(folder / SPIKES) as file:
                 groups = file.get("spikes", {})
-                spikes = {name: (g["timestamps"][:], g["node_ids"][:].astype(np.int64)) for name, g in groups.items()}
+                spikes = {
+                    unquote(name): (g["timestamps"][:], g["node_ids"][:].astype(np.int64)) for name, g in groups.items()
+                }
         except (OSError, KeyError, ValueError) as error:
             if isinstance(error, RunError):
                 raise

@@ -45,10 +45,22 @@ def test_unfinished_and_damaged_are_refused(tmp_path):
         Run.open(folder)
 
 
-def test_a_failed_rewrite_leaves_no_run_that_looks_whole(tmp_path):
+def test_a_failed_rewrite_loses_nothing_of_the_earlier_run(tmp_path):
     folder = write_run(tmp_path / "run", METADATA, SPIKES, TRACES)
-    with pytest.raises(TypeError):
-        write_run(folder, METADATA | {"bad": object()}, SPIKES)
-    with pytest.raises(RunError, match="unfinished run"):
-        Run.open(folder)
-    assert sorted(p.name for p in folder.iterdir()) == ["spikes.h5"]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for metadata, spikes in ((METADATA | {"bad": object()}, SPIKES), (METADATA, SPIKES | {"PV": (["?"], [0])})):
+        with pytest.raises((TypeError, ValueError)):
+            write_run(folder, metadata, spikes)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_any_name_of_a_population_survives(tmp_path):
+    names = ["L5/6 PYR", "a%2Fb", "..", "L5", "L5/PV", "é ü"]
+    populations = {name: {"size": 1, "gids": [k]} for k, name in enumerate(names)}
+    spikes = {name: (np.array([float(k)]), np.array([0])) for k, name in enumerate(names)}
+    traces = {f"V {name}": (np.array([k]), 0.0, 0.1, np.zeros((1, k + 1))) for k, name in enumerate(names)}
+    run = Run.open(write_run(tmp_path, METADATA | {"populations": populations}, spikes, traces))
+    assert [run.spikes(name)[0].tolist() for name in names] == [[float(k)] for k in range(len(names))]
+    assert {label: values.shape[1] for label, (*_, values) in run.traces.items()} == {
+        f"V {name}": k + 1 for k, name in enumerate(names)
+    }
