@@ -202,7 +202,7 @@ def set_value(cfg: Any, name: str, value: Any) -> None:
     """Set one value of a configuration by its dotted name: "duration", "hParams.celsius".
 
     Raises:
-        ModelError: no such value; names near ones.
+        ModelError: no such value (names near ones), or a value of another kind than the one it replaces.
     """
     *parents, last = name.split(".")
     holder = cfg
@@ -215,10 +215,31 @@ def set_value(cfg: Any, name: str, value: Any) -> None:
             raise ModelError(f"the model's cfg has no value {name!r}{hint}")
         if depth < len(parents):
             holder = known[part]
+    _check_kind(name, known[last], value)
     if isinstance(holder, Mapping):
         holder[last] = value  # type: ignore[index]
     else:
         setattr(holder, last, value)
+
+
+def _check_kind(name: str, present: Any, value: Any) -> None:
+    """Refuse text for a number of NetPyNE's own, and anything but a mapping or list for one; None always passes.
+
+    A number of the project's own may become text: NetPyNE takes functions ("uniform(0, 2)") for weights and delays.
+    """
+    from netpyne import specs
+
+    kinds = {"mapping": Mapping, "list": (list, tuple, str), "number": (int, float, list, tuple)}
+    if isinstance(present, Mapping):
+        kind = "mapping"
+    elif isinstance(present, (list, tuple)):
+        kind = "list"
+    elif isinstance(present, (int, float)) and not isinstance(present, bool) and name in vars(specs.SimConfig()):
+        kind = "number"
+    else:
+        return
+    if value is not None and not isinstance(value, kinds[kind]):
+        raise ModelError(f"cfg.{name} is a {kind} ({present!r:.60}); expected one, got {value!r}")
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

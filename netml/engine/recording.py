@@ -43,7 +43,7 @@ def whole_milliseconds(duration_ms: float) -> float:
     Raises:
         ModelError: Not a positive whole number of milliseconds.
     """
-    if duration_ms < 1 or abs(duration_ms - round(duration_ms)) > 1e-9:
+    if not 1 <= duration_ms < float("inf") or abs(duration_ms - round(duration_ms)) > 1e-9:
         raise ModelError(f"duration is {duration_ms} ms; a trial lasts a positive whole number of milliseconds")
     return float(round(duration_ms))
 

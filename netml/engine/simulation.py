@@ -69,6 +69,8 @@ class SimulateConfig:
         for name, value in (("duration", self.duration), ("dt", self.dt)):
             if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
                 raise ModelError(f"{name} is {value}; expected a positive number of ms")
+        if not 0 <= self.fraction <= 1:
+            raise ModelError(f"fraction to swap is {self.fraction}; expected 0 to 1")
         if self.swap and self.engine != "neuron":
             raise ModelError("reduced cells run in NEURON only; use engine 'neuron' with a swap")
 
@@ -138,8 +140,10 @@ class Simulation:
             cfg.random123 = cfg.cache_efficient = True
             if cfg.cvode_active:
                 raise ModelError("CoreNEURON has no variable time step (cfg.cvode_active); use --engine neuron")
-        if not cfg.duration > 0:
-            raise ModelError(f"cfg.duration is {cfg.duration}; expected a positive number of ms")
+        for name in ("duration", "dt", "recordStep"):
+            value = getattr(cfg, name)
+            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+                raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def create(self, net_params: Any, cfg: Any) -> None:
         """Create the network with NetPyNE, on all ranks.

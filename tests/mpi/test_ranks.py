@@ -119,7 +119,7 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
 
 
 def test_bad_settings_are_refused_before_any_rank_starts(tmp_path):
-    for wrong in ({"engine": "nest"}, {"build": "slow"}, {"duration": -1.0}, {"dt": 0}):
+    for wrong in ({"engine": "nest"}, {"build": "slow"}, {"duration": -1.0}, {"dt": 0}, {"fraction": 2.0}):
         with pytest.raises(ModelError, match="expected"):
             netml.simulate(TINY, output=tmp_path, **wrong)
     with pytest.raises(ModelError, match="no model"):

@@ -93,6 +93,21 @@ def test_unknown_value_names_near_ones(tmp_path, setting, message):
         load_project(find_project(project(tmp_path / "model")), {setting: 1})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [("duration", "long", "number"), ("recordStep", {}, "number"), ("hParams", 3, "mapping"), ("drive", 5.0, "mapping"),
+     ("recordCells", 3, "list"), ("recordTraces", [], "mapping")],
+)  # fmt: skip
+def test_value_of_another_kind_is_refused(tmp_path, name, value, kind):
+    with pytest.raises(ModelError, match=rf"cfg\.{name} is a {kind} \(.*\); expected one, got"):
+        load_project(find_project(project(tmp_path / "model")), {name: value})
+
+
+def test_values_of_the_kinds_that_netpyne_takes(tmp_path):
+    words = {"duration": 5, "drive.rate": "uniform(0, 2)", "recordCells": "all", "recordCellsSpikes": ["A"], "n": 2}
+    assert load_project(find_project(project(tmp_path / "model")), words | {"saveJson": "yes"})[1].duration == 5
+
+
 def test_failing_file_is_named_with_its_line(tmp_path):
     folder = project(tmp_path / "model", cfg=CFG + "1 / 0\n")
     with pytest.raises(ModelError, match=r"cfg\.py, line 5 failed: ZeroDivisionError"):
