@@ -13,7 +13,7 @@ struct Layout {
     int z;                                   // traces + memory + feedback: what the hidden units see
     int readout;                             // memory + hidden
     int64_t trace_decay, feedback_decay, memory_decay, memory_drive, memory_rest;
-    int64_t b1, w1, b2, w2, logit_w, logit_b, v_w, v_b, count;
+    int64_t b1, w1, b2, w2, logit_w, logit_b, v_w, v_b, refractory, count;
 
     explicit Layout(const int32_t* dims)
         : inputs(dims[0]), traces(dims[1]), feedback(dims[2]), memory(dims[3]), hidden(dims[4]),
@@ -33,9 +33,10 @@ struct Layout {
         logit_b = take(1);
         v_w = take(readout);
         v_b = take(1);
+        refractory = take(1);
         count = at;
     }
-    int64_t state() const { return z + 1; }
+    int64_t state() const { return z + 2; }         // and last spike, wait
 };
 
 // A trace that nothing feeds decays into denormal numbers, which are slow: it ends at zero instead.
@@ -78,7 +79,19 @@ inline void advance_memory(const Layout& n, const float* params, const float* z,
     dense(params + n.v_w, params + n.v_b, r, v, 1, n.readout);
 }
 
-// state[z + 1][16]; scratch[(2 * memory + hidden)][16].
+// A cell spikes where its logit is above the threshold and its last spike lies `refractory` steps back or more: without
+// this, a spike a little before the cell's own leaves the spike still due, and a second one follows at once.
+// last_spike and wait[16] (steps that a spike must still wait) are of the step before; wait is advanced.
+inline void emit(const Layout& n, const float* params, float threshold, const float* logit, const float* last_spike,
+                 float* wait, uint8_t* spike) {
+    for (int l = 0; l < LANES; ++l) {
+        const float left = last_spike[l] > 0.0f ? params[n.refractory] : wait[l];
+        wait[l] = left > 1.0f ? left - 1.0f : 0.0f;
+        spike[l] = (logit[l] > threshold) & (wait[l] == 0.0f);
+    }
+}
+
+// state[z + 2][16]; scratch[(2 * memory + hidden)][16].
 inline void step_block(const Layout& n, const float* params, const int32_t* trace_input, float threshold,
                        float* state, const float* x, float* logit, float* v, uint8_t* spike, float* scratch) {
     float* last_spike = state + (int64_t)n.z * LANES;
@@ -87,10 +100,8 @@ inline void step_block(const Layout& n, const float* params, const int32_t* trac
     advance_inputs(n, params, trace_input, x, last_spike, state, state);
     advance_memory(n, params, state, r, d, logit, v);
     std::memcpy(state + (int64_t)n.traces * LANES, r, sizeof(float) * LANES * n.memory);
-    for (int l = 0; l < LANES; ++l) {
-        spike[l] = logit[l] > threshold;
-        last_spike[l] = spike[l];
-    }
+    emit(n, params, threshold, logit, last_spike, last_spike + LANES, spike);
+    for (int l = 0; l < LANES; ++l) last_spike[l] = spike[l];
 }
 
 }  // namespace netml

@@ -4,7 +4,8 @@
  * sequences in training) innermost. Parameters are one flat array, in this order (Z = traces + memory + feedback):
  *   trace_decay[traces] feedback_decay[feedback] memory_decay[memory] memory_drive[memory] memory_rest[memory]
  *   b1[hidden] w1[hidden][Z] b2[memory] w2[memory][hidden] logit_w[memory + hidden] logit_b v_w[memory + hidden] v_b
- * State of a cell: traces, memory, feedback, last spike (0 or 1).
+ *   refractory (fewest steps from spike to spike; 0 or 1: no limit; not learned, its gradient stays 0)
+ * State of a cell: traces, memory, feedback, last spike (0 or 1), steps that a spike must still wait.
  */
 #pragma once
 

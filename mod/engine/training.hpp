@@ -65,11 +65,9 @@ inline void forward_block(const Layout& n, const float* params, const int32_t* t
             advance_memory(n, params, z, r, d, logit + t * LANES, v + t * LANES);
             if (z == state) std::memcpy(state + memory_at, r, memory_bytes);
             before = z;
-            for (int l = 0; l < LANES; ++l) {
-                const uint8_t own = logit[t * LANES + l] > threshold;
-                spike[t * LANES + l] = own;
-                last_spike[l] = free_running[l] ? own : teacher[t * LANES + l];
-            }
+            const uint8_t* own = spike + t * LANES;
+            emit(n, params, threshold, logit + t * LANES, last_spike, last_spike + LANES, spike + t * LANES);
+            for (int l = 0; l < LANES; ++l) last_spike[l] = free_running[l] ? own[l] : teacher[t * LANES + l];
         }
     }
     if (workspace && steps > 0) {

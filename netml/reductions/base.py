@@ -29,3 +29,6 @@ class ReductionModel(Protocol):
         Returns:
             The new state, the logit of a spike (batch) and the soma voltage (batch), mV.
         """
+
+    def spikes(self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float) -> torch.Tensor:
+        """(batch) bool: which cells spike, from what ``step`` returned."""

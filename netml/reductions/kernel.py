@@ -48,6 +48,7 @@ def parameter_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
         "logit_b": (1,),
         "v_w": (readout,),
         "v_b": (1,),
+        "refractory": (1,),
     }
 
 
@@ -75,7 +76,7 @@ class Reduction:
         dims: Sizes.
         params: Flat float32.
         trace_input: (traces) int32, input that each trace filters.
-        threshold: A spike is a logit above it.
+        threshold: A spike is a logit above it, `refractory` steps (last of the parameters) or more after the last one.
     """
 
     dims: Dims

@@ -11,6 +11,7 @@ of the cell's own spikes, and outputs that also read the hidden units.
     h   = relu(W1 [u; m; f] + b1)
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
     logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v
+    s = logit > threshold and the last spike is `refractory` steps back or more
 """
 
 import math
@@ -71,6 +72,7 @@ class LeakyMemory(nn.Module):
         self.register_buffer("v_scale", torch.tensor(5.0))
         self.register_buffer("logit_mean", torch.tensor(-6.0))
         self.register_buffer("memory_rest", torch.zeros(memory))
+        self.register_buffer("refractory", torch.zeros(1))
 
     def effective(self) -> dict[str, torch.Tensor]:
         """The kernel's parameters by name, differentiable."""
@@ -91,6 +93,7 @@ class LeakyMemory(nn.Module):
             "logit_b": self.readout_b[:1] + self.logit_mean,
             "v_w": self.readout[1] * self.v_scale,
             "v_b": self.readout_b[1:] * self.v_scale + self.v_mean,
+            "refractory": self.refractory,
         }
 
     def pack(self) -> torch.Tensor:
@@ -105,6 +108,7 @@ class LeakyMemory(nn.Module):
             "traces": zeros(batch, self.dims.traces),
             "memory": self.memory_rest.expand(batch, -1),
             "feedback": zeros(batch, self.dims.feedback),
+            "wait": zeros(batch),
         }
 
     def step(self, state, x, last_spike):
@@ -119,7 +123,13 @@ class LeakyMemory(nn.Module):
         readout = torch.cat([memory, hidden], dim=1)
         logit = readout @ p["logit_w"] + p["logit_b"]
         v = readout @ p["v_w"] + p["v_b"]
-        return {"traces": traces, "memory": memory, "feedback": feedback}, logit, v
+        wait = torch.where(last_spike > 0, p["refractory"], state["wait"]).sub(1).clamp(min=0)
+        return {"traces": traces, "memory": memory, "feedback": feedback, "wait": wait}, logit, v
+
+    @staticmethod
+    def spikes(state, logit, threshold: float) -> torch.Tensor:
+        """See :class:`netml.reductions.base.ReductionModel`."""
+        return (logit > threshold) & (state["wait"] == 0)
 
     @torch.no_grad()
     def settle(self, steps: int = 1000) -> None:

@@ -27,6 +27,7 @@ class TrainConfig(BaseModel):
     memory: int = Field(20, gt=0, description="leaky memory units")
     hidden: int = Field(40, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
+    refractory_quantile: float = Field(0.01, ge=0, lt=1, description="of the intervals of the training data: no spike of the reduction follows another sooner; 0: no limit")
     dt_r_ms: float = Field(1.0, gt=0, description="step of the reduction, ms")
 
     sequences: int = Field(64, gt=0, multiple_of=16, description="sequences an update")

@@ -11,6 +11,9 @@ from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
 
 
+MIN_INTERVALS = 50  # fewer say nothing about the shortest one
+
+
 class Steps:
     """Trials end to end, one row a step.
 
@@ -51,6 +54,14 @@ class Steps:
         for k in trials:
             chosen[self.first[k] : self.first[k] + self.length[k]] = True
         return chosen & self.counts
+
+    def shortest_interval(self, trials, quantile: float) -> int:
+        """That quantile of the intervals between spikes of some trials, in steps; 0 where there are too few to say."""
+        spikes = [np.flatnonzero(self.spike[self.first[k] : self.first[k] + self.length[k]]) for k in trials]
+        intervals = np.concatenate([np.diff(s) for s in spikes])
+        if quantile == 0 or intervals.size < MIN_INTERVALS:
+            return 0
+        return int(np.quantile(intervals, quantile, method="lower"))
 
     def channel_statistics(self, trials) -> tuple[np.ndarray, np.ndarray, dict]:
         """Of some trials: events a channel (int64), mean weight a channel's synapse type (uS), range by type."""

@@ -68,6 +68,7 @@ class Trainer:
         model.v_mean.fill_(float(voltage.mean()))
         model.v_scale.fill_(math.sqrt(self.variance))
         model.logit_mean.fill_(math.log(self.rate / (1 - self.rate)))
+        model.refractory.fill_(float(steps.shortest_interval(self.training, self.config.refractory_quantile)))
         sample = np.random.default_rng([self.config.seed, 2]).permutation(self.training)[: 4 * LANES]
         params, gain = self._packed(self.learner)
         window, rows = whole_trials(steps, sample, self.recurrence.rest(params, 1), limit=1000)

@@ -23,7 +23,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def make_model(seed=0, memory=20, hidden=40, feedback=(2.0, 8.0, 30.0, 120.0)) -> LeakyMemory:
+def make_model(seed=0, memory=20, hidden=40, feedback=(2.0, 8.0, 30.0, 120.0), refractory=4) -> LeakyMemory:
     trace_input, tau = trace_layout(SYNAPSES, {}, BRANCHES)
     model = LeakyMemory(
         trace_input, tau, inputs=2 * BRANCHES, memory=memory, hidden=hidden, feedback_tau_ms=feedback, seed=seed
@@ -33,6 +33,7 @@ def make_model(seed=0, memory=20, hidden=40, feedback=(2.0, 8.0, 30.0, 120.0)) -
         model.trace_scale.fill_(2.0)
         model.readout.mul_(4)
         model.logit_mean.fill_(-1.0)
+        model.refractory.fill_(refractory)
     model.settle(200)
     return model
 
@@ -50,7 +51,7 @@ def test_kernel_counts_and_packs_as_python_does():
     np.testing.assert_array_equal(pack(dims, unpack(dims, flat)), flat)
 
 
-@pytest.mark.parametrize("sizes", [dict(), dict(memory=7, hidden=13, feedback=()), dict(memory=33, hidden=64)])
+@pytest.mark.parametrize("sizes", [dict(), dict(memory=7, hidden=13, feedback=(), refractory=0), dict(memory=33, hidden=64, refractory=1)])
 def test_free_run_matches_torch(sizes):
     """2000 steps of 20 cells on their own spikes (20: a block with spare lanes)."""
     steps, cells = 2000, 20
@@ -69,11 +70,18 @@ def test_free_run_matches_torch(sizes):
             expected[0, n], expected[1, n] = a.numpy(), b.numpy()
             # Where rounding decides (logit within 1e-5 of the threshold), follow the kernel: else chaos, not error.
             close = torch.from_numpy(np.abs(logit[n] - threshold) < 1e-5)
-            last = torch.where(close, torch.from_numpy(spike[n]).float(), (a > threshold).float())
+            last = torch.where(close, torch.from_numpy(spike[n]).float(), model.spikes(state, a, threshold).float())
             assert (last.numpy() == spike[n]).all()
     # float32 sums of up to 100 terms in another order, in units of the outputs' scale
     np.testing.assert_allclose(logit, expected[0], atol=1e-5 * max(1, np.abs(expected[0]).max()), rtol=0)
     np.testing.assert_allclose(v, expected[1], atol=1e-5 * np.abs(expected[1]).max(), rtol=0)
+
+
+def test_no_spike_follows_another_sooner_than_the_refractory_time():
+    model = make_model(refractory=7)
+    x = np.zeros((40, model.inputs, 1), np.float32)
+    _, _, spike = kernel.load().free_run(reduction_of(model, -1e9), x)  # a logit that is always above the threshold
+    np.testing.assert_array_equal(np.flatnonzero(spike[:, 0]), np.arange(0, 40, 7))
 
 
 def test_every_lane_is_the_same_cell():
@@ -140,7 +148,7 @@ def reference(model, gain, table, channel_input, window, threshold):
     for n in range(window.steps):
         state, logit, v = model.step(state, x[n], last)
         outputs.append(torch.stack([logit, v]))
-        last = torch.where(free, (logit.detach() > threshold).float(), torch.from_numpy(teacher[n]).float())
+        last = torch.where(free, model.spikes(state, logit.detach(), threshold).float(), torch.from_numpy(teacher[n]).float())
     blocks = len(window.state)
     return torch.stack(outputs).reshape(window.steps, 2, blocks, 16).permute(1, 2, 0, 3)
 

@@ -26,6 +26,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
     with torch.no_grad():
         model.readout *= 8
         model.logit_mean.fill_(0.0)
+        model.refractory.fill_(3)
     model.settle()
     arrays = {
         "params": model.pack().detach().numpy(),
@@ -79,7 +80,7 @@ def reference(model, artifact, rows, source_spikes):
     with torch.no_grad():
         for n in range(steps):
             state, logit, v = model.step(state, torch.as_tensor(x[n], dtype=torch.float32), last)
-            last = (logit > artifact.header["threshold"]).float()
+            last = model.spikes(state, logit, artifact.header["threshold"]).float()
             out.append((logit.numpy(), v.numpy(), last.numpy().astype(bool)))
     return [np.stack(o) for o in zip(*out, strict=True)]
 
