@@ -4,6 +4,9 @@ A message says what was wrong, what was found, what was expected and how to mend
 line and exits with status 1; a Python caller catches :class:`NetmlError`, or the built-in type it also is.
 """
 
+#: Set (to anything) to see the Python traceback of an error that the command line reports.
+TRACEBACK_VARIABLE = "NETML_TRACEBACK"
+
 
 class NetmlError(Exception):
     """Base of all errors that netml raises on purpose."""
@@ -23,6 +26,10 @@ class ArtifactError(NetmlError, ValueError):
 
 class RecordsError(NetmlError, ValueError):
     """Records that are missing, damaged, incomplete or unfit for learning."""
+
+
+class OutputError(NetmlError, OSError):
+    """A place that cannot be written to."""
 
 
 class RunError(NetmlError, ValueError):

@@ -1,6 +1,12 @@
 """The ``netml`` command: every file beside this one parses one command and calls the API."""
 
+import os
 import sys
+import traceback
+
+from netml.errors import TRACEBACK_VARIABLE, NetmlError
+
+INTERRUPTED = 130
 
 
 def app():
@@ -24,16 +30,18 @@ def app():
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and exit status 1; an interrupt is status 130."""
-    from netml.errors import NetmlError
-
     try:
         app()()
     except NetmlError as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
         print(f"netml: error: {error}", file=sys.stderr, flush=True)
         _leave(1)
-    except KeyboardInterrupt:
-        print("netml: interrupted", file=sys.stderr, flush=True)
-        _leave(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            print("netml: interrupted", file=sys.stderr, flush=True)
+            _leave(INTERRUPTED)
+        raise
 
 
 def _leave(status: int) -> None:

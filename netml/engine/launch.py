@@ -122,12 +122,14 @@ def _as_rank(task: str, config: Any) -> Any:
 def _end_all(world: mpi.World | None, error: BaseException) -> None:
     """Print a failure once and abort: ranks that fail alike leave the word to the lowest one."""
     time.sleep(0.3 * min(world.rank, 5) if world else 0)
-    if isinstance(error, NetmlError):
-        print(f"netml: error: {error}", file=sys.stderr, flush=True)
-    elif isinstance(error, KeyboardInterrupt):
+    if os.environ.get(errors.TRACEBACK_VARIABLE):
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
         print("netml: interrupted", file=sys.stderr, flush=True)
     else:
-        traceback.print_exception(error)
+        if not isinstance(error, NetmlError):
+            error = _unexpected(world.rank if world else 0, type(error).__name__, str(error))
+        print(f"netml: error: {error}", file=sys.stderr, flush=True)
     mpi.abort(130 if isinstance(error, KeyboardInterrupt) else 1)
 
 
@@ -244,14 +246,25 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
             raise kind(where + report["message"])
         if report["error"] == "KeyboardInterrupt":
             raise KeyboardInterrupt
-        raise LaunchError(
-            f"rank {report['rank']} failed: {report['error']}: {report['message']}\n{report['traceback'].rstrip()}"
-        )
+        raise _unexpected(report["rank"], report["error"], report["message"]) from _RankTraceback(report["traceback"])
     if status == 0 and (folder / worker.RESULT).is_file():
         return pickle.loads((folder / worker.RESULT).read_bytes())
     died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     raise LaunchError(
         f"a rank died, or mpiexec was ended from outside ({died}); the last of its output:\n{_last_words(folder)}"
+    )
+
+
+class _RankTraceback(Exception):
+    """Where a rank failed: the cause of the error in this process, shown above it."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0].rstrip()}"
+
+
+def _unexpected(rank: int, kind: str, message: str) -> LaunchError:
+    return LaunchError(
+        f"rank {rank} failed: {kind}: {message}; {errors.TRACEBACK_VARIABLE}=1 before the command shows where"
     )
 
 
