@@ -14,6 +14,7 @@ import numpy as np
 
 from netml.engine.mpi import World
 from netml.errors import ModelError, RunError
+from netml.files import output_folder
 from netml.runs import RUN, write_run
 
 RUNS = Path("netml-runs")
@@ -173,16 +174,13 @@ def reserve(chosen: str | None, model: str, overwrite: bool, world: World) -> Pa
     """Return the run's folder, decided by rank 0; every rank must call it.
 
     Raises:
-        RunError: a finished run is there and overwrite is off, or the folder cannot be made.
+        RunError: a finished run is there and overwrite is off. OutputError: the folder cannot be made or written.
     """
     from neuron import h
 
     folder: Any = None
     if world.rank == 0:
-        try:
-            folder = _choose(chosen, model, overwrite)
-        except OSError as error:
-            raise RunError(f"cannot make the run's folder {chosen or RUNS}: {error.strerror or error}") from error
+        folder = _choose(chosen, model, overwrite)
     return h.ParallelContext().py_broadcast(folder, 0) if world.size > 1 else folder
 
 
@@ -191,11 +189,8 @@ def _choose(chosen: str | None, model: str, overwrite: bool) -> Path:
         folder = Path(chosen)
         if (folder / RUN).exists() and not overwrite:
             raise RunError(f"{folder} already holds a finished run; choose another --output or give --overwrite")
-        if folder.exists() and not folder.is_dir():
-            raise RunError(f"{folder} is a file; --output names a folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    RUNS.mkdir(parents=True, exist_ok=True)
+        return output_folder(folder)
+    output_folder(RUNS)
     number = 1
     while True:
         folder = RUNS / f"{model}-{number:03d}"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from netml.artifact import Artifact
 from netml.errors import TrainingError
+from netml.files import output_folder
+from netml.progress import Silent, track
 from netml.records import Records
 from netml.training.config import TrainConfig
 from netml.training.data import load
@@ -30,20 +32,22 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
     Raises:
         TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training.
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
+        OutputError: The output's folder cannot be written.
     """
     config = TrainConfig.of(**fields)
     output = Path(output)
     if output.is_dir():
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
     checkpoint = output.with_name(output.name + ".checkpoint")
+    output_folder(output.parent)
     if fresh:
         checkpoint.unlink(missing_ok=True)
     records = records if isinstance(records, Records) else Records.open(records)
     steps, training, validation = load(records, config)
     trainer = Trainer(steps, training, validation, config, checkpoint)
     try:
-        with _Bar(config.total_updates, enabled=progress) as bar:
-            trainer.run(bar)
+        with track("train", config.total_updates, enabled=progress) as bar:
+            trainer.run(_Note(bar))
         artifact = to_artifact(trainer, records)
         check = verify(artifact, trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
@@ -55,29 +59,15 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
     return output
 
 
-class _Bar:
-    """A progress bar with the loss and the last scores; silent where there is no terminal."""
+class _Note:
+    """Tells progress the number of updates, the running loss and the last scores."""
 
-    def __init__(self, total: int, enabled: bool):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.total, self.scores, self.loss = total, "", None
-        self.bar = Progress(
-            TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        self.bar.disable = not (enabled and self.bar.console.is_terminal)
-        self.task = self.bar.add_task("train", total=total, note="")
-
-    def __enter__(self):
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_):
-        self.bar.stop()
+    def __init__(self, shown: Silent):
+        self.shown, self.scores, self.loss = shown, "", None
 
     def __call__(self, state: dict) -> None:
         self.loss = state["loss"] if self.loss is None else 0.98 * self.loss + 0.02 * state["loss"]
         if "auc" in state:
             self.scores = (f"AUC {state['auc']:.4f}  voltage {state['explained_variance']:.3f}  "
                            f"rate {state['rate_ratio']:.2f}")  # fmt: skip
-        self.bar.update(self.task, completed=state["update"], note=f"loss {self.loss:.3f}  {self.scores}")
+        self.shown.update(state["update"], f"update {state['update']}  loss {self.loss:.3f}  {self.scores}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError
-from netml.files import replacing
+from netml.files import output_folder, replacing
 from netml.records import Records, windows
 from netml.records.trial import NETWORK
 from netml.reductions import kernel
@@ -41,12 +41,15 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
         RecordsError: Unreadable, or no trial of that split and those kinds is longer than ``skip_ms``.
+        OutputError: The output folder cannot be written.
     """
     name = str(artifact) if not isinstance(artifact, Artifact) else "artifact"
     artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
     records = records if isinstance(records, Records) else Records.open(records)
     check_same_cell(artifact, records)
     chosen = choose_trials(artifact, records, split, kinds, skip_ms)
+    if output is not None:
+        output_folder(output)
     predictions = predict(artifact, records, chosen)
     result = measure(predictions, artifact, skip_ms)
     result["source"] = {
@@ -69,7 +72,6 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         from netml.report.cell_report import write_report
 
         folder = Path(output)
-        folder.mkdir(parents=True, exist_ok=True)
         result["report"] = str(write_report(folder, result, predictions))
         result["json"] = str(folder / "validation.json")
         with replacing(folder / "validation.json") as path:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from netml.files import replacing
+from netml.files import output_folder, replacing
 from netml.runs import Run
 from netml.validation import network
 from netml.validation.network_metrics import BIN_MS, difference
@@ -46,10 +46,13 @@ def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None
 
     Raises:
         RunError: A run is missing, unfinished or damaged, or the populations differ.
+        OutputError: The output folder cannot be written.
     """
     a, b, *floors = (run if isinstance(run, Run) else Run.open(run) for run in (run_a, run_b, *floor))
     for other in (b, *floors):
         network.check_populations(a, other)
+    if output is not None:
+        output_folder(output)
     start, stop = network.window([a, b, *floors], skip_ms)
     stats_a, stats_b, *stats_floor = (network.statistics(run, start, stop, bin_ms) for run in (a, b, *floors))
     result = {
@@ -76,7 +79,6 @@ def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None
         from netml.report.network_report import write_report
 
         folder = Path(output)
-        folder.mkdir(parents=True, exist_ok=True)
         runs = [(label(a, "A"), a, stats_a), (label(b, "B"), b, stats_b)]
         runs += [
             (f"floor (seed {run.metadata.get('seed')})", run, s) for run, s in zip(floors, stats_floor, strict=True)
