@@ -46,6 +46,11 @@ class Artifact:
                 f"reduction has format {header['format']!r} version {header['version']!r}; this netml reads "
                 f"{keys.ARTIFACT_FORMAT!r} version {keys.ARTIFACT_VERSION}: train it again or install that netml"
             )
+        if header["reduction"] not in keys.REDUCTIONS:
+            raise ArtifactError(
+                f"reduction is of kind {header['reduction']!r}; this netml runs {', '.join(keys.REDUCTIONS)}: install "
+                "the netml that wrote it, or train it again"
+            )
         if absent := [d for d in DIMS if d not in header["dims"]]:
             raise ArtifactError(f"reduction's dims lack {', '.join(absent)}")
         for name, array in self.arrays.items():

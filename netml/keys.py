@@ -40,6 +40,7 @@ RECORDS = _table(
 
 # Artifact: arrays beside the header of a .netml file.
 ARTIFACT_FORMAT, ARTIFACT_VERSION = "netml-reduction", 1
+REDUCTIONS = ("leaky_memory",)  # the kinds there are
 ARTIFACT = _table(
     Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
     Quantity("trace_input", "(traces)", "int32", "", "input that each synaptic trace reads"),

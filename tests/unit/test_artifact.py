@@ -64,6 +64,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
+        ({"header": {"reduction": "transformer"}}, "of kind .transformer.; this netml runs leaky_memory"),
         ({"header": {"version": 2}}, "version 2"),
         ({"header": {"format": "other"}}, "format 'other'"),
         ({"params": np.array([np.nan], np.float32)}, "NaN or infinity in params"),
