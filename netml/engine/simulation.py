@@ -154,6 +154,7 @@ class Simulation:
         from netpyne import sim
 
         self.sim = sim
+        list_cells_by_gid(sim)
         sim.initialize(net_params, cfg)
         sim.net.createPops()
         sim.net.createCells()
@@ -244,6 +245,17 @@ class Simulation:
         self.sim.pc.barrier()
         self.progress.close()
         return folder
+
+
+def list_cells_by_gid(sim: Any) -> None:
+    """Make NetPyNE list the network's cells by gid, as it does on one rank, and not rank by rank.
+
+    Connections are made in that order, and the currents of a segment are summed in the order in which its synapses were
+    made: listed by rank, the voltage would differ by a rounding with their number, which chaos amplifies.
+    """
+    from netpyne.sim.gather import _gatherAllCellTags
+
+    sim._gatherAllCellTags = lambda: dict(sorted(_gatherAllCellTags().items()))
 
 
 def run(config: SimulateConfig) -> Path:
