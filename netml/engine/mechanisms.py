@@ -26,6 +26,9 @@ from netml.reductions import kernel
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
+#: What nrnivmodl must not inherit: of an outer make; and NEURONHOME, which importing NEURON sets and in which NEURON 9's
+#: nmodl then looks, in vain, for its units.
+HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME")
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
 
 _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
@@ -180,7 +183,7 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
         command += ["-incflags", flags]
     if loadflags:
         command += ["-loadflags", loadflags]
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     environment["CXX"] = toolchain.compiler()
     where = ", ".join(sorted(str(path) for path in files.values()))
     output = toolchain.run([*command, "mod"], cwd=folder, env=environment, what=where)
