@@ -7,6 +7,7 @@ import numpy as np
 from netml.errors import RecordsError, TrainingError
 from netml.records import Records
 from netml.records import windows
+from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
 
@@ -22,12 +23,13 @@ class Steps:
         spike: (rows) uint8.
         voltage: (rows) float32, mV, at most v_clip.
         counts: (rows) bool, False where a trial has just begun.
+        network: (rows) bool, True in trials recorded in a network.
         first: (trials) int64 first row of each trial; length: (trials) int32.
         seen: (channels) int64 events; weight_range: (synapses, 2) float, uS.
     """
 
     def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
-        rows, channel, weight, spike, voltage, counts, length = [], [], [], [], [], [], []
+        rows, channel, weight, spike, voltage, counts, network, length = ([] for _ in range(8))
         for k in trials:
             trial = records.trial(k)
             n = windows.steps(trial.duration_ms, dt_r_ms)
@@ -39,11 +41,12 @@ class Steps:
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
             counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
+            network.append(np.full(n, trial.kind == NETWORK))
             length.append(n)
         row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
         self.events = EventTable(row_start, np.concatenate(channel), np.concatenate(weight))
         self.spike, self.voltage = np.concatenate(spike), np.concatenate(voltage)
-        self.counts = np.concatenate(counts)
+        self.counts, self.network = np.concatenate(counts), np.concatenate(network)
         self.length = np.asarray(length, np.int32)
         self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
         self.cell = records.cell

@@ -19,7 +19,7 @@ from netml.training.loss import loss, spike_entropy
 from netml.training.recurrence import Recurrence
 from netml.training.scores import auc, calibrate, explained_variance
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 WARM_UP = 200  # updates over which the learning rate rises
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
 CLIP = 1.0  # norm of a gradient
@@ -48,6 +48,10 @@ class Trainer:
         self.walk = Walk(
             steps, training, config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
         )
+        # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
+        judged = steps.rows_of(validation)
+        in_network = judged & steps.network
+        self.calibrating = in_network if steps.spike[in_network].any() else judged
         self._normalise()
         self.average = deepcopy(self.learner)
         self.optimizer = torch.optim.AdamW(
@@ -168,7 +172,7 @@ class Trainer:
         return scores
 
     def score(self, learner: Learner, trials, rounds: int) -> dict:
-        """Scores of a free-running model, with the threshold calibrated on the same trials.
+        """Scores of a free-running model, with the threshold calibrated on those of the trials that lived in a network.
 
         Arguments:
             rounds: Runs to spend on the threshold.
@@ -181,12 +185,13 @@ class Trainer:
             window, rows = whole_trials(self.steps, trials, rest)
             logit, v, spike = self.recurrence.run(params, gain, threshold, window)
             counts = (rows >= 0) & self.steps.counts[rows]
-            return (logit[counts], v[counts], rows[counts]), int(spike[counts].sum())
+            logit, v, spike, rows = logit[counts], v[counts], spike[counts], rows[counts]
+            return (logit, v, rows), int(spike[self.calibrating[rows]].sum())
 
         (logit, v, rows), _ = free_run(self.threshold)
-        true = self.steps.spike[rows]
-        spikes = int(true.sum())
-        threshold, (logit, v, rows), emitted = calibrate(free_run, spikes, logit, rounds)
+        chosen = self.calibrating[rows]
+        spikes = int(self.steps.spike[rows][chosen].sum())
+        threshold, (logit, v, rows), emitted = calibrate(free_run, spikes, logit[chosen], rounds)
         true, voltage = self.steps.spike[rows], self.steps.voltage[rows]
         ones = torch.ones(logit.size)
         total, cross, squared = loss(

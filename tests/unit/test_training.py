@@ -31,15 +31,17 @@ SMALL = {"updates": 60, "branches": 3, "memory": 8, "hidden": 12, "sequences": 1
 @pytest.fixture(scope="module")
 def records(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("lif")
-    lif.write(folder, [lif.trial(seed) for seed in range(24)])
+    lif.write(folder, [lif.trial(seed, strength=0.85) for seed in range(60)])
     return folder
 
 
 def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
-    path = train(records, output=tmp_path / "lif.netml", **(SMALL | {"updates": 800, "validate_every": 100, "v_clip_mv": -50.0}))
+    recipe = {"updates": 1200, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
+              "validate_every": 100, "v_clip_mv": -50.0}  # fmt: skip
+    path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
     scores = artifact.header["scores"]["validation"]
-    assert scores["auc"] > 0.93 and scores["explained_variance"] > 0.4  # 17 s of data
+    assert scores["auc"] > 0.95 and scores["explained_variance"] > 0.7  # free running, from 42 s; 0.99 and 0.81 measured
     assert scores["rate_ratio"] == pytest.approx(1, abs=0.2)
     assert not list(tmp_path.glob("*.checkpoint"))
     gain = artifact.arrays["channel_gain"]
