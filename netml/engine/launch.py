@@ -103,6 +103,7 @@ def launch(task: str, config: Any, *, ranks: int | None = None, progress: bool =
 def _as_rank(task: str, config: Any) -> Any:
     """Run the task in this process, one of mpirun's; a failure ends all ranks."""
     world: mpi.World | None = None
+    _die_with_parent()
     with tempfile.TemporaryFile() as log:
         try:
             with worker.output_to(f"/proc/self/fd/{log.fileno()}" if sys.platform == "linux" else os.devnull):
@@ -179,7 +180,7 @@ def _follow(program: list[str], environment: dict[str, str], folder: Path, progr
 
 
 def _die_with_parent() -> None:
-    """In the child: be sent SIGTERM when the parent dies, even by SIGKILL (Linux)."""
+    """In a child: be sent SIGTERM when the parent dies, even by SIGKILL (Linux)."""
     if sys.platform == "linux":
         import ctypes
 

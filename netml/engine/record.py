@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -16,7 +19,11 @@ from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
 from netml.engine.recording import whole_milliseconds
 from netml.engine.simulation import SimulateConfig
 from netml.errors import LaunchError, ModelError, RecordsError
+from netml.files import output_folder
 from netml.records import write_index
+from netml.records.writer import INDEX
+
+UNFINISHED = ".recording-"
 
 #: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 30 minutes of one cell.
 PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
@@ -68,8 +75,9 @@ def record(
 
     Raises:
         ModelError: Unknown population, cells, site; numbers that do not fit.
-        RecordsError: Records are there already.
-        LaunchError: More ranks than cells or trials; a rank died. No index is left then.
+        RecordsError: Records, or other files, are there already.
+        OutputError: The folder cannot be written.
+        LaunchError: More ranks than cells or trials; a rank died. Earlier records are still there then.
     """
     if preset not in PRESETS:
         raise ModelError(f"unknown preset {preset!r}; expected {' or '.join(PRESETS)}")
@@ -88,42 +96,43 @@ def record(
         progress=progress,
     )
     folder = _prepare(Path(output), overwrite)
-    common = {"folder": str(folder), "population": population}
-    found: list[NetworkResult] = []
-    for run in range(runs):
-        job = NetworkJob(
-            config=replace(config, seed=seed + run),
-            first_shard=run * ranks,
-            cells=cells,
-            sites=dict(sites or {}),
-            label=f"network {run + 1} of {runs}",
-            **common,
-        )
-        found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
-    if trials:
-        job = ProtocolJob(
-            config=config,
-            first_shard=runs * ranks,
-            cell=found[0].cell,
-            trials=trials,
-            label="single cells",
-            drive=reduce(add, [one.drive for one in found]),
-            **common,
-        )
-        launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
-    about = {
-        key: found[0].metadata[key]
-        for key in ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
-    }
-    about |= {
-        "population": population,
-        "seeds": [seed + run for run in range(runs)],
-        "project": project.name,
-        "network_trials": runs,
-        "protocol_trials": trials,
-        "protocol_seed": seed,
-    }
-    write_index(folder, found[0].cell, about)
+    with _recording(folder) as made:
+        common = {"folder": str(made), "population": population}
+        found: list[NetworkResult] = []
+        for run in range(runs):
+            job = NetworkJob(
+                config=replace(config, seed=seed + run),
+                first_shard=run * ranks,
+                cells=cells,
+                sites=dict(sites or {}),
+                label=f"network {run + 1} of {runs}",
+                **common,
+            )
+            found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
+        if trials:
+            job = ProtocolJob(
+                config=config,
+                first_shard=runs * ranks,
+                cell=found[0].cell,
+                trials=trials,
+                label="single cells",
+                drive=reduce(add, [one.drive for one in found]),
+                **common,
+            )
+            launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
+        about = {
+            key: found[0].metadata[key]
+            for key in ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
+        }
+        about |= {
+            "population": population,
+            "seeds": [seed + run for run in range(runs)],
+            "project": project.name,
+            "network_trials": runs,
+            "protocol_trials": trials,
+            "protocol_seed": seed,
+        }
+        write_index(made, found[0].cell, about)
     return folder
 
 
@@ -146,18 +155,34 @@ def _check(runs: int, trials: int, cells: int | list[int] | None, ranks: int) ->
 
 
 def _prepare(folder: Path, overwrite: bool) -> Path:
-    """An empty folder for records; what an interrupted recording left is removed, finished records only on demand."""
-    if (folder / "index.json").exists() and not overwrite:
+    """A folder that may take records: finished ones are replaced only on demand, other files never."""
+    if (folder / INDEX).exists() and not overwrite:
         raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
-    strangers = [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", "index.json"))]
-    if strangers or (folder.exists() and not folder.is_dir()):
+    if strangers := [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", INDEX, UNFINISHED))]:
         raise RecordsError(
             f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in [folder / "index.json", *folder.glob("shard-*")]:
-        path.unlink(missing_ok=True)
-    return folder
+    return output_folder(folder)
+
+
+@contextmanager
+def _recording(folder: Path) -> Iterator[Path]:
+    """A folder to record into, inside the one of the records, whose content it replaces if the block succeeds."""
+    for killed in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(killed)
+    made = folder / f"{UNFINISHED}{os.getpid()}"
+    made.mkdir()
+    try:
+        yield made
+        (folder / INDEX).unlink(missing_ok=True)
+        for path in folder.glob("shard-*"):
+            path.unlink()
+        for path in sorted(made.iterdir(), key=lambda path: path.name == INDEX):  # the index last: it says "complete"
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        with suppress(OSError):  # nothing was there before
+            folder.rmdir()
 
 
 def parse_cells(text: str | None) -> int | list[int] | None:

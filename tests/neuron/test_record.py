@@ -1,5 +1,6 @@
 """Records hold all that decided what the cell did: played back into the cell alone they give its voltage again."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,7 +121,19 @@ def test_chosen_cells_and_seeds(tmp_path):
 def test_a_failure_in_the_run_is_said_and_leaves_no_index(tmp_path, wrong, error, message):
     with pytest.raises(error, match=message):
         record(TINY, **{"network_trials": 1, "protocol_trials": 0, "output": tmp_path / "r"} | COMMON | wrong)
-    assert not (tmp_path / "r" / "index.json").exists()
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(recorded.folder, folder)
+    (folder / ".recording-1").mkdir()  # left by a killed one
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
+    with pytest.raises(ModelError, match="no population"):
+        record(TINY, **COMMON | {"population": "X"}, network_trials=1, protocol_trials=0, output=folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    record(TINY, **COMMON, network_trials=1, protocol_trials=0, output=folder, overwrite=True)
+    assert len(Records.open(folder)) == 6 and sorted(path.name for path in folder.iterdir()) == ["index.json", "shard-0000.h5"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +141,7 @@ def test_a_failure_in_the_run_is_said_and_leaves_no_index(tmp_path, wrong, error
     [
         ({"network_trials": 0}, ModelError, "0 network .* expected at least 1"),
         ({"protocol_trials": -1}, ModelError, "-1 protocol trials"),
+        ({"duration": float("nan")}, ModelError, "positive whole number of milliseconds"),
         ({"duration": 0.5}, ModelError, "positive whole number of milliseconds"),
         ({"ranks": 4, "protocol_trials": 3}, LaunchError, "4 ranks are more than the 3 protocol trials"),
         ({"ranks": 0}, LaunchError, "ranks is 0"),
