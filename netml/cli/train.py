@@ -9,7 +9,7 @@ import typer
 def command(
     records: Annotated[Path, typer.Argument(help="Folder of records, from `netml record`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Artifact to write, *.netml.")],
-    budget: Annotated[str, typer.Option(help="demo: a few minutes; full: under an hour, on 2 cores.")] = "full",
+    budget: Annotated[str, typer.Option(help="demo: a minute; full: a few minutes, on 2 cores.")] = "full",
     updates: Annotated[Optional[int], typer.Option(help="Number of weight updates, instead of the budget's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order; the same seed gives the same artifact.")] = 0,
     set_: Annotated[

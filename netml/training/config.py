@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from netml.errors import TrainingError
 
 #: Updates by budget.  A schedule counts updates, never minutes, so that it is the same on every machine.
-BUDGETS = {"demo": 3000, "full": 30000}
+BUDGETS = {"demo": 1500, "full": 4000}
 
 
 class TrainConfig(BaseModel):
@@ -20,29 +20,31 @@ class TrainConfig(BaseModel):
 
     seed: int = Field(0, description="of initial weights, order of trials and window lengths")
     split_seed: int = Field(0, description="of the split of trials; validate must use the same")
-    budget: Literal["demo", "full"] = Field("full", description="demo: a few minutes; full: under an hour, on 2 cores")
+    budget: Literal["demo", "full"] = Field("full", description="demo: a minute; full: a few minutes, on 2 cores")
     updates: int | None = Field(None, gt=0, description="number of weight updates, instead of the budget's")
 
     branches: int = Field(32, gt=0, description="groups of neighbouring segments that share an input")
     memory: int = Field(20, gt=0, description="leaky memory units")
     hidden: int = Field(40, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
-    refractory_quantile: float = Field(0.01, ge=0, lt=1, description="of the intervals of the training data: no spike of the reduction follows another sooner; 0: no limit")
+    refractory_quantile: float = Field(
+        0.01, ge=0, lt=1, description="of the intervals in training: no spike follows another sooner; 0: no limit"
+    )
     dt_r_ms: float = Field(1.0, gt=0, description="step of the reduction, ms")
 
     sequences: int = Field(64, gt=0, multiple_of=16, description="sequences an update")
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
     free_from: float = Field(0.15, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
-    weight_decay: float = Field(1e-2, ge=0, description="of the weight matrices and of the log gains (AdamW)")
+    weight_decay: float = Field(1.0, ge=0, description="of the weight matrices and of the log gains (AdamW)")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
-    voltage_weight: float = Field(0.5, ge=0, description="share of the voltage beside the spikes in the loss")
+    voltage_weight: float = Field(1.0, ge=0, description="share of the voltage beside the spikes in the loss")
     v_clip_mv: float = Field(-55.0, description="voltage is learned up to here, mV")
     skip_ms: float = Field(100.0, ge=0, description="start of every trial that does not count, ms")
 
-    validate_every: int = Field(500, gt=0, description="updates")
+    validate_every: int = Field(250, gt=0, description="updates")
     checkpoint_every: int = Field(500, gt=0, description="updates")
-    patience: int = Field(20, gt=0, description="validations without improvement before it stops, once free-running")
+    patience: int = Field(8, gt=0, description="validations without improvement before it stops, once free-running")
 
     @property
     def total_updates(self) -> int:
