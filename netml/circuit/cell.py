@@ -147,6 +147,39 @@ def _length_and_diameter(name: str, geom: dict):
     return float(geom["L"]), lambda x: float(geom["diam"])
 
 
+def cell_label(netParams, population: str) -> str:
+    """Label of the one ``cellParams`` entry that makes the cells of a population.
+
+    Raises:
+        ModelError: Unknown population; no entry, several, or one without sections.
+    """
+    if population not in netParams.popParams:
+        known = ", ".join(map(str, netParams.popParams))
+        raise ModelError(f"the model has no population {population!r}; it has {known}")
+    tags = {**netParams.popParams[population], "pop": population}
+    if tags.get("originalFormat"):
+        raise ModelError(f"population {population} is {tags['originalFormat']}; only NetPyNE cells can be reduced")
+    fitting = [
+        label for label, rule in netParams.cellParams.items()
+        if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
+    ]  # fmt: skip
+    if len(fitting) != 1:
+        found = f"{len(fitting)} cellParams entries ({', '.join(fitting)})" if fitting else "no cellParams entry"
+        raise ModelError(f"population {population} has {found} for its cells; a reduction needs exactly one")
+    if not netParams.cellParams[fitting[0]].get("secs"):
+        raise ModelError(f"cells of {population} ({fitting[0]}) have no sections; point cells cannot be reduced")
+    return fitting[0]
+
+
+def _fits(conditions: dict, tags: dict) -> bool:
+    """Whether conditions on population tags hold; those on positions are met by some cell, so they count as met."""
+    return all(
+        tags.get(key) in value if isinstance(value, (list, tuple)) else tags.get(key) == value
+        for key, value in conditions.items()
+        if key in ("cellType", "cellModel", "pop")
+    )
+
+
 def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
     """SHA-256 (hex) of what makes the cell's physics: sections, and the synapse types that reach it.
 

@@ -56,6 +56,7 @@ class Population:
         header = artifact.header
         self._handle = None
         self.artifact, self.label, self.cells = artifact, label, 0
+        self._reduction = Reduction.of(artifact)
         self.dt_r_ms = float(header["dt_r_ms"])
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
@@ -156,7 +157,7 @@ class Population:
     __del__ = close
 
     def _create(self) -> None:
-        reduction = Reduction.of(self.artifact)
+        reduction = self._reduction
         dims = np.asarray(reduction.dims, np.int32)
         rest = float(self.artifact.header.get("v_rest_mv", -70.0))
         self._handle = self._library.netml_population_new(

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from netml.circuit.cell import fingerprint, segment_table
-from netml.engine.swap import cell_label
+from netml.circuit.cell import cell_label, fingerprint, segment_table
 from netml.errors import ModelError, RecordsError
 from netml.records import CellInfo, Trial
 from netml.records.trial import NETWORK
@@ -46,12 +45,6 @@ def whole_milliseconds(duration_ms: float) -> float:
     if not 1 <= duration_ms < float("inf") or abs(duration_ms - round(duration_ms)) > 1e-9:
         raise ModelError(f"duration is {duration_ms} ms; a trial lasts a positive whole number of milliseconds")
     return float(round(duration_ms))
-
-
-def known_population(net_params: Any, population: str) -> None:
-    """Raise ModelError, with the known ones, if a model has no such population."""
-    if population not in net_params.popParams:
-        raise ModelError(f"model has no population {population!r}; it has {', '.join(net_params.popParams)}")
 
 
 def plain(value: Any) -> Any:
@@ -175,7 +168,7 @@ class NetworkRecorder:
         from neuron import h
 
         self.sim = sim
-        known_population(sim.net.params, population)
+        cell_label(sim.net.params, population)
         if sim.cfg.recordCellsSpikes != -1:
             raise ModelError("cfg.recordCellsSpikes is set; recording needs the spikes of every cell (-1)")
         members = [cell for cell in sim.net.cells if cell.tags["pop"] == population]

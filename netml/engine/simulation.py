@@ -116,6 +116,7 @@ class Simulation:
         with self._phase("setup_s", "model"):
             net_params, cfg = load_project(self.project, self.config.overrides())
             self._prepare(cfg)
+            self._check_mechanisms(net_params)
             if self.config.swap:
                 from netml.engine.swap import swap
 
@@ -144,6 +145,20 @@ class Simulation:
             value = getattr(cfg, name)
             if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
+
+    def _check_mechanisms(self, net_params: Any) -> None:
+        """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on."""
+        from neuron import h
+
+        wanted = {str(syn["mod"]): f"synMechParams {name!r}" for name, syn in net_params.synMechParams.items()
+                  if isinstance(syn.get("mod"), str)}  # fmt: skip
+        for label, rule in net_params.cellParams.items():
+            for name, sec in (rule.get("secs") or {}).items():
+                points = [point["mod"] for point in (sec.get("pointps") or {}).values() if "mod" in point]
+                wanted |= {str(mech): f"section {name!r} of cellParams {label!r}" for mech in [*(sec.get("mechs") or ()), *points]}
+        if missing := [f"{mech!r} ({where})" for mech, where in wanted.items() if not hasattr(h, mech)]:
+            folder = self.project.mods or self.project.folder / "mod"
+            raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
 
     def create(self, net_params: Any, cfg: Any) -> None:
         """Create the network with NetPyNE, on all ranks.

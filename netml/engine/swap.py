@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netml.artifact import Artifact
-from netml.circuit.cell import fingerprint
+from netml.circuit.cell import cell_label, fingerprint
 from netml.errors import ArtifactError, ModelError
 
 
@@ -41,9 +41,6 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
         share = float(fraction.get(label, 1.0) if isinstance(fraction, Mapping) else fraction)
         if not (math.isfinite(share) and 0 <= share <= 1):
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
-        if label not in netParams.popParams:
-            known = ", ".join(map(str, netParams.popParams))
-            raise ModelError(f"no population {label!r} to swap; the network has {known}")
         cell = cell_label(netParams, label)
         _check_cell(netParams, label, cell, Artifact.load(path), path)
         plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
@@ -63,36 +60,6 @@ def report() -> dict[str, dict[str, Any]]:
     from netml.engine.reduced_pop import report as collect
 
     return collect()
-
-
-def cell_label(netParams, population: str) -> str:
-    """Label of the one ``cellParams`` entry that makes the cells of a population.
-
-    Raises:
-        ModelError: None, several, or one without sections.
-    """
-    tags = {**netParams.popParams[population], "pop": population}
-    if tags.get("originalFormat"):
-        raise ModelError(f"population {population} is {tags['originalFormat']}; only NetPyNE cells can be reduced")
-    fitting = [
-        label for label, rule in netParams.cellParams.items()
-        if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
-    ]  # fmt: skip
-    if len(fitting) != 1:
-        found = f"{len(fitting)} cellParams entries ({', '.join(fitting)})" if fitting else "no cellParams entry"
-        raise ModelError(f"population {population} has {found} for its cells; a swap needs exactly one")
-    if not netParams.cellParams[fitting[0]].get("secs"):
-        raise ModelError(f"cells of {population} ({fitting[0]}) have no sections; point cells cannot be reduced")
-    return fitting[0]
-
-
-def _fits(conditions: Mapping, tags: Mapping) -> bool:
-    """Whether conditions on population tags hold; those on positions are met by some cell, so they count as met."""
-    return all(
-        tags.get(key) in value if isinstance(value, (list, tuple)) else tags.get(key) == value
-        for key, value in conditions.items()
-        if key in ("cellType", "cellModel", "pop")
-    )
 
 
 def _check_cell(netParams, population: str, cell: str, artifact: Artifact, path) -> None:

@@ -89,7 +89,8 @@ class Reduction:
         object.__setattr__(self, "trace_input", np.ascontiguousarray(self.trace_input, np.int32))
         expected = sum(int(np.prod(s)) for s in parameter_shapes(self.dims).values())
         if self.params.size != expected:
-            raise ArtifactError(f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}")
+            raise ArtifactError(f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
+                                "train it again with this netml")
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Reduction":

@@ -118,6 +118,13 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
     assert [path.name for path in Path("netml-runs").iterdir()] == ["tiny-001"]
 
 
+def test_mechanism_that_nobody_has_is_refused(tmp_path):
+    model = tmp_path / "tiny"
+    shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("mod", "__pycache__"))
+    with pytest.raises(ModelError, match=r"no mechanism 'tiny_leak' \(section 'soma' of cellParams .*; put its mod file"):
+        netml.simulate(model, output=tmp_path / "run")
+
+
 def test_bad_settings_are_refused_before_any_rank_starts(tmp_path):
     for wrong in ({"engine": "nest"}, {"build": "slow"}, {"duration": -1.0}, {"dt": 0}, {"fraction": 2.0}):
         with pytest.raises(ModelError, match="expected"):

@@ -59,6 +59,13 @@ def test_missing_file(net, tmp_path):
         netml.swap(net[0], {"E": tmp_path / "none.netml"})
 
 
+def test_parameters_that_do_not_fit_the_sizes(net, tmp_path):
+    artifact = hybrid.artifact(net[0], "Ecell")
+    artifact.arrays["params"] = artifact.arrays["params"][:-1]
+    with pytest.raises(ArtifactError, match="parameters, its sizes .* need .*: train it again"):
+        create(netml.swap(net[0], {"E": artifact.save(tmp_path / "e.netml")}), net[1])
+
+
 def test_another_cell(net, path):
     with pytest.raises(ArtifactError, match="of another cell"):
         netml.swap(net[0], {"I": path})
