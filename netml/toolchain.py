@@ -107,12 +107,13 @@ def digest(parts: object) -> str:
 
 
 def run(
-    command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None, what: str = ""
+    command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None,
+    what: str | Callable[[str], str] = "",
 ) -> str:
     """Run a build command and return its output (stdout and stderr together).
 
     Args:
-        what: the file or folder it works on, for the message.
+        what: the file or folder it works on, for the message; or what tells it from the output of a failure.
 
     Raises:
         CompileError: it is missing or ended with another status than 0; holds the command and its output.
@@ -126,8 +127,9 @@ def run(
     except OSError as error:
         raise CompileError(f"cannot run {line}: {error}") from error
     if done.returncode != 0:
+        about = what(done.stdout) if callable(what) else what
         raise CompileError(
-            f"building {what or 'with'} failed (status {done.returncode})\n  command: {line}\n{done.stdout.strip()}"
+            f"building {about or 'with'} failed (status {done.returncode})\n  command: {line}\n{done.stdout.strip()}"
         )
     return done.stdout
 

@@ -186,7 +186,7 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
     environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     environment["CXX"] = toolchain.compiler()
     where = ", ".join(sorted(str(path) for path in files.values()))
-    output = toolchain.run([*command, "mod"], cwd=folder, env=environment, what=where)
+    output = toolchain.run([*command, "mod"], cwd=folder, env=environment, what=lambda text: _failed(text, files) or where)
     for library in ("libnrnmech.so", *(("libcorenrnmech.so",) if target == "coreneuron" else ())):
         built = sorted(folder.glob(f"*/{library}"))
         if not built:
@@ -196,6 +196,12 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
+
+
+def _failed(output: str, files: dict[str, Path]) -> str:
+    """The mod files that make could not build, by its output; "" if it does not say."""
+    targets = set(re.findall(r"make[^\n]*\*\*\* \[[^\]\n]*?(\w+)\.(?:cpp|c|o)\]", output))
+    return ", ".join(str(path) for path in files.values() if path.stem in targets)
 
 
 def build_kernel() -> Path:
