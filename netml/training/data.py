@@ -103,7 +103,14 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
     )
     if not steps.counts.any():
         raise RecordsError(f"all trials of {records.folder} are shorter than the {config.skip_ms} ms that are skipped")
-    return steps, list(range(len(training))), list(range(len(training), len(steps.length)))
+    first, second = list(range(len(training))), list(range(len(training), len(steps.length)))
+    for name, trials in (("training", first), ("validation", second)):
+        if not steps.spike[steps.rows_of(trials)].any():
+            raise TrainingError(
+                f"the {len(trials)} {name} trials of {records.folder} hold no spike after the first {config.skip_ms:g} ms, "
+                f"which are skipped (skip_ms); record longer trials"
+            )
+    return steps, first, second
 
 
 class Walk:

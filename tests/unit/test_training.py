@@ -96,6 +96,11 @@ def test_no_spikes_is_an_error(tmp_path):
         train(tmp_path / "quiet", output=tmp_path / "quiet.netml", **SMALL)
 
 
+def test_spikes_in_the_skipped_part_alone_are_an_error(records, tmp_path):
+    with pytest.raises(TrainingError, match="no spike after the first 999 ms.*skip_ms"):
+        train(records, output=tmp_path / "x.netml", progress=False, updates=1, skip_ms=999.0)
+
+
 def test_too_few_trials_is_an_error(tmp_path):
     lif.write(tmp_path / "few", [lif.trial(seed, 200) for seed in range(2)])
     with pytest.raises(RecordsError, match="too few"):
