@@ -84,6 +84,8 @@ def record(
     given = (network_trials, protocol_trials, duration)
     runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
     _check(runs, trials, cells, ranks)
+    if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
+        raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
     project = find_project(model)
     config = SimulateConfig(
         model=str(model),

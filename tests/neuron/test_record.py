@@ -146,6 +146,7 @@ def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
         ({"ranks": 4, "protocol_trials": 3}, LaunchError, "4 ranks are more than the 3 protocol trials"),
         ({"ranks": 0}, LaunchError, "ranks is 0"),
         ({"cells": []}, ModelError, "no cells"),
+        ({"sites": {"soma": ("dend_0", 0.5)}}, ModelError, "site label 'soma' has a meaning of its own"),
         ({"preset": "huge"}, ModelError, "unknown preset 'huge'; expected demo or default"),
     ],
 )
