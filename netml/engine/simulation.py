@@ -155,7 +155,9 @@ class Simulation:
         for label, rule in net_params.cellParams.items():
             for name, sec in (rule.get("secs") or {}).items():
                 points = [point["mod"] for point in (sec.get("pointps") or {}).values() if "mod" in point]
-                wanted |= {str(mech): f"section {name!r} of cellParams {label!r}" for mech in [*(sec.get("mechs") or ()), *points]}
+                wanted |= dict.fromkeys(
+                    map(str, [*(sec.get("mechs") or ()), *points]), f"section {name!r} of cellParams {label!r}"
+                )
         if missing := [f"{mech!r} ({where})" for mech, where in wanted.items() if not hasattr(h, mech)]:
             folder = self.project.mods or self.project.folder / "mod"
             raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
