@@ -26,9 +26,9 @@ from netml.reductions import kernel
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
-#: What nrnivmodl must not inherit: of an outer make; and NEURONHOME, which importing NEURON sets and in which NEURON 9's
-#: nmodl then looks, in vain, for its units.
-HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME")
+#: What nrnivmodl must not inherit: of an outer make; and what NEURON's Python modules set when they are imported, with
+#: which NEURON 9's nmodl looks for its units in the wrong place.
+HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME", "NMODLHOME", "NMODL_PYLIB")
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
 
 _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
