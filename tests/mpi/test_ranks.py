@@ -168,12 +168,18 @@ def test_one_failing_rank_ends_all(tmp_path, monkeypatch, task, message):
     assert time.monotonic() - started < BOUND_S
 
 
+def hear_interrupts() -> None:
+    """A shell starts what it runs in the background, tests too, with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def endless(folder: Path, **extra) -> subprocess.Popen:
     """A run of many minutes on two ranks, once it is in its time loop; its temporary files lie in the folder."""
     folder.mkdir()
     command = [*NETML, "simulate", str(TINY), "--ranks", "2", "--duration", "1e6", "--output", str(folder / "run")]
     child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)}, **extra
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)}, preexec_fn=hear_interrupts,
+        **extra,
     )
     deadline = time.monotonic() + 300
     while not any('"simulation"' in path.read_text() for path in folder.glob("netml-*/progress")):
@@ -213,7 +219,10 @@ def test_stopped_run_ends_everywhere_and_leaves_no_whole_folder(tmp_path, how):
         os.kill(pids[1], signal.SIGKILL)
     else:
         child.send_signal({"interrupted": signal.SIGINT, "terminated": signal.SIGTERM}.get(how, signal.SIGKILL))
-    _, errors = child.communicate(timeout=BOUND_S)
+    try:
+        _, errors = child.communicate(timeout=BOUND_S)
+    finally:
+        child.terminate()  # a failed test leaves no run behind
     assert child.returncode != 0
     if how != "parent killed":
         assert errors.startswith("netml: error: a rank died" if how == "a rank killed" else "netml: interrupted\n")
