@@ -64,7 +64,7 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
+        self.quantum = quantum(artifact)
         self._single = {name: array(code) for name, code in COLUMNS.items()}
         self._dirty = True
         self._frozen_cells = 0
@@ -247,7 +247,7 @@ def _range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
-def _quantum(artifact: Artifact) -> float:
+def quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
     gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
