@@ -5,6 +5,7 @@ they arrive. A synapse's eligibility is brought up to date when something happen
 cell, which finds it by an index of the cells' synapses. A reward visits all.
 """
 
+import numpy as np
 import torch
 
 from netml.device.ranges import pieces
@@ -74,6 +75,13 @@ class Learning:
         new = rows, tick, *self._sources.spike(rows, tick)
         self._flights = [torch.cat(pair) for pair in zip(self._flights, new, strict=True)]
         return 0
+
+    def held(self, tick: int) -> dict[str, np.ndarray]:
+        """Row, target, delay, weight (uS) and eligibility at a tick of every synapse."""
+        eligibility = self.eligibility * decay(tick - self._updated, self.rule.tau_eligibility_ms)
+        columns = {"row": self._key // DELAYS, "target": self._target, "delay": self._key % DELAYS,
+                   "weight": self.weight.double(), "eligibility": eligibility}  # fmt: skip
+        return {name: column.cpu().numpy() for name, column in columns.items()}
 
     def begin(self, step: int, ring: Ring) -> int:
         """The arrivals of a step, before it is taken. Returns how many."""

@@ -178,6 +178,15 @@ class Population:
         self._spikes += cells.numel()
         return cells
 
+    def synapses(self, projection: int = 0) -> dict[str, np.ndarray]:
+        """Synapses in use: row, cell, input, delay (ticks), weight (weight x gain; with STDP uS), and their eligibility
+        at the end of the last step."""
+        held = self.projections[projection].held(self.next * self._step_ticks)
+        cell, which = np.divmod(held.pop("target"), self._reduction.dims.inputs)
+        if self._rules[projection][1] is None:
+            held["weight"] = held["weight"] * self.quantum
+        return held | {"cell": cell, "input": which}
+
     def voltage(self) -> np.ndarray:
         """(cells) float32, mV at the end of the last step."""
         return self._cells.voltage.cpu().numpy().copy()
@@ -187,7 +196,7 @@ class Population:
         return self._cells.logit.cpu().numpy().copy()
 
     def stats(self) -> dict[str, int]:
-        """Since the last reset: steps, spikes, events, late, saturated; and cells, synapses, rows."""
+        """Since the last reset: steps, spikes, events sent, late, saturated; and cells, rows, synapses."""
         synapses = sum(p.synapses for p in self.projections)
         mine = {"cells": self.cells, "rows": self.rows, "synapses": synapses, "steps": self.next}
         return mine | {"spikes": int(self._spikes), "events": self._events} | self._ring.stats()

@@ -1,5 +1,6 @@
 """Synapses whose weight stays, with or without short-term plasticity: 12 bytes each."""
 
+import numpy as np
 import torch
 
 from netml.device.ranges import pieces
@@ -59,6 +60,15 @@ class Projection:
             ring.add(next_step, step, self._target[synapse].long(), weight)
             events += synapse.numel()
         return events
+
+    def held(self, tick: int) -> dict[str, np.ndarray]:
+        """Row, target, delay, weight (quanta) and eligibility of every synapse."""
+        row = torch.repeat_interleave(
+            torch.arange(self._start.numel() - 1, device=self._start.device), self._start.diff()
+        )
+        columns = {"row": row, "target": self._target, "delay": self._delay, "weight": self._weight.double(),
+                   "eligibility": torch.zeros_like(self._weight)}  # fmt: skip
+        return {name: column.cpu().numpy() for name, column in columns.items()}
 
     def begin(self, step: int, ring: Ring) -> int:
         """Before a step is taken; events are in the ring already."""
