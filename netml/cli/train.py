@@ -15,6 +15,7 @@ def command(
     set_: Annotated[
         Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu (the C++ kernel), or cuda.")] = "cpu",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -34,7 +35,7 @@ def command(
             fields[name] = json.loads(value)
         except json.JSONDecodeError:
             fields[name] = value
-    path = train(records, output=output, fresh=fresh, progress=progress, **fields)
+    path = train(records, output=output, fresh=fresh, progress=progress, device=device, **fields)
     scores = Artifact.load(path).header["scores"]
     validation = scores["validation"]
     typer.echo(

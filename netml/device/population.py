@@ -9,7 +9,8 @@ import torch
 
 from netml.artifact import Artifact
 from netml.device.cells import Cells
-from netml.device.frozen import frozen
+from netml.device.choice import usable
+from netml.device.kernel_cell import KernelCell
 from netml.device.learning import Learning
 from netml.device.projection import Projection
 from netml.device.ring import TOP, Ring
@@ -101,7 +102,7 @@ class Population:
         longest = max(p.longest for p in self.projections)
         self._ring = Ring(longest // self._step_ticks + 3, self.cells * inputs, self.device)
         header = self.artifact.header
-        model = frozen(self._reduction, header["reduction"], self.device)
+        model = KernelCell.of(self._reduction, header["reduction"], self.device)
         rest = float(header.get("v_rest_mv", -70.0))
         self._dirty = False
         self._cells = Cells(model, self.cells, self._reduction.threshold, rest, self.device)
@@ -205,21 +206,3 @@ class Population:
         if wrong.any():
             raise ModelError(f"{int(wrong.sum())} synapses onto reduced {self.label} have a {name} such as "
                              f"{values[wrong][0].item()}; expected {expected}")  # fmt: skip
-
-
-def usable(device: str | torch.device) -> torch.device:
-    """A device that is there.
-
-    Raises:
-        ModelError: No such device on this machine, or with this build of torch.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"device {str(device)!r} cannot be used ({reason}); use device='cpu', or a machine with CUDA and a CUDA "
-            "build of torch (https://pytorch.org/get-started)"
-        ) from error
-    return found

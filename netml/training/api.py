@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from netml.artifact import Artifact
+from netml.device.choice import usable
 from netml.errors import TrainingError
 from netml.files import output_folder
 from netml.progress import Silent, track
@@ -13,7 +14,7 @@ from netml.training.export import to_artifact, verify
 from netml.training.trainer import Trainer
 
 
-def train(records, *, output, fresh: bool = False, progress: bool = True, **fields) -> Path:
+def train(records, *, output, fresh: bool = False, progress: bool = True, device: str = "cpu", **fields) -> Path:
     """Train a reduction of the cell in ``records`` and write it as an artifact.
 
     A checkpoint stands beside the output while training runs.  A training that was killed goes on from it when it is
@@ -24,6 +25,7 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
         output: The artifact's file, ``*.netml``.
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
+        device: "cpu", or "cuda": the recipe is the same, but there it is not repeatable to the bit.
         fields: Of :class:`netml.training.config.TrainConfig`.
 
     Returns:
@@ -33,8 +35,10 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
         TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training.
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
         OutputError: The output's folder cannot be written.
+        DeviceError: No such device.
     """
     config = TrainConfig.of(**fields)
+    usable(device)
     output = Path(output)
     if output.is_dir():
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
@@ -44,7 +48,7 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
         checkpoint.unlink(missing_ok=True)
     records = records if isinstance(records, Records) else Records.open(records)
     steps, training, validation = load(records, config)
-    trainer = Trainer(steps, training, validation, config, checkpoint)
+    trainer = Trainer(steps, training, validation, config, checkpoint, device)
     try:
         with track("train", config.total_updates, enabled=progress) as bar:
             trainer.run(_Note(bar))

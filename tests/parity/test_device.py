@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_kernel import one_thread  # noqa: F401
 from test_population import CELLS, DURATION_MS, SOURCES, filled, random_model, random_rows, spikes
 
 from netml.device import ranges
@@ -10,7 +11,7 @@ from netml.device.network import Network
 from netml.device.population import Population
 from netml.engine import population as engine
 from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.errors import ModelError
+from netml.errors import DeviceError, ModelError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 RELATIVE = 1e-5  # float32 sums in another order
@@ -191,5 +192,5 @@ def test_refuses(weight, delay):
 
 def test_a_device_that_is_not_there():
     _, artifact = random_model(0)
-    with pytest.raises(ModelError, match="cannot be used"):
+    with pytest.raises(DeviceError, match="cannot be used"):
         Population(artifact, "X", "cuda:99")
