@@ -69,7 +69,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
             [*voltages(("voltage_clipped", f"both clipped at {clip}")),
              *voltages(("voltage_below", f"truth below {clip}"))],
             "Clipped: both voltages cut off from above. Truth below: only samples where the detailed cell is below; "
-            "the reduced voltage as it is. Explained variance leaves a constant offset out; the RMSE shows it.",
+            "the reduced voltage as it is. Explained variance: 1 - mean squared error / variance.",
         ),
         Table(
             "Published headline protocol, for comparison",

@@ -3,19 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
-from netml.records import Records, windows
+from netml.records import Records
 from netml.records.trial import NETWORK
-from netml.reductions import kernel
 from netml.validation import cell_metrics
 from netml.validation.cell_metrics import Prediction
+from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
-BATCH = 32
 SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
 
@@ -50,7 +47,9 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     chosen = choose_trials(artifact, records, split, kinds, skip_ms)
     if output is not None:
         output_folder(output)
-    predictions = predict(artifact, records, chosen)
+    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
+    found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
+    predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
     result["source"] = {
         "artifact": name,
@@ -117,43 +116,6 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
             f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}"
         )
     return long
-
-
-def predict(artifact: Artifact, records: Records, chosen: list[int]) -> list[Prediction]:
-    """Run the reduction free on the chosen trials, in batches of similar length.
-
-    Raises:
-        RecordsError: A trial is damaged, or the model's output is not finite.
-    """
-    reduction, library = kernel.Reduction.of(artifact), kernel.load()
-    dt = float(artifact.header["dt_r_ms"])
-    arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
-    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
-    found = {}
-    for start in range(0, len(by_length), BATCH):
-        batch = by_length[start : start + BATCH]
-        trials = [records.trial(k) for k in batch]
-        lengths = [windows.steps(t.duration_ms, dt) for t in trials]
-        x = np.zeros((max(lengths), n_inputs, len(trials)), np.float32)
-        for i, trial in enumerate(trials):
-            x[: lengths[i], :, i] = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt)
-        logit, v, spike = library.free_run(reduction, x)
-        for i, (k, trial, n) in enumerate(zip(batch, trials, lengths, strict=True)):
-            if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
-                raise ArtifactError(
-                    f"the reduction's output is not finite on trial {k} of {records.folder}; train it again"
-                )
-            found[k] = Prediction(
-                kind=trial.kind,
-                dt_ms=dt,
-                logit=logit[:n, i].copy(),
-                v_mv=v[:n, i].copy(),
-                spike=spike[:n, i].astype(bool),
-                true_v_mv=windows.soma_voltage(trial, dt),
-                true_spike=windows.spike_train(trial, dt).astype(bool),
-                true_spike_ms=np.asarray(trial.spike_time, float),
-            )
-    return [found[k] for k in chosen]
 
 
 def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -> dict:

@@ -155,13 +155,13 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
 
 
 def explained_variance(true, predicted):
-    """1 - Var(true - predicted) / Var(true); a constant offset does not count (the RMSE shows it).
+    """1 - mean (true - predicted)^2 / Var(true), so that a constant offset counts too.
 
     None where the truth hardly moves (standard deviation below 0.05 mV): a ratio of noises says nothing.
     """
     if len(true) < 2 or np.std(true) < MIN_SD_MV:
         return None
-    return float(1.0 - np.var(true - predicted) / np.var(true))
+    return float(1.0 - np.mean((true - predicted) ** 2) / np.var(true))
 
 
 def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
