@@ -8,8 +8,8 @@ from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.trial import NETWORK
-from netml.validation import cell_metrics
-from netml.validation.cell_metrics import Prediction
+from netml.validation import bootstrap, cell_metrics
+from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
 from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
@@ -33,7 +33,8 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     Returns:
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
-        comparison), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
+        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), what was measured,
+        ``warnings``, and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -119,16 +120,23 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
 
 
 def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -> dict:
-    """All metrics, over all trials and by kind, and the published protocol."""
+    """All metrics, over all trials and by kind, and the published protocol, each with its intervals."""
     v_clip = clip_of(artifact)
     kinds = sorted({p.kind for p in predictions}, key=lambda kind: (kind != NETWORK, kind))
     by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
+
+    def honest(chosen: list[Prediction]) -> dict:
+        scores = cell_metrics.honest(chosen, skip_ms, v_clip)
+        return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
+
+    published = cell_metrics.published_trials(predictions)
     return {
         "skip_ms": skip_ms,
         "v_clip_mv": v_clip,
-        "all": cell_metrics.honest(predictions, skip_ms, v_clip),
-        "kinds": {kind: cell_metrics.honest(chosen, skip_ms, v_clip) for kind, chosen in by_kind.items()},
-        "published": cell_metrics.published(predictions),
+        "all": honest(predictions),
+        "kinds": {kind: honest(chosen) for kind, chosen in by_kind.items()},
+        "published": cell_metrics.published(predictions)
+        | {"interval_95": bootstrap.intervals(published, PUBLISHED_SKIP_MS, PUBLISHED_CLIP_MV)},
     }
 
 

@@ -12,6 +12,7 @@ explained_variance                    1 - mean((v - v')^2) / var(v) of the soma 
 gamma_2ms, rate_error                 of the spikes that the reduction emits: coincidence factor, emitted / true - 1
 parameters                            learned numbers, the gains of channels included, as its training counted them;
                                       numbers_stored: all that its file holds for the kernel, constants included
+interval_95                           of some of these, by the bootstrap over trials
 """
 
 import argparse
@@ -30,7 +31,7 @@ from netml.artifact import Artifact
 from netml.errors import ArtifactError, NetmlError, RecordsError
 from netml.files import replacing
 from netml.records import Trial
-from netml.validation import cell_metrics
+from netml.validation import bootstrap, cell_metrics
 from netml.validation.prediction import predict
 
 SKIP_MS = 500.0
@@ -89,8 +90,7 @@ def scores_of(predictions: list, artifact: Artifact) -> dict:
     by_shift = {s: cell_metrics.roc_auc(*cell_metrics.pooled(predictions, SKIP_MS, s)) for s in SHIFTS}
     shift = max(SHIFTS, key=lambda s: by_shift[s])
     curve = cell_metrics.roc_curve(*cell_metrics.pooled(predictions, SKIP_MS, shift))
-    few, many = cell_metrics.PUBLISHED_SPIKES
-    published = [p for p in predictions if few <= len(p.true_spike_ms) <= many]
+    published = cell_metrics.published_trials(predictions)
     emitted = cell_metrics.emitted_spikes(predictions, SKIP_MS)
     return {
         "auc": by_shift[shift],
@@ -113,6 +113,7 @@ def scores_of(predictions: list, artifact: Artifact) -> dict:
         "rate_model_hz": emitted["rate_model_hz"],
         "isi_ks": emitted["isi_ks"],
         "skip_ms": SKIP_MS,
+        "interval_95": bootstrap.intervals(predictions, SKIP_MS, CLIP_MV, shift),
         "seconds": sum(p.duration_ms(SKIP_MS) for p in predictions) / 1000.0,
     }
 
