@@ -31,6 +31,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     reduction, library = kernel.Reduction.of(artifact), kernel.load()
     dt = float(artifact.header["dt_r_ms"])
     arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
+    types = len(artifact.header["synapses"])
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
         lengths = [windows.steps(t.duration_ms, dt) for t in batch]
@@ -53,4 +54,6 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_v_mv=windows.soma_voltage(trial, dt),
                 true_spike=windows.spike_train(trial, dt).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
+                input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
+                / (trial.duration_ms / 1000.0),
             )
