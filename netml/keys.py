@@ -50,7 +50,7 @@ ARTIFACT = _table(
     # Channels: segments x synapses, and where the header has "current": true one more, the current into the soma.
     Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds; the current's is the last"),
     Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
-    Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw each channel"),
+    Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw it"),
 )
 #: Beside these, where the reduction takes a current into its soma: current (true) and current_range_na.
 ARTIFACT_HEADER = (

@@ -32,10 +32,12 @@ class Clamp(NamedTuple):
         Raises:
             ModelError: A value that is no finite number, or a negative duration.
         """
-        given = {"del": stim.get("del", stim.get("delay", 0.0)), "dur": stim.get("dur", 0.0), "amp": stim.get("amp", 0.0)}
+        given = {"del": stim.get("delay", 0.0), "dur": 0.0, "amp": 0.0}
+        given = {name: stim.get(name, value) for name, value in given.items()}
         for name, value in given.items():
             if isinstance(value, (str, list, tuple)) or not math.isfinite(value):
-                raise ModelError(f"{where} has {name} = {value!r}; expected a number ({'nA' if name == 'amp' else 'ms'})")
+                unit = "nA" if name == "amp" else "ms"
+                raise ModelError(f"{where} has {name} = {value!r}; expected a number, {unit}")
         if given["dur"] < 0:
             raise ModelError(f"{where} lasts {given['dur']} ms; expected 0 or more")
         start, end = max(float(given["del"]), 0.0), float(given["del"]) + float(given["dur"])

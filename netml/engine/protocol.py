@@ -109,7 +109,7 @@ class TestCell:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The input of a trial: events (time ms, channel; weight uS of every channel) and a current (changes, ms, to nA)."""
+    """The input of a trial: events (time ms, channel; weight uS of every channel) and a current (from ms on, nA)."""
 
     kind: str
     time: np.ndarray
@@ -161,7 +161,8 @@ class Protocol:
         for turn in range(rounds):
             batch = mine[turn * len(self.cells) : (turn + 1) * len(self.cells)]
             drawn = [self._draw(k, seed, scale_na if k >= trials else None) for k in batch]
-            for k, cell, trial, own in zip(batch, self.cells, drawn, self._psolve(drawn, self.duration_ms), strict=False):
+            spikes = self._psolve(drawn, self.duration_ms)
+            for k, cell, trial, own in zip(batch, self.cells, drawn, spikes, strict=False):
                 yield Trial(
                     kind=trial.kind,
                     gid=-1,

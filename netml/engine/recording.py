@@ -287,8 +287,8 @@ def _somatic_clamps(cell: Any, info: CellInfo) -> list[Clamp]:
             continue
         if kind != "IClamp":
             raise ModelError(
-                f"cell {cell.gid} also gets {kind}, which is neither a synaptic event nor a current; a reduction cannot "
-                f"learn from it; leave it out of the recorded cells (--cells)"
+                f"cell {cell.gid} also gets {kind}, which is neither a synaptic event nor a current; a reduction "
+                f"cannot learn from it; leave it out of the recorded cells (--cells)"
             )
         where = f"IClamp {stim.get('label')!r} on cell {cell.gid}"
         info.segments.check_soma(stim["sec"], float(stim["loc"]), where)
