@@ -2,7 +2,6 @@
 // time. All of it in units of the current's input (nA x gain).
 #pragma once
 
-#include "lanes.hpp"
 #include "netml_population.h"
 
 #include <algorithm>
@@ -10,35 +9,24 @@
 
 namespace netml {
 
-class Currents {
-public:
-    explicit Currents(int64_t cells) : padded((cells + LANES - 1) / LANES * LANES) {}
+struct Currents {
+    std::vector<netml_clamp> clamps;
+    std::vector<float> set;           // by cell, until it is set again; empty: none
 
-    void set(const float* each, int64_t cells) {
-        steady.assign(padded, 0.0f);
-        std::copy(each, each + cells, steady.begin());
-    }
-
-    void clamp(const netml_clamp* all, int64_t count) { clamps.assign(all, all + count); }
-
-    void reset() { steady.clear(); }
-
-    // Mean of each cell's current over [start, end), padded to whole blocks; NULL where no cell has any.
-    const float* mean(double start_ms, double end_ms) {
-        if (steady.empty() && clamps.empty()) return nullptr;
-        total.assign(padded, 0.0f);
-        std::copy(steady.begin(), steady.end(), total.begin());
+    // Mean of each cell's current over [start, end) in an array of `size`; NULL where no cell has any.
+    const float* mean(double start_ms, double end_ms, int64_t size) {
+        if (set.empty() && clamps.empty()) return nullptr;
+        sum.assign(size, 0.0f);
+        std::copy(set.begin(), set.end(), sum.begin());
         for (const netml_clamp& c : clamps) {
-            const double on = std::min(end_ms, c.end_ms) - std::max(start_ms, c.start_ms);
-            if (on > 0) total[c.cell] += (float)(c.amplitude * (on / (end_ms - start_ms)));
+            const double on_ms = std::min(end_ms, c.end_ms) - std::max(start_ms, c.start_ms);
+            if (on_ms > 0) sum[c.cell] += (float)(c.amplitude * on_ms / (end_ms - start_ms));
         }
-        return total.data();
+        return sum.data();
     }
 
 private:
-    int64_t padded;
-    std::vector<netml_clamp> clamps;
-    std::vector<float> steady, total;
+    std::vector<float> sum;
 };
 
 }  // namespace netml
