@@ -24,6 +24,12 @@ typedef struct {
 } netml_synapse;       /* 12 bytes, all that a synapse costs */
 
 typedef struct {
+    int64_t cell;
+    double start_ms, end_ms;
+    double amplitude;  /* nA x gain */
+} netml_clamp;         /* a current into the soma of a cell */
+
+typedef struct {
     int64_t cells, synapses, rows, bytes;
     int64_t steps, spikes, events;    /* since the last reset; events: single synapses delivered to */
     int64_t weights_outside, channels_unseen;   /* synapses added unlike anything in training */
@@ -51,6 +57,11 @@ int64_t netml_population_freeze(netml_population*, int64_t cells, int64_t rows);
 /* The synapses in use, sorted by row, delay, target: [rows + 1] and [synapses]. */
 const int64_t* netml_population_row_start(const netml_population*);
 const netml_synapse* netml_population_synapses(const netml_population*);
+
+/* Current into the somata, for a reduction that takes it: its last input gets the mean over each step, of either sign.
+ * Of all clamps (which replace earlier ones), and of what is set, [cells], from the next step on until the next reset. */
+int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);    /* 0; -1: memory is short */
+int64_t netml_population_set_current(netml_population*, const float* each);
 
 /* All cells at rest, nothing on its way, step 0, counters 0. */
 void netml_population_reset(netml_population*);

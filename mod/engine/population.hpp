@@ -2,6 +2,7 @@
 // fixed-point inputs that holds what is on its way. See netml_population.h for the meaning of times and units.
 #pragma once
 
+#include "current.hpp"
 #include "leaky_memory.hpp"
 #include "netml_population.h"
 #include "rows.hpp"
@@ -95,6 +96,7 @@ struct netml_population {
         std::fill(logit.begin(), logit.end(), 0.0f);
         std::fill(spike.begin(), spike.end(), 0);
         spiking.clear();
+        currents.set.clear();
         count = netml_population_stats{};
         next = slot = 0;
         step_counts = deliver_counts = 0;
@@ -135,9 +137,14 @@ struct netml_population {
         const netml::Stopwatch watch(step_counts);
         spiking.clear();
         int32_t* sums = ring.data() + slot * slot_size;
+        const double step_ms = (double)step_ticks / NETML_TICKS_PER_MS;
+        const float* current = currents.mean(next * step_ms, (next + 1) * step_ms, blocks * netml::LANES);
         for (int64_t b = 0; b < blocks; ++b, sums += block_size) {
             for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sums[i] * quantum;
             std::fill(sums, sums + block_size, 0);
+            if (current)
+                for (int l = 0; l < netml::LANES; ++l)
+                    x[block_size - netml::LANES + l] += current[b * netml::LANES + l];
             uint8_t* fired = spike.data() + b * netml::LANES;
             netml::step_block(layout, params.data(), trace_input.data(), threshold,
                               state.data() + b * layout.state() * netml::LANES, x.data(),
@@ -188,6 +195,7 @@ struct netml_population {
     std::vector<float> state, logit, voltage;
     std::vector<uint8_t> spike;
     std::vector<float> x, scratch;
+    netml::Currents currents;
     netml::Rows rows;
     std::vector<netml::Rows::Batch> batches;  // added since the last freeze
     int64_t weights_outside = 0, channels_unseen = 0;
@@ -232,6 +240,22 @@ int64_t netml_population_freeze(netml_population* p, int64_t cells, int64_t rows
 }
 const int64_t* netml_population_row_start(const netml_population* p) { return p->rows.start.data(); }
 const netml_synapse* netml_population_synapses(const netml_population* p) { return p->rows.synapses.data(); }
+int64_t netml_population_clamp(netml_population* p, int64_t count, const netml_clamp* clamps) {
+    try {
+        p->currents.clamps.assign(clamps, clamps + count);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+}
+int64_t netml_population_set_current(netml_population* p, const float* each) {
+    try {
+        p->currents.set.assign(each, each + p->cells);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+}
 void netml_population_reset(netml_population* p) { p->reset(); }
 void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
 int64_t netml_population_step(netml_population* p) { return p->step(); }

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from netml.artifact import Artifact
+from netml.circuit.current import Clamp
 from netml.engine import mechanisms
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ArtifactError, ModelError
 from netml.reductions.kernel import LANES, Reduction
 
@@ -36,15 +38,17 @@ class _Stats(ctypes.Structure):
 
 @dataclass(frozen=True)
 class OutOfRange:
-    """Synapses unlike anything the reduction was trained on.
+    """Input unlike anything the reduction was trained on.
 
     Attributes:
         weights: Synapses whose weight lies outside the range of their type in training.
         channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        currents: Cells whose current clamps add up to a current outside the range of training at some time.
     """
 
     weights: int
     channels: int
+    currents: int
 
 
 class Population:
@@ -64,8 +68,10 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
         self._single = {name: array(code) for name, code in COLUMNS.items()}
+        self._current = SomaCurrent(artifact, label)
+        self._channels = sum(nseg for _, nseg in header["sections"]) * len(header["synapses"])  # synaptic ones
+        self.quantum = _quantum(artifact, self._channels)
         self._dirty = True
         self._frozen_cells = 0
         self._library = _library()
@@ -123,6 +129,17 @@ class Population:
             column.append(value)
         self._dirty = True
 
+    def add_clamp(self, cell: int, clamp: Clamp) -> None:
+        """A current clamp at the soma of a cell; clamps add up.
+
+        Raises:
+            ModelError: The reduction takes no current, or there is no such cell.
+        """
+        if not 0 <= cell < self.cells:
+            raise ModelError(f"a current clamp on reduced {self.label} has cell {cell}; expected 0 to {self.cells - 1}")
+        self._current.add(cell, clamp)
+        self._dirty = True
+
     def freeze(self) -> int:
         """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
 
@@ -133,6 +150,9 @@ class Population:
         if self._dirty:
             if self._library.netml_population_freeze(self._handle, self.cells, self.rows):
                 raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
+            clamps = self._current.clamps()
+            if self._library.netml_population_clamp(self._handle, len(clamps), clamps.ctypes.data):
+                raise MemoryError(f"no memory for the {len(clamps)} current clamps of population {self.label}")
             self._frozen_cells, self._dirty = self.cells, False
         return self._handle
 
@@ -150,10 +170,10 @@ class Population:
         }  # fmt: skip
 
     def out_of_range(self) -> OutOfRange:
-        """How many synapses lie outside what the reduction was trained on."""
+        """How many synapses and cells lie outside what the reduction was trained on."""
         self._flush()
         stats = self.stats()
-        return OutOfRange(stats["weights_outside"], stats["channels_unseen"])
+        return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
 
     # Driving the population; inside a simulation NetmlPopulation does it.
 
@@ -164,6 +184,19 @@ class Population:
     def deliver(self, row: int, spike_ms: float) -> None:
         """A spike of a row's source."""
         self._library.netml_population_deliver(self._handle, row, spike_ms)
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, from the next step until it is set again or reset.
+
+        Arguments:
+            current_na: (cells) nA, or one for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        each = self._current.scaled(current_na, self.cells)
+        if self._library.netml_population_set_current(self._handle, each.ctypes.data):
+            raise MemoryError(f"no memory for the currents of population {self.label}")
 
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
@@ -195,11 +228,11 @@ class Population:
 
     def _create(self) -> None:
         reduction, arrays, header = self._reduction, self.artifact.arrays, self.artifact.header
-        channels = arrays["channel_gain"].size
+        channels = self._channels
         ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
         low, high = np.resize(ranges, (channels, 2)).T
         tables = [
-            np.ascontiguousarray(values, dtype) for values, dtype in (
+            np.ascontiguousarray(values[:channels], dtype) for values, dtype in (
                 (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
                 (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
         ]  # fmt: skip
@@ -225,7 +258,7 @@ class Population:
 
     def _refuse(self, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
         """Say what is wrong with a synapse."""
-        channels = self.artifact.arrays["channel_gain"].size
+        channels = self._channels
         if not 0 <= row < self.rows:
             wrong = f"row {row}; expected 0 to {self.rows - 1}: add_rows makes them"
         elif not 0 <= cell < self.cells:
@@ -247,10 +280,10 @@ def _range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
-def _quantum(artifact: Artifact) -> float:
-    """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
+def _quantum(artifact: Artifact, channels: int) -> float:
+    """Unit of the fixed-point sums of the synaptic channels, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    gain = artifact.arrays["channel_gain"][:channels].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
     high = [_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))
@@ -274,6 +307,8 @@ def _library() -> ctypes.CDLL:
         "spiking": ([p], ints),
         "voltage": ([p], floats),
         "logit": ([p], floats),
+        "clamp": ([p, i64, p], i64),
+        "set_current": ([p, p], i64),
         "get_stats": ([p, p], None),
     }
     for name, (arguments, result) in signatures.items():
