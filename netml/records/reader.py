@@ -22,6 +22,7 @@ class Records:
         kinds: (trials) kind of each trial, str.
         durations_ms: (trials).
         spike_counts: (trials).
+        has_current: Whether any trial has a current into the soma.
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
@@ -29,11 +30,13 @@ class Records:
         self._shards = [folder / s["file"] for s in shards]
         self._place = [(i, k) for i, s in enumerate(shards) for k in range(s["trials"])]
         kinds, durations, counts, keys_ = [], [], [], []
+        self.has_current = False
         for path in self._shards:
             with h5py.File(path) as file:
                 kinds += list(file["trial/kind"].asstr()[:])
                 durations.append(file["trial/duration"][:])
                 counts.append(np.diff(file["spikes/ptr"][:]))
+                self.has_current |= "current" in file and file["current/time"].shape[0] > 0
                 keys_ += list(zip(file["trial/seed"][:].tolist(), file["trial/gid"][:].tolist(), strict=True))
         # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.
         order = sorted(range(len(kinds)), key=lambda k: (kinds[k], keys_[k], k))
@@ -88,6 +91,11 @@ class Records:
                 events, spikes, samples = (
                     slice(*file[f"{group}/ptr"][row : row + 2]) for group in ("events", "spikes", "voltage")
                 )
+                currents = {}
+                if "current" in file:  # records of earlier netml have none
+                    changes = slice(*file["current/ptr"][row : row + 2])
+                    currents = {"current_time": file["current/time"][changes],
+                                "current_na": file["current/amplitude"][changes]}  # fmt: skip
                 trial = Trial(
                     kind=file["trial/kind"].asstr()[row],
                     gid=int(file["trial/gid"][row]),
@@ -98,6 +106,7 @@ class Records:
                     event_weight=file["events/weight"][events],
                     spike_time=file["spikes/time"][spikes],
                     voltage={site: file[f"voltage/{site}"][samples] for site in self.cell.sites},
+                    **currents,
                 )
         except (OSError, KeyError, ValueError) as error:
             raise RecordsError(f"{path} is damaged ({error}); record again") from error
