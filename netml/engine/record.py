@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -18,12 +15,9 @@ from netml.engine.launch import launch
 from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
 from netml.engine.recording import whole_milliseconds
 from netml.engine.simulation import SimulateConfig
-from netml.errors import LaunchError, ModelError, RecordsError
-from netml.files import output_folder
+from netml.errors import LaunchError, ModelError
 from netml.records import write_index
-from netml.records.writer import INDEX
-
-UNFINISHED = ".recording-"
+from netml.records.folder import prepare, recording
 
 #: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 31 minutes of one cell.
 PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
@@ -100,8 +94,8 @@ def record(
         cfg=dict(cfg or {}),
         progress=progress,
     )
-    folder = _prepare(Path(output), overwrite)
-    with _recording(folder) as made:
+    folder = prepare(Path(output), overwrite)
+    with recording(folder) as made:
         common = {"folder": str(made), "population": population}
         found: list[NetworkResult] = []
         for run in range(runs):
@@ -159,37 +153,6 @@ def _check(runs: int, trials: int, current_trials: int, cells: int | list[int] |
     wanted = 1 if cells is None else cells if isinstance(cells, int) else len(cells)
     if wanted < 1:
         raise ModelError("no cells to record; give a number from 1 or gids")
-
-
-def _prepare(folder: Path, overwrite: bool) -> Path:
-    """A folder that may take records: finished ones are replaced only on demand, other files never."""
-    if (folder / INDEX).exists() and not overwrite:
-        raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
-    if strangers := [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", INDEX, UNFINISHED))]:
-        raise RecordsError(
-            f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output"
-        )
-    return output_folder(folder)
-
-
-@contextmanager
-def _recording(folder: Path) -> Iterator[Path]:
-    """A folder to record into, inside the one of the records, whose content it replaces if the block succeeds."""
-    for killed in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(killed)
-    made = folder / f"{UNFINISHED}{os.getpid()}"
-    made.mkdir()
-    try:
-        yield made
-        (folder / INDEX).unlink(missing_ok=True)
-        for path in folder.glob("shard-*"):
-            path.unlink()
-        for path in sorted(made.iterdir(), key=lambda path: path.name == INDEX):  # the index last: it says "complete"
-            os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        with suppress(OSError):  # nothing was there before
-            folder.rmdir()
 
 
 def parse_cells(text: str | None) -> int | list[int] | None:

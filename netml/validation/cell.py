@@ -3,19 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
-from netml.records import Records, windows
+from netml.records import Records
 from netml.records.trial import NETWORK
-from netml.reductions import kernel
-from netml.validation import cell_metrics
-from netml.validation.cell_metrics import Prediction
+from netml.validation import bootstrap, cell_metrics
+from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
+from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
-BATCH = 32
 SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
 
@@ -36,7 +33,8 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     Returns:
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
-        comparison), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
+        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), what was measured,
+        ``warnings``, and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -50,7 +48,9 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     chosen = choose_trials(artifact, records, split, kinds, skip_ms)
     if output is not None:
         output_folder(output)
-    predictions = predict(artifact, records, chosen)
+    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
+    found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
+    predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
     result["source"] = {
         "artifact": name,
@@ -119,54 +119,24 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
     return long
 
 
-def predict(artifact: Artifact, records: Records, chosen: list[int]) -> list[Prediction]:
-    """Run the reduction free on the chosen trials, in batches of similar length.
-
-    Raises:
-        RecordsError: A trial is damaged, or the model's output is not finite.
-    """
-    reduction, library = kernel.Reduction.of(artifact), kernel.load()
-    dt = float(artifact.header["dt_r_ms"])
-    arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
-    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
-    found = {}
-    for start in range(0, len(by_length), BATCH):
-        batch = by_length[start : start + BATCH]
-        trials = [records.trial(k) for k in batch]
-        lengths = [windows.steps(t.duration_ms, dt) for t in trials]
-        x = np.zeros((max(lengths), n_inputs, len(trials)), np.float32)
-        for i, trial in enumerate(trials):
-            x[: lengths[i], :, i] = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt)
-        logit, v, spike = library.free_run(reduction, x)
-        for i, (k, trial, n) in enumerate(zip(batch, trials, lengths, strict=True)):
-            if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
-                raise ArtifactError(
-                    f"the reduction's output is not finite on trial {k} of {records.folder}; train it again"
-                )
-            found[k] = Prediction(
-                kind=trial.kind,
-                dt_ms=dt,
-                logit=logit[:n, i].copy(),
-                v_mv=v[:n, i].copy(),
-                spike=spike[:n, i].astype(bool),
-                true_v_mv=windows.soma_voltage(trial, dt),
-                true_spike=windows.spike_train(trial, dt).astype(bool),
-                true_spike_ms=np.asarray(trial.spike_time, float),
-            )
-    return [found[k] for k in chosen]
-
-
 def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -> dict:
-    """All metrics, over all trials and by kind, and the published protocol."""
+    """All metrics, over all trials and by kind, and the published protocol, each with its intervals."""
     v_clip = clip_of(artifact)
     kinds = sorted({p.kind for p in predictions}, key=lambda kind: (kind != NETWORK, kind))
     by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
+
+    def honest(chosen: list[Prediction]) -> dict:
+        scores = cell_metrics.honest(chosen, skip_ms, v_clip)
+        return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
+
+    published = cell_metrics.published_trials(predictions)
     return {
         "skip_ms": skip_ms,
         "v_clip_mv": v_clip,
-        "all": cell_metrics.honest(predictions, skip_ms, v_clip),
-        "kinds": {kind: cell_metrics.honest(chosen, skip_ms, v_clip) for kind, chosen in by_kind.items()},
-        "published": cell_metrics.published(predictions),
+        "all": honest(predictions),
+        "kinds": {kind: honest(chosen) for kind, chosen in by_kind.items()},
+        "published": cell_metrics.published(predictions)
+        | {"interval_95": bootstrap.intervals(published, PUBLISHED_SKIP_MS, PUBLISHED_CLIP_MV)},
     }
 
 
