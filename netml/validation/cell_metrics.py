@@ -29,6 +29,8 @@ class Prediction:
     true_v_mv: np.ndarray  # [T] soma voltage of the detailed cell at the same times
     true_spike: np.ndarray  # [T] bool, step to which each true spike belongs
     true_spike_ms: np.ndarray  # true spike times, not binned, sorted
+    current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
+    events: int = 0  # number of synaptic events
 
     def after(self, skip_ms):
         """Index of the first step that starts at or after ``skip_ms``."""
