@@ -8,6 +8,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "import_cell": "netml.engine.import_cell",
     "simulate": "netml.engine.launch",
     "record": "netml.engine.record",
     "train": "netml.training",
