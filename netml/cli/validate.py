@@ -18,9 +18,9 @@ def command(
 ):
     """Measure a reduction against its cell, free-running, on trials it was not trained on."""
     from netml.cli.report import show
-    from netml.report import cell_report
+    from netml.report import cell_report, current_report
     from netml.validation import validate
 
     folder = output or artifact.with_name(f"{artifact.stem}-validation")
     result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip, physics=physics)
-    show(result, cell_report.tables(result, kinds=2), json)
+    show(result, [*cell_report.tables(result, kinds=2), *current_report.tables(result["f_i"])], json)

@@ -22,21 +22,21 @@ class Records:
         kinds: (trials) kind of each trial, str.
         durations_ms: (trials).
         spike_counts: (trials).
-        has_current: Whether any trial has a current into the soma.
+        with_current: (trials) bool, which have a current into the soma.
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
         self.folder, self.cell, self.provenance = folder, cell, provenance
         self._shards = [folder / s["file"] for s in shards]
         self._place = [(i, k) for i, s in enumerate(shards) for k in range(s["trials"])]
-        kinds, durations, counts, keys_ = [], [], [], []
-        self.has_current = False
+        kinds, durations, counts, currents, keys_ = [], [], [], [], []
         for path in self._shards:
             with h5py.File(path) as file:
                 kinds += list(file["trial/kind"].asstr()[:])
                 durations.append(file["trial/duration"][:])
                 counts.append(np.diff(file["spikes/ptr"][:]))
-                self.has_current |= "current" in file and file["current/time"].shape[0] > 0
+                none = np.zeros(len(counts[-1]), bool)  # records of earlier netml
+                currents.append(np.diff(file["current/ptr"][:]) > 0 if "current" in file else none)
                 keys_ += list(zip(file["trial/seed"][:].tolist(), file["trial/gid"][:].tolist(), strict=True))
         # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.
         order = sorted(range(len(kinds)), key=lambda k: (kinds[k], keys_[k], k))
@@ -44,6 +44,7 @@ class Records:
         self.kinds = np.array([kinds[k] for k in order])
         self.durations_ms = np.concatenate(durations)[order]
         self.spike_counts = np.concatenate(counts)[order]
+        self.with_current = np.concatenate(currents)[order]
 
     @classmethod
     def open(cls, folder) -> "Records":

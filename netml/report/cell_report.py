@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netml.report import cell_figures, html
+from netml.report import cell_figures, current_report, html
 from netml.report.tables import NOTHING, Table, number, percent, plain
 from netml.validation import cell_metrics, spikes
 
@@ -161,7 +161,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         title=f"Reduced cell {source['cell']}",
         summary=(
             f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
-            f"trials, running free: it gets the synaptic events of a trial and its own emitted spikes, nothing else."
+            f"trials, running free: it gets the synaptic events (and the current) of a trial and its own emitted spikes."
         ),
         headline=headline(result),
         warnings=result["warnings"],
@@ -177,6 +177,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
                 pictures(result, predictions),
             ),
             html.Section("Voltage", tables=[voltage]),
+            *current_report.sections(result.get("f_i")),
             html.Section("How sure the figures are", tables=[intervals]),
             html.Section("Beside the literature", tables=[published]),
             *(html.Section("What every cell obeys", tables=[table]) for table in physics),

@@ -8,7 +8,7 @@ from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.trial import NETWORK
-from netml.validation import bootstrap, cell_metrics
+from netml.validation import bootstrap, cell_metrics, currents
 from netml.validation import physics as laws
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
 from netml.validation.prediction import predict
@@ -104,7 +104,10 @@ def check_same_cell(artifact: Artifact, records: Records) -> None:
 
 
 def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:
-    """Indices of the trials to validate on; the split is the one that training made (same seed, same trials)."""
+    """Indices of the trials to validate on; the split is the one that training made (same seed, same trials).
+
+    A reduction that takes no current is not judged on trials with one.
+    """
     if split not in SPLITS:
         raise RecordsError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     known = sorted(set(records.kinds))
@@ -114,6 +117,8 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
     candidates = range(len(records)) if split == "all" else records.split(seed)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
+    if not artifact.header.get("current"):
+        chosen = [k for k in chosen if not records.with_current[k]]
     long = [k for k in chosen if records.durations_ms[k] > skip_ms]
     if not long:
         why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
@@ -139,6 +144,7 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
         "v_clip_mv": v_clip,
         "all": honest(predictions),
         "kinds": {kind: honest(chosen) for kind, chosen in by_kind.items()},
+        "f_i": currents.f_i_curve(predictions),
         "published": cell_metrics.published(predictions)
         | {"interval_95": bootstrap.intervals(published, PUBLISHED_SKIP_MS, PUBLISHED_CLIP_MV)},
     }
@@ -153,6 +159,9 @@ def clip_of(artifact: Artifact) -> float:
 def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> list[str]:
     """What a reader must know before the figures."""
     found = []
+    if not artifact.header.get("current") and (left := int(records.with_current.sum())):
+        found.append(f"{left} trials of these records have a current into the soma and are left out: the reduction "
+                     "was trained without one. Train it on records with currents to have it judged there.")  # fmt: skip
     trained_dt, dt = artifact.header["provenance"].get("dt_ms"), records.cell.dt_ms
     if trained_dt is not None and abs(trained_dt - dt) > 1e-9:
         found.append(f"The reduction was trained on a detailed cell at dt = {trained_dt:g} ms and is judged at "

@@ -15,7 +15,8 @@ BATCH = 32
 
 
 def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]:
-    """Run a reduction from rest on its own spikes; nothing of the truth reaches it but the synaptic events.
+    """Run a reduction from rest on its own spikes; nothing of the truth reaches it but the synaptic events
+    and, where it takes one, the current.
 
     Arguments:
         artifact: The reduction.
@@ -32,12 +33,15 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     dt = float(artifact.header["dt_r_ms"])
     arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
     types = len(artifact.header["synapses"])
+    takes_current = bool(artifact.header.get("current"))
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
         lengths = [windows.steps(t.duration_ms, dt) for t in batch]
         x = np.zeros((max(lengths), n_inputs, len(batch)), np.float32)
         for i, trial in enumerate(batch):
-            x[: lengths[i], :, i] = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt)
+            x[: lengths[i], :, i] = windows.inputs(
+                trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt, takes_current
+            )
         logit, v, spike = library.free_run(reduction, x)
         for i, (trial, n) in enumerate(zip(batch, lengths, strict=True)):
             if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
@@ -56,4 +60,6 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_spike_ms=np.asarray(trial.spike_time, float),
                 input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
                 / (trial.duration_ms / 1000.0),
+                current_na=windows.current(trial, dt),
+                events=trial.event_time.size,
             )

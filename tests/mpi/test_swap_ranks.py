@@ -62,7 +62,7 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     assert len(detailed["conns"]) > 300
     assert swapped["conns"] == detailed["conns"]
     table = segment_table(hybrid.network()[0].cellParams["Ecell"])
-    reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2)
+    reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2, current=True)
     gain, feeds = (reduction.arrays[name] for name in ("channel_gain", "channel_input"))
     quantum = Population(reduction, "E").quantum
     expected = []

@@ -85,7 +85,7 @@ def test_clamps_of_the_network_are_recorded(recorded):
     for gid, trial in trials.items():
         assert trial.current_time.tolist() == ([20.0, 80.25, 120.0] if gid in (0, 3) else [])
         np.testing.assert_allclose(trial.current_na, [0.1, 0.05, -0.05][: trial.current_time.size], rtol=1e-15)
-    assert recorded.has_current
+    assert recorded.with_current.sum() == 2 + 3
 
 
 def test_currents_of_the_protocol_make_the_cell_fire_or_not(recorded):

@@ -67,14 +67,14 @@ def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
 
 
 def test_records_from_before_there_were_currents(tmp_path, cell):
-    assert Records.open(write(tmp_path, cell, [[make_trial(0)]])).has_current
+    assert Records.open(write(tmp_path, cell, [[make_trial(0)]])).with_current.all()
     with h5py.File(tmp_path / "shard-0000.h5", "r+") as file:
         del file["current"]
     index = json.loads((tmp_path / "index.json").read_text())
     index["shards"][0]["bytes"] = (tmp_path / "shard-0000.h5").stat().st_size
     (tmp_path / "index.json").write_text(json.dumps(index))
     records = Records.open(tmp_path)
-    assert not records.has_current and records.trial(0).current_na.size == 0
+    assert not records.with_current.any() and records.trial(0).current_na.size == 0
 
 
 def test_split_gives_every_kind_its_share(tmp_path, cell):
