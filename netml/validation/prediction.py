@@ -57,6 +57,6 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_v_mv=windows.soma_voltage(trial, dt),
                 true_spike=windows.spike_train(trial, dt).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
-                current_na=windows.current(trial, dt),
+                current_na=windows.current(trial, dt) if trial.current_na.size else None,
                 events=trial.event_time.size,
             )
