@@ -51,7 +51,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
 
     clip = f"{result['v_clip_mv']:g} mV"
     published = result["published"]
-    return [
+    found = [
         table(
             "Spikes",
             [
@@ -103,6 +103,15 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
             "figures are of another cell and another input: an orientation, not a contest.",
         ),
     ]  # fmt: skip
+    return [*found, physics_table(result["physics"])] if result["physics"] else found
+
+
+def physics_table(laws: list[dict]) -> Table:
+    """Laws that no cell breaks, and whether the reduction does."""
+    holds = {True: "holds", False: "broken", None: "not judged"}
+    rows = [[law["name"], holds[law["passed"]], law["measured"], law["expected"]] for law in laws]
+    note = "Artificial input, from the rates and weights of the training; the last row: the recorded trials."
+    return Table("Physics", ["", "", "measured", "expected"], rows, note)
 
 
 def shifted(m) -> str:
@@ -147,7 +156,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
     """
     source = result["source"]
-    detection, voltage, intervals, published = tables(result)
+    detection, voltage, intervals, published, *physics = tables(result)
     page = html.Page(
         title=f"Reduced cell {source['cell']}",
         summary=(
@@ -171,6 +180,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
             *current_report.sections(result.get("f_i")),
             html.Section("How sure the figures are", tables=[intervals]),
             html.Section("Beside the literature", tables=[published]),
+            *(html.Section("What every cell obeys", tables=[table]) for table in physics),
         ],
         facts=facts(source),
     )

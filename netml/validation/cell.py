@@ -9,6 +9,7 @@ from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.trial import NETWORK
 from netml.validation import bootstrap, cell_metrics, currents
+from netml.validation import physics as laws
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
 from netml.validation.prediction import predict
 
@@ -17,7 +18,8 @@ SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
 
 
-def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS) -> dict:
+def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS,
+             physics: bool = True) -> dict:  # fmt: skip
     """Measure how well a reduction predicts its cell.
 
     The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.
@@ -29,12 +31,13 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         split: ``test`` (default), ``validation``, ``train`` or ``all`` trials.
         kinds: Only trials of these kinds; all by default.
         skip_ms: Start of each trial that does not count: the cell settles from rest.
+        physics: Check the laws of :mod:`netml.validation.physics` too, which takes seconds.
 
     Returns:
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
-        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), what was measured,
-        ``warnings``, and ``report`` / ``json`` (paths, or None).
+        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
+        they hold), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -52,6 +55,7 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
+    result["physics"] = laws.physics(artifact, predictions) if physics else []
     result["source"] = {
         "artifact": name,
         "records": str(records.folder),
@@ -180,6 +184,8 @@ def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> 
     gamma = result["all"]["spikes"]["gamma"]
     if gamma is None and spikes["spikes_true"]:
         found.append("The reduction fires so fast that the coincidence factor is undefined.")
+    found += [f"Physics: {law['name']} does not hold: {law['measured']}; expected {law['expected']}."
+              for law in result["physics"] if law["passed"] is False]  # fmt: skip
     if result["published"]["trials"] == 0:
         found.append("The published protocol has no trial here (1 to 24 spikes, longer than 500 ms); it is left empty.")
     return found

@@ -29,6 +29,7 @@ class Prediction:
     true_v_mv: np.ndarray  # [T] soma voltage of the detailed cell at the same times
     true_spike: np.ndarray  # [T] bool, step to which each true spike belongs
     true_spike_ms: np.ndarray  # true spike times, not binned, sorted
+    input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
     current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
     events: int = 0  # number of synaptic events
 

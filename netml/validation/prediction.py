@@ -32,6 +32,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     reduction, library = kernel.Reduction.of(artifact), kernel.load()
     dt = float(artifact.header["dt_r_ms"])
     arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
+    types = len(artifact.header["synapses"])
     takes_current = bool(artifact.header.get("current"))
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
@@ -57,6 +58,8 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_v_mv=windows.soma_voltage(trial, dt),
                 true_spike=windows.spike_train(trial, dt).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
+                input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
+                / (trial.duration_ms / 1000.0),
                 current_na=windows.current(trial, dt) if trial.current_na.size else None,
                 events=trial.event_time.size,
             )

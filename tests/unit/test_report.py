@@ -114,7 +114,7 @@ def check_page(path, figures):
 
 
 def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):
-    result = validate(*cell, output=tmp_path)
+    result = validate(*cell, output=tmp_path, split="all")
     assert list(result["kinds"]) == ["network", "dense", "silence"]
     for m in (result["all"], result["kinds"]["network"]):
         assert m["spikes"]["spikes_true"] > 10
@@ -127,6 +127,11 @@ def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):
     assert result["f_i"] is None and not any("current" in w for w in result["warnings"])
     text = check_page(result["report"], ["voltage", "raster", "roc", "intervals", "calibration"])
     assert "free" in text and "first 200 ms" in text and "1 to 24 true spikes" in text
+    low, high = result["all"]["interval_95"]["brier"]
+    assert low < result["all"]["calibration"]["brier"] < high and f"{low:.5f} to {high:.5f}" in text
+    assert len(result["physics"]) == 7 and "What every cell obeys" in text
+    for law in result["physics"]:
+        assert law["measured"] in text and (law["passed"] is not False) == (law["name"] not in str(result["warnings"]))
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {
         "voltage.png", "raster.png", "roc.png", "intervals.png", "calibration.png"}  # fmt: skip
 
@@ -135,7 +140,7 @@ def test_a_damaged_cell_is_not(cell):
     artifact = Artifact.load(cell[0])
     params = artifact.arrays["params"] + np.random.default_rng(1).normal(0, 0.1, artifact.arrays["params"].size)
     worse = Artifact(artifact.header, artifact.arrays | {"params": params.astype(np.float32)})
-    result, perfect = validate(worse, cell[1], kinds=["network"]), validate(*cell, kinds=["network"])
+    result, perfect = (validate(a, cell[1], kinds=["network"], physics=False) for a in (worse, cell[0]))
     assert list(result["kinds"]) == ["network"] and result["report"] is None
     assert result["all"]["auc"] < perfect["all"]["auc"]
     assert result["all"]["voltage_below"]["rmse_mv"] > 0.1
@@ -144,14 +149,14 @@ def test_a_damaged_cell_is_not(cell):
 def test_a_cell_that_never_fires_still_gets_a_report(cell, tmp_path):
     artifact = Artifact.load(cell[0])
     dumb = Artifact(artifact.header | {"threshold": 1e9}, artifact.arrays)
-    result = validate(dumb, cell[1], output=tmp_path)
+    result = validate(dumb, cell[1], output=tmp_path, physics=False)
     assert result["all"]["spikes"]["rate_error"] == -1.0 and result["all"]["spikes"]["gamma"] == 0.0
     assert any("emitted no spike" in w for w in result["warnings"])
     assert "Read this first" in Path(result["report"]).read_text(encoding="utf-8")
 
 
 def test_only_silent_trials_still_get_a_report(cell, tmp_path):
-    result = validate(*cell, output=tmp_path, kinds=["silence"])
+    result = validate(*cell, output=tmp_path, kinds=["silence"], physics=False)
     assert result["all"]["auc"] is None and any("No trial recorded in a network" in w for w in result["warnings"])
     check_page(result["report"], ["voltage", "raster", "intervals", "calibration"])
 
@@ -317,7 +322,8 @@ def test_commands_print_tables_or_json(cell, runs, tmp_path):
     app.command("validate")(validate_file.command)
     app.command("compare")(compare_file.command)
     run = CliRunner().invoke
-    done = run(app, ["validate", *map(str, cell), "--output", str(tmp_path / "v")], env={"COLUMNS": "160"})
+    done = run(app, ["validate", *map(str, cell), "--output", str(tmp_path / "v"), "--no-physics"],
+               env={"COLUMNS": "160"})  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "ROC AUC" in done.output and str(tmp_path / "v" / "report.html") in done.output.replace("\n", "")
     done = run(app, ["compare", str(runs["detailed"]), str(runs["swapped"]), "--floor", str(runs["again"]), "--json",
