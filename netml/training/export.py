@@ -69,6 +69,8 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
             "parameters": learner.parameter_count(int((seen > 0).sum())),
         },
     }
+    if trainer.steps.current:
+        header |= {"current": True, "current_range_na": trainer.steps.current_range(trainer.training)}
     arrays = {
         "params": params.astype(np.float32),
         "trace_input": model.trace_input.numpy().astype(np.int32),
@@ -107,7 +109,7 @@ def verify(artifact: Artifact, learner: Learner, records: Records, trial: int) -
     arrays = artifact.arrays
     x = windows.inputs(
         records.trial(trial), arrays["channel_input"], arrays["channel_gain"], reduction.dims.inputs,
-        artifact.header["dt_r_ms"],
+        artifact.header["dt_r_ms"], bool(artifact.header.get("current")),
     )[:CHECK_STEPS]  # fmt: skip
     logit, v, spike = (out[:, 0] for out in kernel.load().free_run(reduction, np.ascontiguousarray(x[:, :, None])))
     model, state, last = learner.model, learner.model.init_state(1), 0.0

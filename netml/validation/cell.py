@@ -119,11 +119,12 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
     candidates = range(len(records)) if split == "all" else records.split(seed)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
-    if not artifact.header.get("current"):
-        chosen = [k for k in chosen if not records.with_current[k]]
+    takes_current = bool(artifact.header.get("current"))
+    chosen = [k for k in chosen if takes_current or not records.with_current[k]]
     long = [k for k in chosen if records.durations_ms[k] > skip_ms]
     if not long:
         why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
+        why += "" if takes_current else " (the reduction takes no current into its soma: trials with one do not count)"
         raise RecordsError(
             f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}"
         )
