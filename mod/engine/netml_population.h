@@ -20,25 +20,37 @@ typedef struct netml_population netml_population;
 typedef struct {
     uint32_t target;   /* (block * inputs + input) * 16 + lane */
     int32_t weight;    /* weight x gain, in quanta, >= 0 */
-    int32_t delay;     /* ticks, >= 0 */
+    int32_t delay;     /* ticks, >= 1 */
 } netml_synapse;       /* 12 bytes, all that a synapse costs */
 
 typedef struct {
     int64_t cells, synapses, rows, bytes;
     int64_t steps, spikes, events;    /* since the last reset; events: single synapses delivered to */
+    int64_t weights_outside, channels_unseen;   /* synapses added unlike anything in training */
     int64_t saturated, late;          /* events cut at the limit; events for a step already taken (must stay 0) */
     double step_s, deliver_s;         /* wall time since the last reset */
 } netml_population_stats;
 
-/* Parameters as in netml_kernel.h; arrays are copied. NULL where memory is short. */
+/* Parameters as in netml_kernel.h; by channel: the input it feeds, its gain (1/uS), its events in training and the range of
+ * their weights (uS). Arrays are copied. No cells yet. NULL where memory is short. */
 netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
-                                       float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum);
+                                       float threshold, float rest_mv, double dt_r_ms, float quantum, int64_t channels,
+                                       const int32_t* channel_input, const float* channel_gain,
+                                       const int64_t* channel_seen, const float* low_us, const float* high_us);
 void netml_population_delete(netml_population*);
 
-/* Replaces all synapses: row r holds synapses row_start[r] .. row_start[r + 1], sorted by delay. Resets.
- * Returns 0, or 1 + the index of the first synapse that points outside, is negative or is out of order, -1 where
- * memory is short. */
-int64_t netml_population_connect(netml_population*, int64_t rows, const int64_t* row_start, const netml_synapse*);
+/* Further synapses, any order, in arrays of one length; used from the next freeze on. Rows below `rows`, cells below
+ * `cells`, a finite weight from 0, a delay from one tick to 2^31 - 1 of them.
+ * Returns 0, or 1 + the index of the first synapse that is none of that (then none is added), -1 where memory is short. */
+int64_t netml_population_add(netml_population*, int64_t rows, int64_t cells, int64_t count, const int32_t* row,
+                             const int32_t* cell, const int32_t* channel, const double* weight_us, const double* delay_ms);
+
+/* Takes cells and synapses into use, sorted; resets. Returns 0, -1 where memory is short. */
+int64_t netml_population_freeze(netml_population*, int64_t cells, int64_t rows);
+
+/* The synapses in use, sorted by row, delay, target: [rows + 1] and [synapses]. */
+const int64_t* netml_population_row_start(const netml_population*);
+const netml_synapse* netml_population_synapses(const netml_population*);
 
 /* All cells at rest, nothing on its way, step 0, counters 0. */
 void netml_population_reset(netml_population*);

@@ -4,6 +4,7 @@
 
 #include "leaky_memory.hpp"
 #include "netml_population.h"
+#include "rows.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -39,34 +40,52 @@ struct Stopwatch {
 
 struct netml_population {
     netml_population(const int32_t* dims, const float* parameters, const int32_t* trace_input_, float threshold_,
-                     float rest_mv_, int64_t cells_, double dt_r_ms, float quantum_)
+                     float rest_mv_, double dt_r_ms, float quantum_, netml::Channels channels_)
         : layout(dims), params(parameters, parameters + layout.count),
           trace_input(trace_input_, trace_input_ + layout.traces), threshold(threshold_), rest_mv(rest_mv_),
-          quantum(quantum_), cells(cells_), blocks((cells_ + netml::LANES - 1) / netml::LANES),
-          step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)), block_size((int64_t)layout.inputs * netml::LANES),
-          state(blocks * layout.state() * netml::LANES), logit(blocks * netml::LANES),
-          voltage(blocks * netml::LANES), spike(blocks * netml::LANES), x(block_size),
-          scratch((layout.readout + layout.memory) * netml::LANES), row_start(1, 0) {
+          quantum(quantum_), step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)),
+          block_size((int64_t)layout.inputs * netml::LANES), channels(std::move(channels_)), x(block_size),
+          scratch((layout.readout + layout.memory) * netml::LANES) {
         std::copy(dims, dims + 5, shape);
-        spiking.reserve(cells);
-        resize_ring(0);
-        reset();
+        freeze(0, 0);
     }
 
-    int64_t connect(int64_t rows, const int64_t* starts, const netml_synapse* all) {
-        const int64_t targets = blocks * block_size;
+    int64_t add(int64_t row_count, int64_t cell_count, int64_t n, const int32_t* row, const int32_t* cell,
+                const int32_t* channel, const double* weight_us, const double* delay_ms) {
+        netml::Rows::Batch batch{{row, row + n}, std::vector<netml_synapse>(n)};
+        int64_t outside = 0, unseen = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            if ((uint32_t)channel[i] >= channels.input.size()) return i + 1;
+            const int32_t c = channel[i];
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[c]);
+            const double delay = std::rint(delay_ms[i] * NETML_TICKS_PER_MS);
+            if (row[i] < 0 || row[i] >= row_count || cell[i] < 0 || cell[i] >= cell_count
+                || !(weight >= 0 && weight <= INT32_MAX) || !(delay >= 1 && delay <= INT32_MAX)) return i + 1;
+            unseen += channels.seen[c] == 0;
+            outside += weight_us[i] > 0 && (weight_us[i] < channels.low[c] * (1 - 1e-6) || weight_us[i] > channels.high[c] * (1 + 1e-6));
+            const int64_t target = (cell[i] / netml::LANES * (int64_t)layout.inputs + channels.input[c]) * netml::LANES + cell[i] % netml::LANES;
+            if (target > UINT32_MAX) return i + 1;
+            batch.synapse[i] = {(uint32_t)target, (int32_t)weight, (int32_t)delay};
+        }
+        batches.push_back(std::move(batch));
+        weights_outside += outside;
+        channels_unseen += unseen;
+        return 0;
+    }
+
+    void freeze(int64_t cell_count, int64_t row_count) {
+        cells = cell_count;
+        blocks = (cells + netml::LANES - 1) / netml::LANES;
+        state.resize(blocks * layout.state() * netml::LANES);
+        logit.resize(blocks * netml::LANES);
+        voltage.resize(blocks * netml::LANES);
+        spike.resize(blocks * netml::LANES);
+        spiking.reserve(cells);
+        rows.merge(row_count, batches);
         int32_t longest = 0;
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t i = starts[r]; i < starts[r + 1]; ++i) {
-                const bool sorted = i == starts[r] || all[i - 1].delay <= all[i].delay;
-                if ((int64_t)all[i].target >= targets || all[i].weight < 0 || all[i].delay < 0 || !sorted) return i + 1;
-                longest = std::max(longest, all[i].delay);
-            }
-        row_start.assign(starts, starts + rows + 1);
-        synapses.assign(all, all + starts[rows]);
+        for (const netml_synapse& s : rows.synapses) longest = std::max(longest, s.delay);
         resize_ring(longest);
         reset();
-        return 0;
     }
 
     void reset() {
@@ -84,10 +103,10 @@ struct netml_population {
     }
 
     void deliver(int64_t row, double spike_ms) {
-        if (row < 0 || row + 1 >= (int64_t)row_start.size()) return;
+        if (row < 0 || row >= rows.row_count()) return;
         const netml::Stopwatch watch(deliver_counts);
-        const netml_synapse* s = synapses.data() + row_start[row];
-        const netml_synapse* const end = synapses.data() + row_start[row + 1];
+        const netml_synapse* s = rows.synapses.data() + rows.start[row];
+        const netml_synapse* const end = rows.synapses.data() + rows.start[row + 1];
         if (s == end) return;
         count.events += end - s;
         // One tick later than it is: an event a rounding error before a border counts as on it.
@@ -141,10 +160,12 @@ struct netml_population {
         out.step_s = step_counts * s_per_count;
         out.deliver_s = deliver_counts * s_per_count;
         out.cells = cells;
-        out.synapses = (int64_t)synapses.size();
-        out.rows = (int64_t)row_start.size() - 1;
-        out.bytes = (int64_t)(synapses.size() * sizeof(netml_synapse) + ring.size() * sizeof(int32_t)
-                              + row_start.size() * sizeof(int64_t) + state.size() * sizeof(float)
+        out.synapses = (int64_t)rows.synapses.size();
+        out.rows = rows.row_count();
+        out.weights_outside = weights_outside;
+        out.channels_unseen = channels_unseen;
+        out.bytes = (int64_t)(rows.synapses.size() * sizeof(netml_synapse) + ring.size() * sizeof(int32_t)
+                              + rows.start.size() * sizeof(int64_t) + state.size() * sizeof(float)
                               + blocks * netml::LANES * (2 * sizeof(float) + 1) + cells * sizeof(int32_t));
         return out;
     }
@@ -163,11 +184,13 @@ struct netml_population {
     std::vector<int32_t> trace_input;
     float threshold, rest_mv, quantum;
     int64_t cells, blocks, step_ticks, block_size;
+    netml::Channels channels;
     std::vector<float> state, logit, voltage;
     std::vector<uint8_t> spike;
     std::vector<float> x, scratch;
-    std::vector<int64_t> row_start;
-    std::vector<netml_synapse> synapses;
+    netml::Rows rows;
+    std::vector<netml::Rows::Batch> batches;  // added since the last freeze
+    int64_t weights_outside = 0, channels_unseen = 0;
     std::vector<int32_t> ring;                // [slots][blocks][inputs][16]
     int64_t slots = 0, slot_size = 0;
     int64_t next = 0, slot = 0;               // the step to take next, and its slot of the ring
@@ -180,21 +203,35 @@ struct netml_population {
 extern "C" {
 
 netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
-                                       float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum) {
+                                       float threshold, float rest_mv, double dt_r_ms, float quantum, int64_t channels,
+                                       const int32_t* channel_input, const float* channel_gain,
+                                       const int64_t* channel_seen, const float* low_us, const float* high_us) {
     try {
-        return new netml_population(dims, params, trace_input, threshold, rest_mv, cells, dt_r_ms, quantum);
+        return new netml_population(dims, params, trace_input, threshold, rest_mv, dt_r_ms, quantum,
+                                    {channels, channel_input, channel_gain, channel_seen, low_us, high_us, quantum});
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
 }
 void netml_population_delete(netml_population* p) { delete p; }
-int64_t netml_population_connect(netml_population* p, int64_t rows, const int64_t* row_start, const netml_synapse* synapses) {
+int64_t netml_population_add(netml_population* p, int64_t rows, int64_t cells, int64_t count, const int32_t* row,
+                             const int32_t* cell, const int32_t* channel, const double* weight_us, const double* delay_ms) {
     try {
-        return p->connect(rows, row_start, synapses);
+        return p->add(rows, cells, count, row, cell, channel, weight_us, delay_ms);
     } catch (const std::bad_alloc&) {
         return -1;
     }
 }
+int64_t netml_population_freeze(netml_population* p, int64_t cells, int64_t rows) {
+    try {
+        p->freeze(cells, rows);
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+}
+const int64_t* netml_population_row_start(const netml_population* p) { return p->rows.start.data(); }
+const netml_synapse* netml_population_synapses(const netml_population* p) { return p->rows.synapses.data(); }
 void netml_population_reset(netml_population* p) { p->reset(); }
 void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
 int64_t netml_population_step(netml_population* p) { return p->step(); }

@@ -1,7 +1,7 @@
 """The reduced cells of one artifact on this rank, and the synapses onto them.
 
-Python collects rows of synapses as plain arrays; the C++ population (``mod/engine/population.hpp``) holds them at 12
-bytes a synapse, delivers spikes along them and steps the cells.  Nothing here touches NEURON: ``NetmlPopulation`` in
+The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, at 12 bytes a synapse, delivers
+spikes along them and steps the cells.  Nothing here touches NEURON: ``NetmlPopulation`` in
 ``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it directly.
 """
 
@@ -20,14 +20,17 @@ TICKS_PER_MS = 1_000_000
 # Room for this many of the strongest events of training on one input in one step before a sum saturates.
 HEADROOM_EVENTS = 1024
 
-# What Python collects of a synapse, and what the engine keeps of it.
-COLUMNS = {"row": "q", "cell": "q", "channel": "i", "weight": "d", "delay": "d"}
+LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
+
+# What a synapse is made from, and what the engine keeps of it.
+COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
 SYNAPSE = np.dtype([("target", np.uint32), ("weight", np.int32), ("delay", np.int32)])
 
 
 class _Stats(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ("cells", "synapses", "rows", "bytes")]
-    _fields_ += [(name, ctypes.c_int64) for name in ("steps", "spikes", "events", "saturated", "late")]
+    _fields_ += [(name, ctypes.c_int64) for name in ("steps", "spikes", "events")]
+    _fields_ += [(name, ctypes.c_int64) for name in ("weights_outside", "channels_unseen", "saturated", "late")]
     _fields_ += [("step_s", ctypes.c_double), ("deliver_s", ctypes.c_double)]
 
 
@@ -55,68 +58,102 @@ class Population:
     def __init__(self, artifact: Artifact, label: str):
         header = artifact.header
         self._handle = None
-        self.artifact, self.label, self.cells = artifact, label, 0
+        self.artifact, self.label, self.cells, self.rows = artifact, label, 0, 0
         self._reduction = Reduction.of(artifact)
         self.dt_r_ms = float(header["dt_r_ms"])
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
         self.quantum = _quantum(artifact)
-        self._rows = 0
-        self._synapses = {name: array(code) for name, code in COLUMNS.items()}
-        self._frozen = (0, 0)
+        self._single = {name: array(code) for name, code in COLUMNS.items()}
+        self._dirty = True
+        self._frozen_cells = 0
         self._library = _library()
+        self._create()
+
+    def add_cells(self, count: int) -> int:
+        """Further cells; returns the index of the first.  Not after :meth:`freeze`."""
+        if self._frozen_cells:
+            raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
+        self.cells += count
+        return self.cells - count
 
     def add_cell(self) -> int:
-        """A further cell; returns its index.  Not after :meth:`freeze`."""
-        if self._handle:
-            raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
-        self.cells += 1
-        return self.cells - 1
+        """A further cell; returns its index."""
+        return self.add_cells(1)
+
+    def add_rows(self, count: int) -> int:
+        """Rows of synapses for so many more sources; returns the number of the first."""
+        self.rows, self._dirty = self.rows + count, True
+        return self.rows - count
 
     def add_row(self) -> int:
         """A row of synapses for one more source; returns its number."""
-        self._rows += 1
-        return self._rows - 1
+        return self.add_rows(1)
 
-    def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
-        """A synapse from the source of ``row``; used from the next :meth:`freeze` on."""
-        for column, value in zip(self._synapses.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
-            column.append(value)
+    def add_synapses(self, row, cell, channel, weight_us, delay_ms) -> None:
+        """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
-    @property
-    def dirty(self) -> bool:
-        """Whether something was added since the last :meth:`freeze`."""
-        return self._handle is None or self._frozen != (self._rows, len(self._synapses["row"]))
-
-    def freeze(self) -> int:
-        """Hand cells and rows to the C++ population, made at the first call; returns its address.
+        Arguments:
+            row, cell, channel: (n) int32.
+            weight_us: (n) float64, peak conductance, 0 or more.
+            delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to :data:`LONGEST_MS`.
 
         Raises:
-            ModelError: A weight that is negative, NaN or too large, a delay that is negative, NaN or too long.
+            ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay that is
+                zero, negative, NaN or too long; then none is added.
         """
-        if not self.dirty:
-            return self._handle
-        if self._handle is None:
-            self._create()
-        start, synapses = self._csr()
-        bad = self._library.netml_population_connect(self._handle, self._rows, start.ctypes.data, synapses.ctypes.data)
+        columns = [np.ascontiguousarray(values, code) for values, code in zip(
+            (row, cell, channel, weight_us, delay_ms), COLUMNS.values(), strict=True)]  # fmt: skip
+        shapes = {column.shape for column in columns}
+        if len(shapes) != 1 or columns[0].ndim != 1:
+            raise ModelError(f"synapses onto reduced {self.label} come as arrays of shapes {sorted(shapes)}; expected one length")
+        bad = self._library.netml_population_add(
+            self._handle, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
+        )
         if bad < 0:
-            raise MemoryError(f"no memory for the {len(synapses)} synapses of population {self.label}")
-        assert bad == 0, f"synapse {bad - 1} of {self.label}"
-        self._frozen = (self._rows, len(self._synapses["row"]))
+            raise MemoryError(f"no memory for {columns[0].size} synapses of population {self.label}")
+        if bad:
+            self._refuse(**{name: column[bad - 1].item() for name, column in zip(COLUMNS, columns, strict=True)})
+        self._dirty = True
+
+    def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
+        """One synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
+        for column, value in zip(self._single.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
+            column.append(value)
+        self._dirty = True
+
+    def freeze(self) -> int:
+        """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
+
+        Raises:
+            ModelError: A synapse that :meth:`add_synapses` refuses.
+        """
+        self._flush()
+        if self._dirty:
+            if self._library.netml_population_freeze(self._handle, self.cells, self.rows):
+                raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
+            self._frozen_cells, self._dirty = self.cells, False
         return self._handle
+
+    def synapses(self) -> dict[str, np.ndarray]:
+        """What the engine holds, after :meth:`freeze`: row, cell, input, weight (weight x gain), delay_ms; by row and delay."""
+        count = self.stats()["synapses"]
+        start = np.ctypeslib.as_array(self._library.netml_population_row_start(self._handle), (self.rows + 1,))
+        pointer = ctypes.cast(self._library.netml_population_synapses(self._handle), ctypes.POINTER(ctypes.c_int32))
+        held = np.ctypeslib.as_array(pointer, (count, 3)).view(SYNAPSE)[:, 0] if count else np.empty(0, SYNAPSE)
+        rest, lane = np.divmod(held["target"].astype(np.int64), LANES)
+        block, which = np.divmod(rest, self.artifact.header["dims"]["inputs"])
+        return {
+            "row": np.repeat(np.arange(self.rows), np.diff(start)), "cell": block * LANES + lane, "input": which,
+            "weight": held["weight"] * self.quantum, "delay_ms": held["delay"] / TICKS_PER_MS,
+        }  # fmt: skip
 
     def out_of_range(self) -> OutOfRange:
         """How many synapses lie outside what the reduction was trained on."""
-        columns = self._columns()
-        synapses = self.artifact.header["synapses"]
-        limits = np.array([_range(self.artifact.header, s) for s in synapses], float).reshape(-1, 2)
-        low, high = limits[columns["channel"] % len(synapses)].T
-        weight = columns["weight"]
-        outside = (weight > 0) & ((weight < low * (1 - 1e-6)) | (weight > high * (1 + 1e-6)))
-        unseen = self.artifact.arrays["channel_seen"][columns["channel"]] == 0
-        return OutOfRange(int(outside.sum()), int(unseen.sum()))
+        self._flush()
+        stats = self.stats()
+        return OutOfRange(stats["weights_outside"], stats["channels_unseen"])
 
     # Driving the population; inside a simulation NetmlPopulation does it.
 
@@ -157,62 +194,51 @@ class Population:
     __del__ = close
 
     def _create(self) -> None:
-        reduction = self._reduction
+        reduction, arrays, header = self._reduction, self.artifact.arrays, self.artifact.header
+        channels = arrays["channel_gain"].size
+        ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
+        low, high = np.resize(ranges, (channels, 2)).T
+        tables = [
+            np.ascontiguousarray(values, dtype) for values, dtype in (
+                (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
+                (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
+        ]  # fmt: skip
         dims = np.asarray(reduction.dims, np.int32)
-        rest = float(self.artifact.header.get("v_rest_mv", -70.0))
         self._handle = self._library.netml_population_new(
-            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data,
-            reduction.threshold, rest, self.cells, self.dt_r_ms, self.quantum,
+            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+            float(header.get("v_rest_mv", -70.0)), self.dt_r_ms, self.quantum,
+            channels, *(table.ctypes.data for table in tables),
         )  # fmt: skip
         if not self._handle:
-            raise MemoryError(f"no memory for the {self.cells} cells of population {self.label}")
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        return {name: np.array(column, column.typecode) for name, column in self._synapses.items()}
+            raise MemoryError(f"no memory for population {self.label}")
 
     def _copy(self, name: str, size: int) -> np.ndarray:
         pointer = getattr(self._library, f"netml_population_{name}")(self._handle)
         return np.ctypeslib.as_array(pointer, (size,)).copy() if size else np.empty(0, np.int32)
 
-    def _csr(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row starts (rows + 1) and synapses sorted by row and delay."""
-        columns = self._columns()
-        self._check(columns)
-        gain = self.artifact.arrays["channel_gain"].astype(float)[columns["channel"]]
-        weight = np.rint(columns["weight"] * gain / self.quantum)
-        if weight.max(initial=0) > 2**31 - 1:
-            i = int(weight.argmax())
-            raise ModelError(
-                f"a weight of {columns['weight'][i]} uS onto reduced {self.label} is over {HEADROOM_EVENTS} times the "
-                "largest in training; expected a peak conductance in uS"
-            )
-        dims = self.artifact.header["dims"]
-        inputs = self.artifact.arrays["channel_input"].astype(np.int64)[columns["channel"]]
-        block, lane = np.divmod(columns["cell"], LANES)
-        synapses = np.empty(len(weight), SYNAPSE)
-        synapses["target"] = (block * dims["inputs"] + inputs) * LANES + lane
-        synapses["weight"] = weight
-        synapses["delay"] = np.rint(columns["delay"] * TICKS_PER_MS)
-        order = np.lexsort((synapses["target"], synapses["delay"], columns["row"]))
-        counts = np.bincount(columns["row"], minlength=self._rows)
-        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return start, np.ascontiguousarray(synapses[order])
+    def _flush(self) -> None:
+        """Hand over what was added one by one."""
+        if self._single["row"]:
+            columns = [np.frombuffer(column, column.typecode) for column in self._single.values()]
+            self._single = {name: array(code) for name, code in COLUMNS.items()}
+            self.add_synapses(*columns)
 
-    def _check(self, columns: dict[str, np.ndarray]) -> None:
-        weight, delay = columns["weight"], columns["delay"]
-        wrong = ~np.isfinite(weight) | (weight < 0)
-        if wrong.any():
-            raise ModelError(
-                f"{int(wrong.sum())} synapses onto reduced {self.label} have a weight such as {weight[wrong][0]}; "
-                "expected uS, 0 or more"
-            )
-        longest = (2**31 - 1) / TICKS_PER_MS
-        outside = ~np.isfinite(delay) | (delay < 0) | (delay > longest)
-        if outside.any():
-            raise ModelError(
-                f"{int(outside.sum())} synapses onto reduced {self.label} have a delay such as {delay[outside][0]}; "
-                f"expected 0 to {longest:.0f} ms"
-            )
+    def _refuse(self, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
+        """Say what is wrong with a synapse."""
+        channels = self.artifact.arrays["channel_gain"].size
+        if not 0 <= row < self.rows:
+            wrong = f"row {row}; expected 0 to {self.rows - 1}: add_rows makes them"
+        elif not 0 <= cell < self.cells:
+            wrong = f"cell {cell}; expected 0 to {self.cells - 1}: add_cells makes them"
+        elif not 0 <= channel < channels:
+            wrong = f"channel {channel}; expected 0 to {channels - 1} (segment x synapse types + synapse type)"
+        elif not 0 <= weight < np.inf:
+            wrong = f"a weight of {weight} uS; expected 0 or more"
+        elif not 0.5 < delay * TICKS_PER_MS < 2**31:
+            wrong = f"a delay of {delay} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
+        else:
+            wrong = f"a weight of {weight} uS, over {HEADROOM_EVENTS} times the largest in training; expected uS"
+        raise ModelError(f"a synapse onto reduced {self.label} has {wrong}")
 
 
 def _range(header: dict, synapse: str) -> tuple[float, float]:
@@ -236,9 +262,12 @@ def _library() -> ctypes.CDLL:
     p, i64, f32, f64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
     floats, ints = ctypes.POINTER(f32), ctypes.POINTER(ctypes.c_int32)
     signatures = {
-        "new": ([p, p, p, f32, f32, i64, f64, f32], p),
+        "new": ([p, p, p, f32, f32, f64, f32, i64, p, p, p, p, p], p),
         "delete": ([p], None),
-        "connect": ([p, i64, p, p], i64),
+        "add": ([p, i64, i64, i64, p, p, p, p, p], i64),
+        "freeze": ([p, i64, i64], i64),
+        "row_start": ([p], ctypes.POINTER(i64)),
+        "synapses": ([p], p),
         "reset": ([p], None),
         "deliver": ([p, i64, f64], None),
         "step": ([p], i64),

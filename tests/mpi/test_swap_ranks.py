@@ -11,6 +11,7 @@ import pytest
 
 from netml.circuit.cell import segment_table
 from netml.engine import mpi
+from netml.engine.population import TICKS_PER_MS, Population
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -60,11 +61,15 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     assert len(detailed["conns"]) > 300
     assert swapped["conns"] == detailed["conns"]
     table = segment_table(hybrid.network()[0].cellParams["Ecell"])
-    expected = [
-        [post, pre, table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse), weight, delay]
-        for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]
-        if post in swapped["reduced"]
-    ]
+    reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2)
+    gain, feeds = (reduction.arrays[name] for name in ("channel_gain", "channel_input"))
+    quantum = Population(reduction, "E").quantum
+    expected = []
+    for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]:
+        if post in swapped["reduced"]:
+            channel = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
+            fixed = np.rint(weight * float(gain[channel]) / quantum) * quantum
+            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS) / TICKS_PER_MS])
     assert swapped["rows"] == sorted(expected, key=str)
 
 
