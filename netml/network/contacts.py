@@ -77,10 +77,15 @@ class Contacts:
         where: For messages.
         circuit: What all rules share.
         listed: Length of its connList; None in other rules.
+        scale: Of its weights; None: netParams' own for the cell.
     """
 
-    def __init__(self, params: Mapping[str, Any], where: str, circuit: Circuit, listed: int | None):
+    def __init__(
+        self, params: Mapping[str, Any], where: str, circuit: Circuit, listed: int | None = None,
+        scale: float | None = None,
+    ):  # fmt: skip
         self._params, self._where, self._circuit, self._listed = params, where, circuit, listed
+        self._scale = scale
         mechs = params.get("synMech")
         self._mechs = list(mechs) if isinstance(mechs, (list, tuple)) else [mechs]
         self._values = {name: self._compiled(name) for name in _VALUES}
@@ -146,8 +151,8 @@ class Contacts:
         if count.size != 1 and count.shape != (pairs, 1):
             raise ModelError(f"synsPerConn of {self._where} is {value!r}; expected a number or one for each synMech")
         if not (np.isfinite(count).all() and (count == np.rint(count)).all() and (count >= 0).all()):
-            raise ModelError(f"synsPerConn of {self._where} gives {count.ravel()[0]}; expected whole numbers, 0 or more: "
-                             "use int() or round()")  # fmt: skip
+            raise ModelError(f"synsPerConn of {self._where} gives {count.ravel()[0]}; expected whole numbers, "
+                             "0 or more: use int() or round()")  # fmt: skip
         if count.size == 1:
             yield int(count.ravel()[0]), slice(None)
             return
@@ -155,7 +160,7 @@ class Contacts:
             yield int(number), np.flatnonzero(count[:, 0] == number)
 
     def _made(self, kind: CellKind, synapse: int, value: dict, contacts: int, found: Pairs, own, chosen) -> Synapses:
-        net, cfg = self._circuit.net_params, self._circuit.cfg
+        cfg = self._circuit.cfg
         pre, post = found.pre[chosen], found.post[chosen]
         shape = (len(pre), contacts)
         loc, sec = value["loc"], self._params.get("sec")
@@ -173,9 +178,7 @@ class Contacts:
             placed = placement(contacts, draws) if contacts else None
         if placed is None:
             return Synapses(*(np.empty(0, t) for t in (np.int64, np.int64, np.int32, float, float)))
-        models = net.scaleConnWeightModels
-        scale = models[kind.model] if isinstance(models, dict) and kind.model in models else net.scaleConnWeight
-        weight = self._spread("weight", value["weight"], chosen, shape) * scale
+        weight = self._spread("weight", value["weight"], chosen, shape) * self._weight_scale(kind)
         if placed.norm is not None:
             weight = weight * placed.norm
         channel = (placed.segment * len(kind.synapses) + synapse).astype(np.int32)
@@ -187,6 +190,13 @@ class Contacts:
         if not cfg["allowConnsWithWeight0"] and not (columns[3] != 0).all():
             columns = [column[columns[3] != 0] for column in columns]
         return Synapses(*columns)
+
+    def _weight_scale(self, kind: CellKind) -> float:
+        net = self._circuit.net_params
+        by_model = net.scaleConnWeightModels
+        if self._scale is not None:
+            return self._scale
+        return by_model[kind.model] if isinstance(by_model, dict) and kind.model in by_model else net.scaleConnWeight
 
     def _spread(self, name: str, value: Any, chosen, shape: tuple[int, int]) -> np.ndarray:
         """A value for each synapse, to be broadcast to (pairs, contacts)."""
