@@ -14,6 +14,7 @@ _HOME = {
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
+    "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
     "Records": "netml.records",

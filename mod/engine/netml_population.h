@@ -59,6 +59,12 @@ void netml_population_reset(netml_population*);
  * at or before spike_ms and the one that sees the first event; others are not delivered, and counted as late. */
 void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
 
+/* Events of single synapses that have no row, by their arrival, which lies in one of the next `horizon` steps. Returns 0,
+ * or 1 + the index of the first that does not, or is out of range; those before it are in. */
+int64_t netml_population_inject(netml_population*, int64_t n, const int32_t* cell, const int32_t* channel,
+                                const double* weight_us, const double* arrival_ms);
+int64_t netml_population_horizon(const netml_population*);
+
 /* Take the next step. Returns how many cells spike; netml_population_spiking gives their indices, ascending. */
 int64_t netml_population_step(netml_population*);
 const int32_t* netml_population_spiking(const netml_population*);

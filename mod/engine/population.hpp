@@ -131,6 +131,23 @@ struct netml_population {
         }
     }
 
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+        const netml::Stopwatch watch(deliver_counts);
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + 1) / step_ticks;
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size()
+                || !(step >= next && step < next + slots)) return i + 1;
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
+            const int64_t lane = (cell[i] / netml::LANES * (int64_t)layout.inputs + channels.input[channel[i]]) * netml::LANES;
+            int32_t& held = ring[(slot + step - next) % slots * slot_size + lane + cell[i] % netml::LANES];
+            const int64_t sum = (int64_t)held + (int32_t)weight;
+            held = sum > INT32_MAX ? (++count.saturated, INT32_MAX) : (int32_t)sum;
+            ++count.events;
+        }
+        return 0;
+    }
+
     int64_t step() {
         const netml::Stopwatch watch(step_counts);
         spiking.clear();
@@ -234,6 +251,11 @@ const int64_t* netml_population_row_start(const netml_population* p) { return p-
 const netml_synapse* netml_population_synapses(const netml_population* p) { return p->rows.synapses.data(); }
 void netml_population_reset(netml_population* p) { p->reset(); }
 void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
+int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* channel,
+                                const double* weight_us, const double* arrival_ms) {
+    return p->inject(n, cell, channel, weight_us, arrival_ms);
+}
+int64_t netml_population_horizon(const netml_population* p) { return p->slots; }
 int64_t netml_population_step(netml_population* p) { return p->step(); }
 const int32_t* netml_population_spiking(const netml_population* p) { return p->spiking.data(); }
 double netml_population_step_end_ms(const netml_population* p) {

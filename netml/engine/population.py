@@ -165,6 +165,34 @@ class Population:
         """A spike of a row's source."""
         self._library.netml_population_deliver(self._handle, row, spike_ms)
 
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, within the next :attr:`horizon_ms`.
+
+        Raises:
+            ModelError: An event out of range.
+        """
+        columns = [np.ascontiguousarray(values, code) for values, code in zip(
+            (cell, channel, weight_us, arrival_ms), "iidd", strict=True)]  # fmt: skip
+        bad = self._library.netml_population_inject(
+            self._handle, len(columns[0]), *(column.ctypes.data for column in columns)
+        )
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} is out of range: cell {cell}, channel {channel}, weight {weight} uS, "
+                f"arrival {arrival} ms; expected a cell and a channel that are there, a weight of 0 or more, and a time to come"
+            )
+
+    @property
+    def horizon_ms(self) -> float:
+        """How far ahead of the last step events can be injected."""
+        return self._library.netml_population_horizon(self._handle) * self.dt_r_ms
+
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
         n = self._library.netml_population_step(self._handle)
@@ -270,6 +298,8 @@ def _library() -> ctypes.CDLL:
         "synapses": ([p], p),
         "reset": ([p], None),
         "deliver": ([p, i64, f64], None),
+        "inject": ([p, i64, p, p, p, p], i64),
+        "horizon": ([p], i64),
         "step": ([p], i64),
         "spiking": ([p], ints),
         "voltage": ([p], floats),

@@ -26,7 +26,7 @@ class Background:
 
     Attributes:
         label: The population.
-        synapses: Their sources are the stimulated cells themselves.
+        synapses: Of no source.
         trains: Of arrivals at the synapses: the delay is in them.
     """
 
