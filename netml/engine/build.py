@@ -1,8 +1,8 @@
 """Build a network of reduced cells from netParams, without NetPyNE's objects: vectorised, on each rank its own part.
 
-    simulation = netml.build(netParams, {"PYR": "PYR.netml", "PV": "PV.netml"}, seed=1)
-    simulation.advance(1000)
-    rates = simulation.rates()
+simulation = netml.build(netParams, {"PYR": "PYR.netml", "PV": "PV.netml"}, seed=1)
+simulation.advance(1000)
+rates = simulation.rates()
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ class Network:
 
     Attributes:
         world: Which rank of how many.
-        layout: All cells.
-        circuit: What the rules shared.
+        circuit: All cells, and what the rules shared.
         about: What it was built from, JSON-able, the same on all ranks.
         reduced: By population, NEURON's side of the reduced cells here (``NeuronPopulation``).
         index: (gids) index of a cell in its population on this rank, for those that live here.
@@ -74,7 +73,6 @@ class Network:
     """
 
     world: mpi.World
-    layout: Layout
     circuit: Circuit
     about: dict[str, Any]
     index: np.ndarray
@@ -82,6 +80,10 @@ class Network:
     gids: dict[str, np.ndarray] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     backgrounds: list[Background] = field(default_factory=list)
+
+    @property
+    def layout(self) -> Layout:
+        return self.circuit.layout
 
 
 def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None):
@@ -110,16 +112,27 @@ def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, se
     mpi.end_together(world)
     h = _neuron(world)
     seeds = {name: int(seed if seed is not None else _of(simConfig, "seeds", {}).get(name, 1)) for name in SEEDS}
-    layout = Layout(netParams, seeds["loc"], lambda n, *ids: _uniform(h, n, ids))
-    circuit = Circuit(netParams, layout, _kinds(netParams, artifacts),
-                      {name: bool(_of(simConfig, name, default)) for name, default in SWITCHES.items()}, seeds["conn"])  # fmt: skip
-    here = np.arange(layout.cells) % world.size == world.rank
+    circuit = compiled(netParams, artifacts, simConfig, seeds)
+    cells = circuit.layout.cells
+    here = np.arange(cells) % world.size == world.rank
     about = {"seeds": seeds, "reductions": {label: str(path) for label, path in reductions.items()}}
-    network = Network(world, layout, circuit, about, np.zeros(layout.cells, np.int32))
+    network = Network(world, circuit, about, np.zeros(cells, np.int32))
     _make_cells(h, network, artifacts, here, seeds["stim"])
     _connect(network, here)
     network.backgrounds = list(backgrounds(circuit, seeds["stim"], here))
     return Simulation(network)
+
+
+def compiled(netParams, artifacts: Mapping[str, Artifact], simConfig, seeds: Mapping[str, int]) -> Circuit:
+    """The cells of a network, where they are, and what its rules share."""
+    layout = Layout(netParams, seeds["loc"], _uniform)
+    kinds = {
+        label: CellKind.of(label, netParams.cellParams[cell_label(netParams, label)], artifact.header["synapses"],
+                           netParams.popParams[label].get("cellModel"))
+        for label, artifact in artifacts.items()
+    }  # fmt: skip
+    switches = {name: bool(_of(simConfig, name, default)) for name, default in SWITCHES.items()}
+    return Circuit(netParams, layout, kinds, switches, seeds["conn"])
 
 
 def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
@@ -156,19 +169,14 @@ def _neuron(world: mpi.World):
     return h
 
 
-def _uniform(h, count: int, ids) -> np.ndarray:
+def _uniform(count: int, *ids: int) -> np.ndarray:
+    """See :data:`netml.network.layout.Uniform`."""
+    from neuron import h
+
     random = h.Random()
     random.Random123(*ids)
     random.uniform(0, 1)
     return np.array(h.Vector(count).setrand(random)) if count else np.empty(0)
-
-
-def _kinds(netParams, artifacts: Mapping[str, Artifact]) -> dict[str, CellKind]:
-    return {
-        label: CellKind.of(label, netParams.cellParams[cell_label(netParams, label)], artifact.header["synapses"],
-                           netParams.popParams[label].get("cellModel"))
-        for label, artifact in artifacts.items()
-    }  # fmt: skip
 
 
 def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np.ndarray, stim_seed: int) -> None:
@@ -206,21 +214,26 @@ def _connect(network: Network, here: np.ndarray) -> None:
                 raise ModelError(f"connParams {label!r}: {error}") from error
             np.minimum.at(shortest[population], found.pre, found.delay_ms)
     for label, reduced in network.reduced.items():
-        for gid in np.flatnonzero(np.isfinite(shortest[label])).tolist():
-            reduced.connect_source(gid, gid, _transport_ms(network, gid, reduced, float(shortest[label][gid])))
+        for source, population in network.layout.populations.items():
+            _connect_sources(
+                network, source, label, shortest[label][population.first : population.first + len(population)]
+            )
         reduced.freeze()
 
 
-def _transport_ms(network: Network, gid: int, reduced, shortest_ms: float) -> float:
-    """How long a spike may travel: the shortest delay, or, between reduced cells, to the end of the step.
+def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:
+    """A NetCon from each source that has synapses here; shortest_ms: (cells of the source) of these, else infinite.
 
-    The longer, the fewer times ranks exchange spikes.
+    A spike between reduced cells may travel the whole step: the longer, the fewer times ranks exchange spikes.
     """
-    source = next(label for label, population in network.layout.populations.items() if gid in population.gids)
-    if source not in network.reduced:
-        if shortest_ms < SHORTEST_MS:
-            raise ModelError(f"a connection from {source} has a delay of {shortest_ms} ms; expected {SHORTEST_MS} ms or more")
-        return shortest_ms
-    steps = sorted((network.reduced[source].population.dt_r_ms, reduced.population.dt_r_ms))
-    ticks = [round(step * TICKS_PER_MS) for step in steps]
-    return max(shortest_ms, steps[0] - BEFORE_BORDER_MS) if ticks[1] % ticks[0] == 0 else shortest_ms
+    reduced, within = network.reduced[target], 0.0
+    if source in network.reduced:
+        steps = sorted((network.reduced[source].population.dt_r_ms, reduced.population.dt_r_ms))
+        short, long = (round(step * TICKS_PER_MS) for step in steps)
+        within = 0.0 if long % short else steps[0] - BEFORE_BORDER_MS
+    elif shortest_ms.min(initial=np.inf) < SHORTEST_MS:
+        raise ModelError(f"a connection from {source} to {target} has a delay of {shortest_ms.min()} ms; expected "
+                         f"{SHORTEST_MS} ms or more")  # fmt: skip
+    first = network.layout.populations[source].first
+    for cell in np.flatnonzero(np.isfinite(shortest_ms)).tolist():
+        reduced.connect_source(first + cell, first + cell, max(within, float(shortest_ms[cell])))

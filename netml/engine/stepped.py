@@ -37,7 +37,9 @@ class Simulation:
         self._h, self._context, self._network = h, h.ParallelContext(), network
         self.t = 0.0
         self.populations = {label: len(cells) for label, cells in network.layout.populations.items()}
-        self._ticks = int(np.lcm.reduce([1, *(round(r.population.dt_r_ms * TICKS_PER_MS) for r in network.reduced.values())]))
+        self._ticks = int(
+            np.lcm.reduce([1, *(round(r.population.dt_r_ms * TICKS_PER_MS) for r in network.reduced.values())])
+        )
         self._times, self._gids = h.Vector(), h.Vector()
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
         self._dropped = False
@@ -87,7 +89,9 @@ class Simulation:
         """Ticks for which events can be made ahead; one step where every step is recorded."""
         if any(listener.every_step for listener in self._listeners):
             return self._ticks
-        horizon = min((r.population.horizon_ms - r.population.dt_r_ms for r in self._network.reduced.values()), default=10.0)
+        horizon = min(
+            (r.population.horizon_ms - r.population.dt_r_ms for r in self._network.reduced.values()), default=10.0
+        )
         return max(int(horizon * TICKS_PER_MS) // self._ticks, 1) * self._ticks
 
     def _to(self, end_ms: float) -> None:
@@ -140,7 +144,9 @@ class Simulation:
         """
         self._open()
         if self._dropped:
-            logger.warning("spikes() was not called for long: only the last %d or so spikes of a rank are there", KEPT_SPIKES)
+            logger.warning(
+                "spikes() was not called for long: only the last %d or so spikes of a rank are there", KEPT_SPIKES
+            )
         times, gids = (np.concatenate([*(part[k] for part in self._kept), np.empty(0, kind)])
                        for k, kind in ((0, float), (1, np.int64)))  # fmt: skip
         self._kept, self._dropped = [], False
@@ -207,7 +213,9 @@ class Simulation:
         cells, times = cells.ravel(), times.ravel()
         size = self.populations[population]
         if cells.dtype.kind not in "iu" or (cells.size and not 0 <= cells.min() <= cells.max() < size):
-            raise ModelError(f"cells of {population} to inject into are {cells[:5]}...; expected whole numbers, 0 to {size - 1}")
+            raise ModelError(
+                f"cells of {population} to inject into are {cells[:5]}...; expected whole numbers, 0 to {size - 1}"
+            )
         if not (np.isfinite(times) & (times >= self.t)).all():
             raise ModelError(f"times to inject at start at {times.min()} ms; expected {self.t} ms (now) or later")
         gids = cells.astype(np.int64) + network.layout.populations[population].first
@@ -227,7 +235,9 @@ class Simulation:
         synapse = kind.synapse(synMech, network.circuit.default_synapse, where)
         segment = kind.at(np.array([section]), np.array([float(loc)])).segment[0]
         place = np.searchsorted(network.gids[population], gids[mine])
-        self._pending.append(_Pending(population, place, times[mine], segment * len(kind.synapses) + synapse, float(weight)))
+        self._pending.append(
+            _Pending(population, place, times[mine], segment * len(kind.synapses) + synapse, float(weight))
+        )
 
     # Ending.
 
@@ -256,7 +266,9 @@ class Simulation:
 
     def _reduced(self, population: str):
         if population not in self._network.reduced:
-            raise ModelError(f"no reduced population {population!r}; the network has {', '.join(self._network.reduced)}")
+            raise ModelError(
+                f"no reduced population {population!r}; the network has {', '.join(self._network.reduced)}"
+            )
         return self._network.reduced[population]
 
     def _gathered(self, mine) -> list:

@@ -41,6 +41,7 @@ class Expression:
 
     Attributes:
         names: The variables it uses.
+        random: Whether it draws.
 
     Raises:
         ModelError: It is no expression, or uses what is neither arithmetic nor known.
@@ -54,6 +55,8 @@ class Expression:
             raise ModelError(f"{where} is {text!r}, which is no expression: {error}") from error
         self._constants = {**CONSTANTS, **constants}
         self.names = frozenset(self._check(self._tree, variables))
+        called = {node.func.id for node in ast.walk(self._tree) if isinstance(node, ast.Call)}
+        self.random = bool(called & DISTRIBUTIONS.keys())
 
     def __call__(self, variable: Callable[[str], np.ndarray], draws: Draws | None = None) -> np.ndarray:
         """The value of each element.

@@ -85,24 +85,24 @@ class Layout:
 
     @cached_property
     def um(self) -> np.ndarray:
-        """(gids, 3) um; NaN where a gid is not used."""
+        """(3, gids) um; NaN where a gid is not used."""
         return self._table(lambda population: population.um)
 
     @cached_property
     def norm(self) -> np.ndarray:
-        """(gids, 3), as fractions of the network's size."""
+        """(3, gids), as fractions of the network's size."""
         return self._table(lambda population: population.norm)
 
     def _table(self, of) -> np.ndarray:
-        table = np.full((self.cells, 3), np.nan)
+        table = np.full((3, self.cells), np.nan)
         for population in self.populations.values():
-            table[population.first : population.first + len(population)] = of(population)
+            table[:, population.first : population.first + len(population)] = of(population).T
         return table
 
     def position(self, name: str, gids: np.ndarray) -> np.ndarray:
         """x, y, z (um) or xnorm, ynorm, znorm of cells."""
         axis = AXES.index(name[0])
-        return (self.norm if name.endswith("norm") else self.um)[gids, axis]
+        return (self.norm if name.endswith("norm") else self.um)[axis][gids]
 
     def select(self, conditions: Mapping[str, Any], where: str) -> np.ndarray:
         """gids, ascending, of the cells that meet conditions.
@@ -169,8 +169,7 @@ class Layout:
         ranges = [self._range(tags, axis) for axis in range(3)]
         if size == "density":
             volume = float(np.prod(self.size_um / 1e3))
-            # As NetPyNE has it, the ellipsoid too.
-            volume *= {"cuboid": 1.0, "cylinder": np.pi / 4, "ellipsoid": np.pi / 2}[self._net.shape]
+            volume *= {"cuboid": 1.0, "cylinder": np.pi / 4, "ellipsoid": np.pi / 6}[self._net.shape]
             for found in ranges:
                 volume *= found[1] - found[0] if found else 1.0
             count = int(count * volume)

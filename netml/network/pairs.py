@@ -14,7 +14,7 @@ from netml.network.draws import Draws, key, keys, pair_keys, uniform
 from netml.network.expression import Expression
 from netml.network.layout import AXES, POSITIONS, Layout
 
-BLOCK = 1 << 17
+BLOCK = 1 << 16
 _DISTANCES = {
     "dist_3D": "xyz", "dist_2D": "xz", **{f"dist_{axis}": axis for axis in AXES},
 }  # fmt: skip
@@ -119,7 +119,7 @@ def with_probabilities(
     for targets in _blocks(post, len(pre)):
         column = targets[:, None]
         own = keys(base, targets)[:, None]
-        draws = Draws(pair_keys(own, pre))
+        draws = Draws(pair_keys(own, pre)) if probability.random else None
         chance = values(probability, layout, Pairs(pre, column), draws)
         row, source = np.nonzero(chance >= uniform(own, pre))
         yield Pairs(pre[source], targets[row])
