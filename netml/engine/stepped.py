@@ -62,6 +62,11 @@ class Simulation:
     # Stepping.
 
     @property
+    def first(self) -> bool:
+        """Whether this is rank 0, the one that prints."""
+        return int(self._context.id()) == 0
+
+    @property
     def step_ms(self) -> float:
         """The step of the reduced cells; the longest common one of several."""
         return self._ticks / TICKS_PER_MS

@@ -109,6 +109,7 @@ def _poisson(u, mean):
 
 
 def _binomial(u, n, p):
+    n = np.rint(n).astype(np.int64)
     k = np.ceil(special.bdtrik(u, n, p))
     below = np.maximum(k - 1, 0)
     return np.clip(np.where(special.bdtr(below, n, p) >= u, below, k), 0, n)
