@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 namespace netml {
@@ -18,48 +19,64 @@ struct Channels {
           high(high_, high_ + count), quanta_per_us(count) {
         for (int64_t c = 0; c < count; ++c) quanta_per_us[c] = (double)gain_[c] / quantum;
     }
+    bool unlike(int32_t channel, double weight_us) const {
+        return weight_us > 0 && (weight_us < low[channel] * (1 - 1e-6) || weight_us > high[channel] * (1 + 1e-6));
+    }
     std::vector<int32_t> input;
     std::vector<int64_t> seen;               // events in training
     std::vector<float> low, high;            // uS, range of its weights in training
     std::vector<double> quanta_per_us;
 };
 
+template <class Synapse>
 struct Rows {
-    // A batch in the order of its making.
+    // Synapses in the order of their making.
     struct Batch {
         std::vector<int32_t> row;
-        std::vector<netml_synapse> synapse;
+        std::vector<Synapse> synapse;
     };
 
-    int64_t row_count() const { return (int64_t)start.size() - 1; }
-
-    // Sorts what was there before and the batches, which are emptied. A counting sort by row touches every synapse
+    // Takes those of the batches whose target lies in [low, high). A counting sort by row touches every synapse
     // twice; sorting the short rows afterwards stays in the cache.
-    void merge(int64_t rows, std::vector<Batch>& batches) {
+    void build(int64_t rows, const std::vector<Batch>& batches, int64_t low, int64_t high) {
         std::vector<int64_t> at(rows + 1, 0);
-        for (int64_t r = 0; r < row_count(); ++r) at[r + 1] = start[r + 1] - start[r];
-        for (const Batch& batch : batches)
-            for (const int32_t r : batch.row) ++at[r + 1];
+        const auto each = [&](auto what) {
+            for (const Batch& batch : batches)
+                for (size_t i = 0; i < batch.row.size(); ++i)
+                    if (batch.synapse[i].target >= low && batch.synapse[i].target < high) what(batch.row[i], batch.synapse[i]);
+        };
+        each([&](int32_t row, const Synapse&) { ++at[row + 1]; });
         std::partial_sum(at.begin(), at.end(), at.begin());
-        std::vector<int64_t> starts = at;
-        std::vector<netml_synapse> sorted(starts.back());
-        for (int64_t r = 0; r < row_count(); ++r)
-            for (int64_t i = start[r]; i < start[r + 1]; ++i) sorted[at[r]++] = synapses[i];
-        for (Batch& batch : batches) {
-            for (size_t i = 0; i < batch.row.size(); ++i) sorted[at[batch.row[i]]++] = batch.synapse[i];
-            batch = Batch{};
+        start = at;
+        synapses = std::vector<Synapse>(start.back());
+        each([&](int32_t row, const Synapse& s) { synapses[at[row]++] = s; });
+        const auto before = [](const Synapse& a, const Synapse& b) {
+            return ((uint64_t)a.delay << 32 | a.target) < ((uint64_t)b.delay << 32 | b.target);
+        };
+        for (int64_t r = 0; r < rows; ++r) {
+            const auto first = synapses.begin() + start[r], last = synapses.begin() + start[r + 1];
+            if constexpr (std::is_same_v<Synapse, netml_synapse>) std::sort(first, last, before);
+            else std::stable_sort(first, last, before);   // equal ones keep their order: their weights differ in time
         }
-        batches.clear();
-        const auto key = [](const netml_synapse& s) { return (uint64_t)s.delay << 32 | s.target; };
-        for (int64_t r = 0; r < rows; ++r)
-            std::sort(sorted.begin() + starts[r], sorted.begin() + starts[r + 1],
-                      [key](const netml_synapse& a, const netml_synapse& b) { return key(a) < key(b); });
-        start.swap(starts);
-        synapses.swap(sorted);
     }
 
+    Batch batch() const {
+        Batch out{{}, synapses};
+        out.row.reserve(synapses.size());
+        for (int64_t r = 0; r + 1 < (int64_t)start.size(); ++r) out.row.insert(out.row.end(), start[r + 1] - start[r], (int32_t)r);
+        return out;
+    }
+
+    int64_t size(int64_t row) const { return start[row + 1] - start[row]; }
+    int64_t longest() const {
+        int32_t delay = 0;
+        for (const Synapse& s : synapses) delay = std::max(delay, s.delay);
+        return delay;
+    }
+    int64_t bytes() const { return (int64_t)(synapses.size() * sizeof(Synapse) + start.size() * sizeof(int64_t)); }
+
     std::vector<int64_t> start = {0};
-    std::vector<netml_synapse> synapses;
+    std::vector<Synapse> synapses;
 };
 
 }  // namespace netml

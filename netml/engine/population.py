@@ -1,37 +1,31 @@
 """The reduced cells of one artifact on this rank, and the synapses onto them.
 
-The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, at 12 bytes a synapse, delivers
-spikes along them and steps the cells.  Nothing here touches NEURON: ``NetmlPopulation`` in
-``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it directly.
+The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, delivers spikes along them
+and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON:
+``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it
+directly.
 """
 
 import ctypes
+import os
 from array import array
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.engine import mechanisms
+from netml.engine import population_state
+from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.engine.population_library import TICKS_PER_MS, Plasticity, Stats, load, view
 from netml.errors import ArtifactError, ModelError
-from netml.reductions.kernel import LANES, Reduction
-
-TICKS_PER_MS = 1_000_000
-# Room for this many of the strongest events of training on one input in one step before a sum saturates.
-HEADROOM_EVENTS = 1024
+from netml.reductions.kernel import Reduction
 
 LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
-
-# What a synapse is made from, and what the engine keeps of it.
+# Room for this many of the strongest events of training on one input in one step before a sum saturates.
+HEADROOM_EVENTS = 1024
+# What a synapse is made from.
 COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
-SYNAPSE = np.dtype([("target", np.uint32), ("weight", np.int32), ("delay", np.int32)])
-
-
-class _Stats(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("cells", "synapses", "rows", "bytes")]
-    _fields_ += [(name, ctypes.c_int64) for name in ("steps", "spikes", "events")]
-    _fields_ += [(name, ctypes.c_int64) for name in ("weights_outside", "channels_unseen", "saturated", "late")]
-    _fields_ += [("step_s", ctypes.c_double), ("deliver_s", ctypes.c_double)]
 
 
 @dataclass(frozen=True)
@@ -53,75 +47,131 @@ class Population:
     Arguments:
         artifact: The reduction.
         label: For messages, e.g. the NetPyNE population.
+        threads: That step and deliver together; None: ``NETML_THREADS``, else 1.  Spikes do not depend on it.
+
+    Attributes:
+        cells, rows: How many there are.
+        gids, sources: Their names.
+        rules: Short-term plasticity and STDP of each projection, None where it has none.
+        quantum: Unit of the sums, weight x gain.
     """
 
-    def __init__(self, artifact: Artifact, label: str):
-        header = artifact.header
-        self._handle = None
+    def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
+        self.handle = None
         self.artifact, self.label, self.cells, self.rows = artifact, label, 0, 0
-        self._reduction = Reduction.of(artifact)
-        self.dt_r_ms = float(header["dt_r_ms"])
+        self.dt_r_ms = float(artifact.header["dt_r_ms"])
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
         self.quantum = _quantum(artifact)
+        self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
+        self.gids, self.sources = array("q"), array("q")
+        self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single = {name: array(code) for name, code in COLUMNS.items()}
-        self._dirty = True
-        self._frozen_cells = 0
-        self._library = _library()
+        self._backgrounds, self._frozen, self._dirty = 0, False, True
+        self.library = load()
         self._create()
 
-    def add_cells(self, count: int) -> int:
-        """Further cells; returns the index of the first.  Not after :meth:`freeze`."""
-        if self._frozen_cells:
+    def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
+        """Further cells; returns the index of the first.  Not after :meth:`freeze`.
+
+        Arguments:
+            gids: Their names in random numbers and checkpoints; None: their indices.
+        """
+        if self._frozen:
             raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
+        self.gids.extend(_names(gids, self.cells, count, "gids", self.label))
         self.cells += count
         return self.cells - count
 
-    def add_cell(self) -> int:
+    def add_cell(self, gid: int | None = None) -> int:
         """A further cell; returns its index."""
-        return self.add_cells(1)
+        return self.add_cells(1, None if gid is None else [gid])
 
-    def add_rows(self, count: int) -> int:
-        """Rows of synapses for so many more sources; returns the number of the first."""
+    def add_rows(self, count: int, sources: Sequence[int] | None = None) -> int:
+        """Rows of synapses for so many more sources; returns the number of the first.
+
+        Arguments:
+            sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
+        """
+        self.sources.extend(_names(sources, self.rows, count, "sources", self.label))
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
 
-    def add_row(self) -> int:
+    def add_row(self, source: int | None = None) -> int:
         """A row of synapses for one more source; returns its number."""
-        return self.add_rows(1)
+        return self.add_rows(1, None if source is None else [source])
 
-    def add_synapses(self, row, cell, channel, weight_us, delay_ms) -> None:
+    def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
+        """A set of synapses with plasticity of its own; returns its number.  Projection 0 is static."""
+        rule = Plasticity(short_term=short_term is not None, stdp=stdp is not None)
+        for values in (short_term, stdp):
+            for name, value in (asdict(values) if values else {}).items():
+                setattr(rule, name, value)
+        number = self.library.netml_population_add_projection(self.handle, ctypes.byref(rule))
+        self.rules.append((short_term, stdp))
+        self._dirty = True
+        return self._checked(number)
+
+    def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
         Arguments:
             row, cell, channel: (n) int32.
-            weight_us: (n) float64, peak conductance, 0 or more.
+            weight_us: (n) float64, peak conductance, 0 or more; with STDP within its bounds.
             delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to :data:`LONGEST_MS`.
+            projection: That they belong to.
 
         Raises:
-            ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay that is
-                zero, negative, NaN or too long; then none is added.
+            ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large or
+                out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
         """
-        columns = [np.ascontiguousarray(values, code) for values, code in zip(
-            (row, cell, channel, weight_us, delay_ms), COLUMNS.values(), strict=True)]  # fmt: skip
-        shapes = {column.shape for column in columns}
-        if len(shapes) != 1 or columns[0].ndim != 1:
-            raise ModelError(f"synapses onto reduced {self.label} come as arrays of shapes {sorted(shapes)}; expected one length")
-        bad = self._library.netml_population_add(
-            self._handle, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
-        )
-        if bad < 0:
-            raise MemoryError(f"no memory for {columns[0].size} synapses of population {self.label}")
+        if not 0 <= projection < len(self.rules):
+            raise ModelError(f"reduced {self.label} has projections 0 to {len(self.rules) - 1}, no {projection}")
+        values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
+        columns = _columns(values, COLUMNS.values(), what)
+        bad = self._checked(self.library.netml_population_add(
+            self.handle, projection, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
         if bad:
-            self._refuse(**{name: column[bad - 1].item() for name, column in zip(COLUMNS, columns, strict=True)})
+            self._refuse(projection, **{name: c[bad - 1].item() for name, c in zip(COLUMNS, columns, strict=True)})
         self._dirty = True
 
     def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
-        """One synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
+        """One static synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
         for column, value in zip(self._single.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
             column.append(value)
         self._dirty = True
+
+    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto channels of every cell, each cell and channel on its own.
+
+        The number of a cell's events in a step, and their channels, depend on (seed, number of this background, gid,
+        step) alone.  They are drawn in the step that sees them; nothing is stored, and no NetStim is needed.
+
+        Arguments:
+            channel: (n) int32.
+            rate_hz, weight_us: (n) float64, or one number for all channels.
+            seed: 0 to 2^32 - 1.
+
+        Raises:
+            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large, more than 64
+                events a cell and step on average.
+        """
+        channel = np.atleast_1d(channel)
+        values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
+        columns = _columns(values, "idd", f"a background of reduced {self.label}")
+        bad = self._checked(self.library.netml_population_add_background(
+            self.handle, channel.size, *(column.ctypes.data for column in columns), seed, self._backgrounds
+        ))  # fmt: skip
+        if bad:
+            which, rate, weight = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a channel "
+                f"below {self._channels}, a rate and a weight from 0, and in all at most 64 events a cell and step of "
+                f"{self.dt_r_ms} ms"
+            )
+        self._backgrounds += 1
 
     def freeze(self) -> int:
         """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
@@ -131,23 +181,30 @@ class Population:
         """
         self._flush()
         if self._dirty:
-            if self._library.netml_population_freeze(self._handle, self.cells, self.rows):
-                raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
-            self._frozen_cells, self._dirty = self.cells, False
-        return self._handle
+            gids = np.frombuffer(self.gids, np.int64)
+            self._checked(self.library.netml_population_freeze(
+                self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
+            ))  # fmt: skip
+            self._frozen, self._dirty = True, False
+        return self.handle
 
-    def synapses(self) -> dict[str, np.ndarray]:
-        """What the engine holds, after :meth:`freeze`: row, cell, input, weight (weight x gain), delay_ms; by row and delay."""
-        count = self.stats()["synapses"]
-        start = np.ctypeslib.as_array(self._library.netml_population_row_start(self._handle), (self.rows + 1,))
-        pointer = ctypes.cast(self._library.netml_population_synapses(self._handle), ctypes.POINTER(ctypes.c_int32))
-        held = np.ctypeslib.as_array(pointer, (count, 3)).view(SYNAPSE)[:, 0] if count else np.empty(0, SYNAPSE)
-        rest, lane = np.divmod(held["target"].astype(np.int64), LANES)
-        block, which = np.divmod(rest, self.artifact.header["dims"]["inputs"])
-        return {
-            "row": np.repeat(np.arange(self.rows), np.diff(start)), "cell": block * LANES + lane, "input": which,
-            "weight": held["weight"] * self.quantum, "delay_ms": held["delay"] / TICKS_PER_MS,
-        }  # fmt: skip
+    def synapses(self, projection: int = 0, now: bool = True) -> dict[str, np.ndarray]:
+        """Synapses in use, in an order that stays until more are added.
+
+        Arguments:
+            now: With STDP, as they are at the end of the last step; else as the engine last brought them up to date.
+
+        Returns:
+            row, cell, input (int32), delay (int32, ticks), weight (float64: weight x gain; with STDP uS), eligibility
+            (float32).
+        """
+        count = self.library.netml_population_synapse_count(self.handle, projection)
+        dtypes = {"row": "i4", "cell": "i4", "input": "i4", "delay": "i4", "weight": "f8", "eligibility": "f4"}
+        columns = {name: np.empty(count, dtype) for name, dtype in dtypes.items()}
+        self.library.netml_population_read_synapses(
+            self.handle, projection, now, *(column.ctypes.data for column in columns.values())
+        )
+        return columns
 
     def out_of_range(self) -> OutOfRange:
         """How many synapses lie outside what the reduction was trained on."""
@@ -159,90 +216,116 @@ class Population:
 
     def reset(self) -> None:
         """All cells at rest, nothing on its way, step 0."""
-        self._library.netml_population_reset(self.freeze())
+        self.library.netml_population_reset(self.freeze())
 
     def deliver(self, row: int, spike_ms: float) -> None:
         """A spike of a row's source."""
-        self._library.netml_population_deliver(self._handle, row, spike_ms)
+        self.library.netml_population_deliver(self.handle, row, spike_ms)
 
     def inject(self, cell, channel, weight_us, arrival_ms) -> None:
-        """Events of single synapses that have no row.
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
 
         Arguments:
             cell, channel: (n) int32.
             weight_us: (n) float64.
-            arrival_ms: (n) float64, within the next :attr:`horizon_ms`.
+            arrival_ms: (n) float64, from the end of the last step on.
 
         Raises:
-            ModelError: An event out of range.
+            ModelError: An event out of range; those before it are in.
         """
-        columns = [np.ascontiguousarray(values, code) for values, code in zip(
-            (cell, channel, weight_us, arrival_ms), "iidd", strict=True)]  # fmt: skip
-        bad = self._library.netml_population_inject(
-            self._handle, len(columns[0]), *(column.ctypes.data for column in columns)
-        )
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
         if bad:
             cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"an event for reduced {self.label} is out of range: cell {cell}, channel {channel}, weight {weight} uS, "
-                f"arrival {arrival} ms; expected a cell and a channel that are there, a weight of 0 or more, and a time to come"
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
             )
 
-    @property
-    def horizon_ms(self) -> float:
-        """How far ahead of the last step events can be injected."""
-        return self._library.netml_population_horizon(self._handle) * self.dt_r_ms
+    def reward(self, amount: float, projection: int | None = None) -> None:
+        """A reward at the end of the last step, to one projection or to all that have STDP."""
+        for k, (_, stdp) in enumerate(self.rules):
+            if stdp and projection in (None, k):
+                self._checked(self.library.netml_population_reward(self.handle, k, amount))
 
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
-        n = self._library.netml_population_step(self._handle)
-        return self._copy("spiking", n)
+        count = self.library.netml_population_step(self.handle)
+        return view(self.library.netml_population_spiking(self.handle), np.int32, count).copy()
 
     def voltage(self) -> np.ndarray:
         """(cells) float32, mV at the end of the last step."""
-        return self._copy("voltage", self.cells)
+        return view(self.library.netml_population_voltage(self.handle), np.float32, self.cells).copy()
 
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""
-        return self._copy("logit", self.cells)
+        return view(self.library.netml_population_logit(self.handle), np.float32, self.cells).copy()
+
+    def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
+        """All that a run needs to go on from here; see :mod:`netml.engine.population_state`.
+
+        Arguments:
+            sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
+                shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
+                once.
+        """
+        rows = {source: row for row, source in enumerate(self.sources)} if len(sources) else {}
+        for source, spike_ms in zip(sources, spikes_ms, strict=True):
+            if source in rows:
+                self.library.netml_population_deliver_once(self.handle, rows[source], spike_ms)
+        return population_state.save(self)
+
+    def restore_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a saved state, of this rank or merged from several.
+
+        Raises:
+            ModelError: It is of another network.
+        """
+        population_state.restore(self, state)
 
     def stats(self) -> dict:
         """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
-        stats = _Stats()
-        if self._handle:
-            self._library.netml_population_get_stats(self._handle, ctypes.byref(stats))
-        return {name: getattr(stats, name) for name, _ in _Stats._fields_}
+        stats = Stats()
+        if self.handle:
+            self.library.netml_population_get_stats(self.handle, ctypes.byref(stats))
+        return {name: getattr(stats, name) for name, _ in Stats._fields_}
 
     def close(self) -> None:
         """Free the C++ population; nothing may drive it any more."""
-        if self._handle:
-            self._library.netml_population_delete(self._handle)
-            self._handle = None
+        if self.handle:
+            self.library.netml_population_delete(self.handle)
+            self.handle = None
 
     __del__ = close
 
+    @property
+    def _channels(self) -> int:
+        return self.artifact.arrays["channel_gain"].size
+
     def _create(self) -> None:
-        reduction, arrays, header = self._reduction, self.artifact.arrays, self.artifact.header
-        channels = arrays["channel_gain"].size
+        reduction, arrays, header = Reduction.of(self.artifact), self.artifact.arrays, self.artifact.header
         ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
-        low, high = np.resize(ranges, (channels, 2)).T
+        low, high = np.resize(ranges, (self._channels, 2)).T
         tables = [
             np.ascontiguousarray(values, dtype) for values, dtype in (
                 (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
                 (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
         ]  # fmt: skip
         dims = np.asarray(reduction.dims, np.int32)
-        self._handle = self._library.netml_population_new(
+        self.handle = self.library.netml_population_new(
             dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
             float(header.get("v_rest_mv", -70.0)), self.dt_r_ms, self.quantum,
-            channels, *(table.ctypes.data for table in tables),
+            self._channels, *(table.ctypes.data for table in tables),
         )  # fmt: skip
-        if not self._handle:
+        if not self.handle:
             raise MemoryError(f"no memory for population {self.label}")
 
-    def _copy(self, name: str, size: int) -> np.ndarray:
-        pointer = getattr(self._library, f"netml_population_{name}")(self._handle)
-        return np.ctypeslib.as_array(pointer, (size,)).copy() if size else np.empty(0, np.int32)
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
+        return result
 
     def _flush(self) -> None:
         """Hand over what was added one by one."""
@@ -251,22 +334,41 @@ class Population:
             self._single = {name: array(code) for name, code in COLUMNS.items()}
             self.add_synapses(*columns)
 
-    def _refuse(self, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
+    def _refuse(self, projection: int, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
         """Say what is wrong with a synapse."""
-        channels = self.artifact.arrays["channel_gain"].size
+        stdp = self.rules[projection][1]
         if not 0 <= row < self.rows:
             wrong = f"row {row}; expected 0 to {self.rows - 1}: add_rows makes them"
         elif not 0 <= cell < self.cells:
             wrong = f"cell {cell}; expected 0 to {self.cells - 1}: add_cells makes them"
-        elif not 0 <= channel < channels:
-            wrong = f"channel {channel}; expected 0 to {channels - 1} (segment x synapse types + synapse type)"
+        elif not 0 <= channel < self._channels:
+            wrong = f"channel {channel}; expected 0 to {self._channels - 1} (segment x synapse types + synapse type)"
         elif not 0 <= weight < np.inf:
             wrong = f"a weight of {weight} uS; expected 0 or more"
         elif not 0.5 < delay * TICKS_PER_MS < 2**31:
             wrong = f"a delay of {delay} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
+        elif stdp and not stdp.low_us <= weight <= stdp.high_us:
+            wrong = f"a weight of {weight} uS; expected the bounds of its STDP, {stdp.low_us} to {stdp.high_us} uS"
         else:
-            wrong = f"a weight of {weight} uS, over {HEADROOM_EVENTS} times the largest in training; expected uS"
+            largest = f"an upper bound of {stdp.high_us}" if stdp else f"a weight of {weight}"
+            wrong = f"{largest} uS, over {HEADROOM_EVENTS} times the largest weight in training; expected uS"
         raise ModelError(f"a synapse onto reduced {self.label} has {wrong}")
+
+
+def _names(given: Sequence[int] | None, first: int, count: int, what: str, label: str) -> Sequence[int]:
+    if given is None:
+        return range(first, first + count)
+    if len(given) != count:
+        raise ModelError(f"{count} {what} of reduced {label} were to be named, {len(given)} names came")
+    return np.asarray(given, np.int64).tolist()
+
+
+def _columns(values, codes, what: str) -> list[np.ndarray]:
+    """One-dimensional arrays of one length."""
+    columns = [np.ascontiguousarray(column, code) for column, code in zip(values, codes, strict=True)]
+    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+        raise ModelError(f"{what} came as arrays of shapes {[c.shape for c in columns]}; expected one length")
+    return columns
 
 
 def _range(header: dict, synapse: str) -> tuple[float, float]:
@@ -282,31 +384,3 @@ def _quantum(artifact: Artifact) -> float:
     high = [_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))
-
-
-def _library() -> ctypes.CDLL:
-    """The kernel library that the mechanisms of mod/engine are linked with."""
-    library = ctypes.CDLL(str(mechanisms.build_kernel()))
-    p, i64, f32, f64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
-    floats, ints = ctypes.POINTER(f32), ctypes.POINTER(ctypes.c_int32)
-    signatures = {
-        "new": ([p, p, p, f32, f32, f64, f32, i64, p, p, p, p, p], p),
-        "delete": ([p], None),
-        "add": ([p, i64, i64, i64, p, p, p, p, p], i64),
-        "freeze": ([p, i64, i64], i64),
-        "row_start": ([p], ctypes.POINTER(i64)),
-        "synapses": ([p], p),
-        "reset": ([p], None),
-        "deliver": ([p, i64, f64], None),
-        "inject": ([p, i64, p, p, p, p], i64),
-        "horizon": ([p], i64),
-        "step": ([p], i64),
-        "spiking": ([p], ints),
-        "voltage": ([p], floats),
-        "logit": ([p], floats),
-        "get_stats": ([p, p], None),
-    }
-    for name, (arguments, result) in signatures.items():
-        function = getattr(library, f"netml_population_{name}")
-        function.argtypes, function.restype = arguments, result
-    return library

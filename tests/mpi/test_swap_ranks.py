@@ -11,7 +11,8 @@ import pytest
 
 from netml.circuit.cell import segment_table
 from netml.engine import mpi
-from netml.engine.population import TICKS_PER_MS, Population
+from netml.engine.population import Population
+from netml.engine.population_library import TICKS_PER_MS
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -69,7 +70,7 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
         if post in swapped["reduced"]:
             channel = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
             fixed = np.rint(weight * float(gain[channel]) / quantum) * quantum
-            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS) / TICKS_PER_MS])
+            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS)])
     assert swapped["rows"] == sorted(expected, key=str)
 
 
