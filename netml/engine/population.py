@@ -240,6 +240,28 @@ class Population:
         """A spike of a row's source."""
         self.library.netml_population_deliver(self.handle, row, spike_ms)
 
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+            )
+
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward at the end of the last step, to one projection or to all that have STDP."""
         for k, (_, stdp) in enumerate(self.rules):

@@ -15,6 +15,7 @@ LAYERS = [
     ("errors", "keys", "files"),
     ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit",),
+    ("network",),
     ("records",),
     ("reductions",),
     ("engine",),
