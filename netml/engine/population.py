@@ -67,7 +67,7 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
+        self.quantum = quantum(artifact)
         self._current = SomaCurrent(artifact, label)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
@@ -414,7 +414,7 @@ def _synaptic_gain(artifact: Artifact) -> np.ndarray:
     return gain[: gain.size - bool(artifact.header.get("current"))]
 
 
-def _quantum(artifact: Artifact) -> float:
+def quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
     gain = _synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
