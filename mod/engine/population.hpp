@@ -3,6 +3,7 @@
 #pragma once
 
 #include "aligned.hpp"
+#include "current.hpp"
 #include "leaky_memory.hpp"
 #include "netml_population.h"
 #include "random.hpp"
@@ -10,6 +11,7 @@
 #include "workers.hpp"
 
 #include <chrono>
+#include <map>
 #include <memory>
 
 struct netml_population {
@@ -130,7 +132,9 @@ struct netml_population {
         handed_over.clear();
         recent.clear();
         early.clear();
+        injected.clear();
         spiking.clear();
+        currents.set.clear();
         next = origin = steps = spikes = 0;
         clock_at_reset = Clock::now();
         counter_at_reset = netml::counter();
@@ -155,14 +159,34 @@ struct netml_population {
         early.push_back(spike);
     }
 
+    // Events of single synapses; they wait until the step that sees them.
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1) / step_ticks;
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
+            const int64_t target = cell[i] / netml::LANES * block_size + channels.input[channel[i]] * netml::LANES + cell[i] % netml::LANES;
+            injected[step].push_back({target, (int32_t)weight});
+        }
+        return 0;
+    }
+
     int64_t step() {
+        if (!injected.empty() && injected.begin()->first == next) {
+            for (const auto& [target, weight] : injected.begin()->second) shards[0]->add(sums[target], weight);
+            shards[0]->events += (int64_t)injected.begin()->second.size();
+            injected.erase(injected.begin());
+        }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
-        workers->run([this](int t) {
+        const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
+        const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
+        workers->run([&](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
             shard.deliver(projections, next, step_ticks, block_size, sums.data());
-            step(shard);
+            step(shard, current);
         });
         if (next % 64 == 0) forget(recent), forget(early);
         spiking.clear();
@@ -232,6 +256,7 @@ struct netml_population {
     int64_t cells = 0, blocks = 0, row_count = 0;
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
+    netml::Currents currents;
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -239,6 +264,7 @@ struct netml_population {
     std::unique_ptr<netml::Workers> workers;
     std::vector<Spike> handed_over;           // since the last step
     std::vector<Spike> recent, early;         // handed over lately; of these, before NEURON did it
+    std::map<int64_t, std::vector<std::pair<int64_t, int32_t>>> injected;     // by step: where in the sums, and how much
     std::vector<int32_t> spiking;
     int64_t next = 0, origin = 0;             // the step to take next; tick 0 of the caller's clock
     int64_t steps = 0, spikes = 0, weights_outside = 0, channels_unseen = 0;
@@ -286,8 +312,8 @@ private:
         }
     }
 
-    // One step of a shard's cells.
-    void step(netml::Shard& shard) {
+    // One step of a shard's cells; current by cell, NULL where there is none.
+    void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);
         netml::Aligned<float> x(block_size), scratch((layout.readout + layout.memory) * LANES);
@@ -301,6 +327,8 @@ private:
                 });
             for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sum[i] * quantum;
             std::fill(sum, sum + block_size, 0);
+            if (current)
+                for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
             uint8_t fired[LANES];
             netml::step_block(layout, params.data(), trace_input.data(), threshold,
                               state.data() + b * layout.state() * LANES, x.data(), logit.data() + b * LANES,

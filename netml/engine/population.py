@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from netml.artifact import Artifact
+from netml.circuit.current import Clamp
 from netml.engine import population_state
 from netml.engine.plasticity import RewardStdp, ShortTerm
 from netml.engine.population_library import TICKS_PER_MS, Plasticity, Stats, load, view
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ArtifactError, ModelError
 from netml.reductions.kernel import Reduction
 
@@ -30,15 +32,17 @@ COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
 
 @dataclass(frozen=True)
 class OutOfRange:
-    """Synapses unlike anything the reduction was trained on.
+    """Input unlike anything the reduction was trained on.
 
     Attributes:
         weights: Synapses whose weight lies outside the range of their type in training.
         channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        currents: Cells whose current clamps add up to a current outside the range of training at some time.
     """
 
     weights: int
     channels: int
+    currents: int
 
 
 class Population:
@@ -64,6 +68,7 @@ class Population:
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
         self.quantum = quantum(artifact)
+        self._current = SomaCurrent(artifact, label)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
@@ -173,6 +178,17 @@ class Population:
             )
         self._backgrounds += 1
 
+    def add_clamp(self, cell: int, clamp: Clamp) -> None:
+        """A current clamp at the soma of a cell; clamps add up.
+
+        Raises:
+            ModelError: The reduction takes no current, or there is no such cell.
+        """
+        if not 0 <= cell < self.cells:
+            raise ModelError(f"a current clamp on reduced {self.label} has cell {cell}; expected 0 to {self.cells - 1}")
+        self._current.add(cell, clamp)
+        self._dirty = True
+
     def freeze(self) -> int:
         """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
 
@@ -185,6 +201,8 @@ class Population:
             self._checked(self.library.netml_population_freeze(
                 self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
             ))  # fmt: skip
+            clamps = self._current.clamps()
+            self._checked(self.library.netml_population_clamp(self.handle, clamps.size, clamps.ctypes.data))
             self._frozen, self._dirty = True, False
         return self.handle
 
@@ -207,10 +225,10 @@ class Population:
         return columns
 
     def out_of_range(self) -> OutOfRange:
-        """How many synapses lie outside what the reduction was trained on."""
+        """How many synapses and cells lie outside what the reduction was trained on."""
         self._flush()
         stats = self.stats()
-        return OutOfRange(stats["weights_outside"], stats["channels_unseen"])
+        return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
 
     # Driving the population; inside a simulation NetmlPopulation does it.
 
@@ -222,11 +240,45 @@ class Population:
         """A spike of a row's source."""
         self.library.netml_population_deliver(self.handle, row, spike_ms)
 
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+            )
+
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward at the end of the last step, to one projection or to all that have STDP."""
         for k, (_, stdp) in enumerate(self.rules):
             if stdp and projection in (None, k):
                 self._checked(self.library.netml_population_reward(self.handle, k, amount))
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, until set again, a reset or a restored state.
+
+        Arguments:
+            current_na: (cells) nA, or one for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        each = self._current.scaled(current_na, self.cells)
+        self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
 
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
@@ -280,14 +332,15 @@ class Population:
 
     @property
     def _channels(self) -> int:
-        return self.artifact.arrays["channel_gain"].size
+        """Synaptic ones."""
+        return _synaptic_gain(self.artifact).size
 
     def _create(self) -> None:
         reduction, arrays, header = Reduction.of(self.artifact), self.artifact.arrays, self.artifact.header
         ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
         low, high = np.resize(ranges, (self._channels, 2)).T
         tables = [
-            np.ascontiguousarray(values, dtype) for values, dtype in (
+            np.ascontiguousarray(values[: self._channels], dtype) for values, dtype in (
                 (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
                 (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
         ]  # fmt: skip
@@ -355,10 +408,16 @@ def _range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
+def _synaptic_gain(artifact: Artifact) -> np.ndarray:
+    """(segments x synapse types) 1/uS: without the current's, which is no event."""
+    gain = artifact.arrays["channel_gain"]
+    return gain[: gain.size - bool(artifact.header.get("current"))]
+
+
 def quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    gain = _synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
     high = [_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))
