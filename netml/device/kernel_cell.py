@@ -39,7 +39,7 @@ class KernelCell:
         self._parameters = {name: p.view(shape) for (name, shape), p in zip(shapes.items(), parts, strict=True)}
         for name in ("b1", "memory_rest"):  # of the state at rest
             setattr(self._model, name, self._parameters[name])
-        self._model.effective = lambda: self._parameters
+        self._model.effective = lambda: self._parameters  # type: ignore[method-assign]
 
     def init_state(self, batch: int) -> dict[str, torch.Tensor]:
         """See the contract."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from netml.artifact import Artifact
+from netml.device.background import Background
 from netml.device.cells import Cells
 from netml.device.choice import usable
 from netml.device.kernel_cell import KernelCell
@@ -17,7 +18,8 @@ from netml.device.ring import TOP, Ring
 from netml.device.sources import Sources
 from netml.device.time import TICKS_PER_MS
 from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population import quantum
+from netml.engine.population_model import quantum
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ModelError
 from netml.reductions.kernel import Reduction
 
@@ -34,18 +36,30 @@ class Population:
     def __init__(self, artifact: Artifact, label: str, device: str | torch.device = "cuda"):
         self.artifact, self.label, self.device = artifact, label, usable(device)
         self.cells = self.rows = 0
-        self.dt_r_ms, self.quantum = float(artifact.header["dt_r_ms"]), quantum(artifact)
+        self.dt_r_ms = float(artifact.header["dt_r_ms"])
+        synaptic = artifact.arrays["channel_gain"].size - bool(artifact.header.get("current"))
+        self.quantum = quantum(artifact, synaptic)
         self._reduction = Reduction.of(artifact)
         self._step_ticks = round(self.dt_r_ms * TICKS_PER_MS)
         self._rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
-        self._added: list[list[tuple[torch.Tensor, ...]]] = [[]]
-        self._input = torch.tensor(artifact.arrays["channel_input"], dtype=torch.int64, device=self.device)
-        gain = torch.tensor(artifact.arrays["channel_gain"], dtype=torch.float64, device=self.device)
+        self._added: list[list[tuple[torch.Tensor, ...]]] = [[]]  # since the last freeze
+        self.projections: list[Projection | Learning] = []
+        self._backgrounds: list[Background] = []
+        self._gid: list[torch.Tensor] = []
+        self._current = SomaCurrent(artifact, label)
+        self._input = torch.tensor(artifact.arrays["channel_input"][:synaptic], dtype=torch.int64, device=self.device)
+        gain = torch.tensor(artifact.arrays["channel_gain"][:synaptic], dtype=torch.float64, device=self.device)
         self._quanta_per_us = gain / self.quantum
         self._dirty, self.next = True, 0
 
-    def add_cells(self, count: int) -> int:
-        """Further cells; returns the index of the first. Not after :meth:`freeze`."""
+    def add_cells(self, count: int, gids=None) -> int:
+        """Further cells; returns the index of the first.
+
+        Arguments:
+            gids: Their names in random numbers; None: their indices.
+        """
+        names = np.arange(self.cells, self.cells + count) if gids is None else np.asarray(gids, np.int64)
+        self._gid.append(torch.as_tensor(names, device=self.device))
         self.cells, self._dirty = self.cells + count, True
         return self.cells - count
 
@@ -83,9 +97,36 @@ class Population:
         )
         self._refuse(~((delay >= 1) & (delay <= TOP)), "delay", delay_ms, f"1e-6 to {TOP // TICKS_PER_MS} ms")
         target = cell * self._reduction.dims.inputs + self._input[channel]
-        weights = [weight_us, gain] if self._rules[projection][1] else [weight.int()]
+        weights = [weight_us.float(), gain.float()] if self._rules[projection][1] else [weight.int()]
         self._added[projection].append((row.int(), target.int(), delay.int(), *weights))
         self._dirty = True
+
+    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto channels of every cell, each cell and channel on its own; the engine's own events.
+
+        Arguments:
+            channel: (n) int.
+            rate_hz, weight_us: (n), or one number for all channels.
+            seed: 0 to 2^32 - 1.
+
+        Raises:
+            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large.
+        """
+        channel = np.atleast_1d(channel)
+        rate, weight = (np.broadcast_to(np.asarray(v, float), channel.shape) for v in (rate_hz, weight_us))
+        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(channel, 0, self._input.numel() - 1)])
+        wrong = (channel < 0) | (channel >= self._input.numel()) | ~(rate >= 0) | ~((quanta >= 0) & (quanta <= TOP))
+        wrong |= ~(np.cumsum(rate) * self.dt_r_ms / 1000 <= 64)
+        if wrong.any():
+            bad = np.flatnonzero(wrong)[0]
+            raise ModelError(
+                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on channel "
+                f"{channel[bad]}; expected a channel below {self._input.numel()}, a rate and a weight from 0, and at "
+                f"most 64 events a cell and step of {self.dt_r_ms} ms in all"
+            )
+        choices = self._input[torch.as_tensor(channel, device=self.device)], torch.as_tensor(quanta, device=self.device)
+        self._backgrounds.append(Background(rate.tolist(), *choices, seed=seed, stream=len(self._backgrounds),
+                                            step_ticks=self._step_ticks))  # fmt: skip
 
     def freeze(self) -> None:
         """Sort the synapses and make the cells; a later addition needs it again. Resets.
@@ -97,6 +138,8 @@ class Population:
         if self.cells * inputs > TOP:
             raise ModelError(f"population {self.label} has {self.cells} cells of {inputs} inputs; expected at most "
                              f"{TOP} inputs in all: split it into several")  # fmt: skip
+        for projection, batches in zip(self.projections, self._added, strict=False):
+            batches.insert(0, projection.batch())
         self.projections = [self._made(*pair) for pair in zip(self._rules, self._added, strict=True)]
         self._refuse_overflow(inputs)
         longest = max(p.longest for p in self.projections)
@@ -104,7 +147,7 @@ class Population:
         header = self.artifact.header
         model = KernelCell.of(self._reduction, header["reduction"], self.device)
         rest = float(header.get("v_rest_mv", -70.0))
-        self._dirty = False
+        self._dirty, self._gids = False, torch.cat(self._gid)
         self._cells = Cells(model, self.cells, self._reduction.threshold, rest, self.device)
         self.reset()
 
@@ -112,6 +155,7 @@ class Population:
         short_term, stdp = rules
         if batches:
             columns = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+            batches.clear()
         else:
             columns = [torch.empty(0, dtype=torch.int32, device=self.device)] * (5 if stdp else 4)
         row, target, delay, *weight = columns
@@ -139,6 +183,7 @@ class Population:
         if self._dirty:
             return self.freeze()
         self.next, self._events, self._spikes = 0, 0, torch.zeros((), dtype=torch.int64, device=self.device)
+        self._into_soma: torch.Tensor | None = None
         self._cells.reset()
         self._ring.reset()
         for projection in self.projections:
@@ -166,11 +211,23 @@ class Population:
             if isinstance(learning, Learning) and projection in (None, k):
                 learning.reward(amount, self.next * self._step_ticks)
 
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, until set again or a reset: (cells) nA, or one number for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        self._into_soma = torch.as_tensor(self._current.scaled(current_na, self.cells), device=self.device)
+
     def step(self) -> torch.Tensor:
         """Take one step; returns the indices of the cells that spike, int64 on the device."""
         for projection in self.projections:
             self._events += projection.begin(self.next, self._ring)
+        for background in self._backgrounds:
+            background.draw(self._gids, self._reduction.dims.inputs, self.next, self._ring)
         self._ring.take(self.next, self._cells.x, self.quantum)
+        if self._into_soma is not None:
+            self._cells.x[:, -1] += self._into_soma
         self._cells.step()
         self.next += 1
         cells = self._cells.spike.nonzero()[:, 0]

@@ -5,6 +5,7 @@ longest window that training draws. A shorter one leaves the steps behind its en
 depend on the device's order, so a training on CUDA is not repeatable to the bit.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from netml.device.choice import usable
 from netml.device.kernel_cell import KernelCell
 from netml.device.ranges import pieces
-from netml.reductions.kernel import LANES
+from netml.reductions.kernel import LANES, parameter_shapes
 from netml.training.recurrence import Recurrence, Window
 
 #: The kernel's rows of state that are a model's own state, by kind; then come the last spike and the steps to wait.
@@ -41,16 +42,13 @@ class DeviceRecurrence(Recurrence):
         self.device = usable(device)
         super().__init__(*arguments)
         dims, wiring, channel_input = arguments[1:4]
-        self._cell = KernelCell(kind, dims, wiring, self._sent(np.zeros(self._parameter_count, np.float32)))
+        count = sum(math.prod(shape) for shape in parameter_shapes(dims).values())
+        self._cell = KernelCell(kind, dims, wiring, torch.zeros(count, device=self.device))
         self._names, self._longest = STATE[kind], longest
         self._run_window: Callable | None = None
         self._row_start, self._channel, self._weight, self._input = map(
             self._sent, (self.events.row_start, self.events.channel, self.events.weight, channel_input)
         )
-
-    @property
-    def _parameter_count(self) -> int:
-        return self.kernel.param_count(self._dims.ctypes.data)
 
     def _sent(self, array) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array)).to(self.device)
