@@ -65,6 +65,16 @@ def test_spikes_do_not_depend_on_the_stretches_of_a_run(folder, whole):
     assert pieces["spikes"] == whole["spikes"] and pieces["voltage"] == whole["voltage"]
 
 
+@pytest.mark.parametrize("first, second, cut", [(1, 2, 37), (2, 4, 38), (4, 1, 90)])
+def test_a_run_that_was_cut_goes_on_on_another_number_of_ranks(folder, first, second, cut):
+    file = str(folder / f"{cut}.checkpoint")
+    through = run(folder, first, [["advance", cut], ["save", file], ["advance", 120 - cut]], f"through-{cut}")
+    resumed = run(folder, second, [["restore", file], ["advance", 120 - cut]], f"resumed-{cut}")
+    assert len(resumed["spikes"]) > 20
+    assert resumed["spikes"] == [spike for spike in through["spikes"] if spike[0] > cut]
+    assert resumed["voltage"] == through["voltage"]
+
+
 def test_a_failing_rank_ends_all_with_its_message(folder):
     done = start(folder, 2, [["advance", 10], ["advance", 0.3]], "wrong")
     assert done.returncode != 0
