@@ -8,6 +8,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "import_cell": "netml.engine.import_cell",
     "simulate": "netml.engine.launch",
     "record": "netml.engine.record",
     "train": "netml.training",
@@ -15,8 +16,11 @@ _HOME = {
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
     "build": "netml.engine.build",
+    "import_neuronio": "netml.records.neuronio",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
+    "ShortTerm": "netml.engine.plasticity",
+    "RewardStdp": "netml.engine.plasticity",
     "Records": "netml.records",
     "Run": "netml.runs",
 }

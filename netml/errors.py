@@ -40,6 +40,10 @@ class RunError(NetmlError, ValueError):
     """A run folder that is missing, damaged, unfinished or in the way."""
 
 
+class PickleError(NetmlError, ValueError):
+    """A pickle that is damaged, or asks for more than plain data."""
+
+
 class TrainingError(NetmlError, RuntimeError):
     """Training that cannot start, resume or end well."""
 

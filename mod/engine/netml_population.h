@@ -66,6 +66,12 @@ typedef struct {
 } netml_reward;
 
 typedef struct {
+    int64_t cell;
+    double start_ms, end_ms;
+    double amplitude;  /* nA x gain */
+} netml_clamp;         /* a current into the soma of a cell */
+
+typedef struct {
     int64_t cells, synapses, rows, bytes;
     int64_t steps, spikes, events;    /* since the last reset; events: single synapses delivered to */
     int64_t background;               /* events drawn by backgrounds */
@@ -100,6 +106,12 @@ int64_t netml_population_add_background(netml_population*, int64_t count, const 
 
 /* Takes cells (by gid) and synapses into use, sorted, for so many threads; resets. Returns 0. */
 int64_t netml_population_freeze(netml_population*, int64_t cells, const int64_t* gids, int64_t rows, int32_t threads);
+
+/* Current into the somata, for a reduction that takes it: its last input gets the mean over each step, of either sign.
+ * Of all clamps (which replace earlier ones; times of the population's own steps), and of what is set, [cells], from the
+ * next step on until the next reset. */
+int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);
+int64_t netml_population_set_current(netml_population*, const float* each);
 
 /* All cells at rest, nothing on its way, weights as they were made, step 0, counters 0. */
 void netml_population_reset(netml_population*);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "aligned.hpp"
+#include "current.hpp"
 #include "leaky_memory.hpp"
 #include "netml_population.h"
 #include "random.hpp"
@@ -133,6 +134,7 @@ struct netml_population {
         early.clear();
         injected.clear();
         spiking.clear();
+        currents.set.clear();
         next = origin = steps = spikes = 0;
         clock_at_reset = Clock::now();
         counter_at_reset = netml::counter();
@@ -178,11 +180,13 @@ struct netml_population {
         }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
-        workers->run([this](int t) {
+        const double step_ms = (double)step_ticks / NETML_TICKS_PER_MS;
+        const float* current = currents.mean(next * step_ms, (next + 1) * step_ms, blocks * netml::LANES);
+        workers->run([this, current](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
             shard.deliver(projections, next, step_ticks, block_size, sums.data());
-            step(shard);
+            step(shard, current);
         });
         if (next % 64 == 0) forget(recent), forget(early);
         spiking.clear();
@@ -252,6 +256,7 @@ struct netml_population {
     int64_t cells = 0, blocks = 0, row_count = 0;
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
+    netml::Currents currents;
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -307,8 +312,8 @@ private:
         }
     }
 
-    // One step of a shard's cells.
-    void step(netml::Shard& shard) {
+    // One step of a shard's cells; current: of each cell, if any.
+    void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);
         netml::Aligned<float> x(block_size), scratch((layout.readout + layout.memory) * LANES);
@@ -322,6 +327,8 @@ private:
                 });
             for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sum[i] * quantum;
             std::fill(sum, sum + block_size, 0);
+            if (current)
+                for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
             uint8_t fired[LANES];
             netml::step_block(layout, params.data(), trace_input.data(), threshold,
                               state.data() + b * layout.state() * LANES, x.data(), logit.data() + b * LANES,

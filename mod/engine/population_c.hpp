@@ -54,6 +54,13 @@ int64_t netml_population_freeze(netml_population* p, int64_t cells, const int64_
     return netml::where_memory_lasts([&] { return p->freeze(cells, gids, rows, threads), 0; });
 }
 
+int64_t netml_population_clamp(netml_population* p, int64_t count, const netml_clamp* clamps) {
+    return netml::where_memory_lasts([&] { return p->currents.clamps.assign(clamps, clamps + count), 0; });
+}
+int64_t netml_population_set_current(netml_population* p, const float* each) {
+    return netml::where_memory_lasts([&] { return p->currents.set.assign(each, each + p->cells), 0; });
+}
+
 void netml_population_reset(netml_population* p) { p->reset(); }
 void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
 void netml_population_deliver_once(netml_population* p, int64_t row, double spike_ms) { p->deliver_once(row, spike_ms); }

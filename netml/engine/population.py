@@ -15,30 +15,29 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.engine import population_state
+from netml.circuit.current import Clamp
+from netml.engine import population_checks as checks
+from netml.engine import population_model, population_state
 from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.engine.population_checks import COLUMNS
 from netml.engine.population_library import TICKS_PER_MS, Plasticity, Stats, load, view
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ArtifactError, ModelError
-from netml.reductions.kernel import Reduction
-
-LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
-# Room for this many of the strongest events of training on one input in one step before a sum saturates.
-HEADROOM_EVENTS = 1024
-# What a synapse is made from.
-COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
 
 
 @dataclass(frozen=True)
 class OutOfRange:
-    """Synapses unlike anything the reduction was trained on.
+    """Input unlike anything the reduction was trained on.
 
     Attributes:
         weights: Synapses whose weight lies outside the range of their type in training.
         channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        currents: Cells whose current clamps add up to a current outside the range of training at some time.
     """
 
     weights: int
     channels: int
+    currents: int
 
 
 class Population:
@@ -63,14 +62,19 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
+        self._current = SomaCurrent(artifact, label)
+        sections, synapses = artifact.header["sections"], artifact.header["synapses"]
+        self._channels = sum(nseg for _, nseg in sections) * len(synapses)  # synaptic ones
+        self.quantum = population_model.quantum(artifact, self._channels)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single = {name: array(code) for name, code in COLUMNS.items()}
         self._backgrounds, self._frozen, self._dirty = 0, False, True
         self.library = load()
-        self._create()
+        self.handle = population_model.create(self.library, artifact, self._channels, self.quantum)
+        if not self.handle:
+            raise MemoryError(f"no memory for population {label}")
 
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
@@ -80,7 +84,7 @@ class Population:
         """
         if self._frozen:
             raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
-        self.gids.extend(_names(gids, self.cells, count, "gids", self.label))
+        self.gids.extend(checks.names(gids, self.cells, count, "gids", self.label))
         self.cells += count
         return self.cells - count
 
@@ -94,7 +98,7 @@ class Population:
         Arguments:
             sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
         """
-        self.sources.extend(_names(sources, self.rows, count, "sources", self.label))
+        self.sources.extend(checks.names(sources, self.rows, count, "sources", self.label))
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
 
@@ -119,22 +123,23 @@ class Population:
         Arguments:
             row, cell, channel: (n) int32.
             weight_us: (n) float64, peak conductance, 0 or more; with STDP within its bounds.
-            delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to :data:`LONGEST_MS`.
+            delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
             projection: That they belong to.
 
         Raises:
-            ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large or
-                out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
+            ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large
+                or out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
         """
         if not 0 <= projection < len(self.rules):
             raise ModelError(f"reduced {self.label} has projections 0 to {len(self.rules) - 1}, no {projection}")
         values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
-        columns = _columns(values, COLUMNS.values(), what)
+        columns = checks.columns(values, COLUMNS.values(), what)
         bad = self._checked(self.library.netml_population_add(
             self.handle, projection, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
         ))  # fmt: skip
         if bad:
-            self._refuse(projection, **{name: c[bad - 1].item() for name, c in zip(COLUMNS, columns, strict=True)})
+            tops, wrong = (self.rows, self.cells, self._channels), [column[bad - 1].item() for column in columns]
+            checks.refuse_synapse(self.label, tops, self.rules[projection][1], *wrong)
         self._dirty = True
 
     def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
@@ -160,18 +165,28 @@ class Population:
         """
         channel = np.atleast_1d(channel)
         values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
-        columns = _columns(values, "idd", f"a background of reduced {self.label}")
+        columns = checks.columns(values, "idd", f"a background of reduced {self.label}")
         bad = self._checked(self.library.netml_population_add_background(
             self.handle, channel.size, *(column.ctypes.data for column in columns), seed, self._backgrounds
         ))  # fmt: skip
         if bad:
             which, rate, weight = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a channel "
-                f"below {self._channels}, a rate and a weight from 0, and in all at most 64 events a cell and step of "
-                f"{self.dt_r_ms} ms"
+                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a "
+                f"channel below {self._channels}, a rate and a weight from 0, and in all at most 64 events a cell and step"
             )
         self._backgrounds += 1
+
+    def add_clamp(self, cell: int, clamp: Clamp) -> None:
+        """A current clamp at the soma of a cell; clamps add up.
+
+        Raises:
+            ModelError: The reduction takes no current, or there is no such cell.
+        """
+        if not 0 <= cell < self.cells:
+            raise ModelError(f"a current clamp on reduced {self.label} has cell {cell}; expected 0 to {self.cells - 1}")
+        self._current.add(cell, clamp)
+        self._dirty = True
 
     def freeze(self) -> int:
         """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
@@ -185,6 +200,8 @@ class Population:
             self._checked(self.library.netml_population_freeze(
                 self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
             ))  # fmt: skip
+            clamps = self._current.clamps()
+            self._checked(self.library.netml_population_clamp(self.handle, len(clamps), clamps.ctypes.data))
             self._frozen, self._dirty = True, False
         return self.handle
 
@@ -207,10 +224,10 @@ class Population:
         return columns
 
     def out_of_range(self) -> OutOfRange:
-        """How many synapses lie outside what the reduction was trained on."""
+        """How many synapses and cells lie outside what the reduction was trained on."""
         self._flush()
         stats = self.stats()
-        return OutOfRange(stats["weights_outside"], stats["channels_unseen"])
+        return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
 
     # Driving the population; inside a simulation NetmlPopulation does it.
 
@@ -221,6 +238,20 @@ class Population:
     def deliver(self, row: int, spike_ms: float) -> None:
         """A spike of a row's source."""
         self.library.netml_population_deliver(self.handle, row, spike_ms)
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, from the next step until it is set again or reset.
+
+        A checkpoint does not hold it.
+
+        Arguments:
+            current_na: (cells) nA, or one for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        each = self._current.scaled(current_na, self.cells)
+        self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
 
     def inject(self, cell, channel, weight_us, arrival_ms) -> None:
         """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
@@ -233,15 +264,16 @@ class Population:
         Raises:
             ModelError: An event out of range; those before it are in.
         """
-        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        values, what = (cell, channel, weight_us, arrival_ms), f"events for reduced {self.label}"
+        columns = checks.columns(values, "iidd", what)
         bad = self._checked(self.library.netml_population_inject(
             self.handle, columns[0].size, *(column.ctypes.data for column in columns)
         ))  # fmt: skip
         if bad:
             cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
-                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival "
+                f"{arrival} ms; expected a cell and a channel that are there, a weight from 0, and a time still to come"
             )
 
     def reward(self, amount: float, projection: int | None = None) -> None:
@@ -300,28 +332,6 @@ class Population:
 
     __del__ = close
 
-    @property
-    def _channels(self) -> int:
-        return self.artifact.arrays["channel_gain"].size
-
-    def _create(self) -> None:
-        reduction, arrays, header = Reduction.of(self.artifact), self.artifact.arrays, self.artifact.header
-        ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
-        low, high = np.resize(ranges, (self._channels, 2)).T
-        tables = [
-            np.ascontiguousarray(values, dtype) for values, dtype in (
-                (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
-                (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
-        ]  # fmt: skip
-        dims = np.asarray(reduction.dims, np.int32)
-        self.handle = self.library.netml_population_new(
-            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
-            float(header.get("v_rest_mv", -70.0)), self.dt_r_ms, self.quantum,
-            self._channels, *(table.ctypes.data for table in tables),
-        )  # fmt: skip
-        if not self.handle:
-            raise MemoryError(f"no memory for population {self.label}")
-
     def _checked(self, result: int) -> int:
         if result < 0:
             raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
@@ -333,54 +343,3 @@ class Population:
             columns = [np.frombuffer(column, column.typecode) for column in self._single.values()]
             self._single = {name: array(code) for name, code in COLUMNS.items()}
             self.add_synapses(*columns)
-
-    def _refuse(self, projection: int, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
-        """Say what is wrong with a synapse."""
-        stdp = self.rules[projection][1]
-        if not 0 <= row < self.rows:
-            wrong = f"row {row}; expected 0 to {self.rows - 1}: add_rows makes them"
-        elif not 0 <= cell < self.cells:
-            wrong = f"cell {cell}; expected 0 to {self.cells - 1}: add_cells makes them"
-        elif not 0 <= channel < self._channels:
-            wrong = f"channel {channel}; expected 0 to {self._channels - 1} (segment x synapse types + synapse type)"
-        elif not 0 <= weight < np.inf:
-            wrong = f"a weight of {weight} uS; expected 0 or more"
-        elif not 0.5 < delay * TICKS_PER_MS < 2**31:
-            wrong = f"a delay of {delay} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
-        elif stdp and not stdp.low_us <= weight <= stdp.high_us:
-            wrong = f"a weight of {weight} uS; expected the bounds of its STDP, {stdp.low_us} to {stdp.high_us} uS"
-        else:
-            largest = f"an upper bound of {stdp.high_us}" if stdp else f"a weight of {weight}"
-            wrong = f"{largest} uS, over {HEADROOM_EVENTS} times the largest weight in training; expected uS"
-        raise ModelError(f"a synapse onto reduced {self.label} has {wrong}")
-
-
-def _names(given: Sequence[int] | None, first: int, count: int, what: str, label: str) -> Sequence[int]:
-    if given is None:
-        return range(first, first + count)
-    if len(given) != count:
-        raise ModelError(f"{count} {what} of reduced {label} were to be named, {len(given)} names came")
-    return np.asarray(given, np.int64).tolist()
-
-
-def _columns(values, codes, what: str) -> list[np.ndarray]:
-    """One-dimensional arrays of one length."""
-    columns = [np.ascontiguousarray(column, code) for column, code in zip(values, codes, strict=True)]
-    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
-        raise ModelError(f"{what} came as arrays of shapes {[c.shape for c in columns]}; expected one length")
-    return columns
-
-
-def _range(header: dict, synapse: str) -> tuple[float, float]:
-    """Smallest and largest weight (uS) in training; a type without events admits none."""
-    low_high = header["weight_range_us"].get(synapse)
-    return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
-
-
-def _quantum(artifact: Artifact) -> float:
-    """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
-    synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
-    high = [_range(artifact.header, synapse)[1] for synapse in synapses]
-    largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
-    return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))

@@ -50,6 +50,8 @@ def load() -> ctypes.CDLL:
         "add": ([p, i64, i64, i64, i64, p, p, p, p, p], i64),
         "add_background": ([p, i64, p, p, p, u32, u32], i64),
         "freeze": ([p, i64, p, i64, i32], i64),
+        "clamp": ([p, i64, p], i64),
+        "set_current": ([p, p], i64),
         "reset": ([p], None),
         "deliver": ([p, i64, f64], None),
         "deliver_once": ([p, i64, f64], None),
