@@ -15,10 +15,12 @@ _HOME = {
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
-    "import_neuronio": "netml.records.neuronio",
     "build": "netml.engine.build",
+    "import_neuronio": "netml.records.neuronio",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
+    "ShortTerm": "netml.engine.plasticity",
+    "RewardStdp": "netml.engine.plasticity",
     "Records": "netml.records",
     "Run": "netml.runs",
 }
