@@ -1,5 +1,6 @@
-"""Which torch device to work on."""
+"""Which torch device to work on, and how data get there."""
 
+import numpy as np
 import torch
 
 from netml.errors import DeviceError
@@ -21,3 +22,10 @@ def usable(device: str | torch.device) -> torch.device:
             "torch (https://pytorch.org/get-started)"
         ) from error
     return found
+
+
+def sent(values, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """An array or tensor on a device."""
+    if isinstance(values, np.ndarray):
+        values = np.require(values, requirements="W")  # broadcast ones are not, and torch warns of them
+    return torch.as_tensor(values).to(device, dtype)

@@ -10,7 +10,7 @@ import torch
 from netml.artifact import Artifact
 from netml.device.background import Background
 from netml.device.cells import Cells
-from netml.device.choice import usable
+from netml.device.choice import sent, usable
 from netml.device.kernel_cell import KernelCell
 from netml.device.learning import Learning
 from netml.device.projection import Projection
@@ -81,9 +81,8 @@ class Population:
             ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay
                 that is zero, negative, NaN or too long.
         """
-        as_tensor = torch.as_tensor
-        row, cell, channel = (as_tensor(c, device=self.device).long() for c in (row, cell, channel))
-        weight_us, delay_ms = (as_tensor(c, device=self.device).double() for c in (weight_us, delay_ms))
+        row, cell, channel = (sent(c, torch.int64, self.device) for c in (row, cell, channel))
+        weight_us, delay_ms = (sent(c, torch.float64, self.device) for c in (weight_us, delay_ms))
         for name, index, count in (
             ("row", row, self.rows),
             ("cell", cell, self.cells),
@@ -204,6 +203,18 @@ class Population:
         """Spikes of rows, none of them twice, at ticks; int64 on the device."""
         for projection in self.projections:
             self._events += projection.spike(rows, tick, self.next, self._ring)
+
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.
+
+        Arguments:
+            cell, channel, weight_us: (n); arrival_ms: (n), within the step to be taken next and the ring behind it.
+        """
+        cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))
+        weight, arrival = (sent(c, torch.float64, self.device) for c in (weight_us, arrival_ms))
+        step = (torch.round(arrival * TICKS_PER_MS).long() + 1) // self._step_ticks
+        quanta = torch.round(weight * self._quanta_per_us[channel]).to(torch.int32)
+        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[channel], quanta)
 
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward at the beginning of the next step, to one projection or to all that learn from it."""
