@@ -297,13 +297,13 @@ private:
 
     // Counts the cells of a block of which an input passes its limit in this step.
     void note_beyond(const float* x, int32_t* count) const {
-        float over[netml::LANES] = {};
-        for (size_t i = 0; i < limits.size(); ++i)
-            for (int p = 0; p < netml::PARTS; ++p) {
-                netml::vec& mine = netml::lanes(over)[p];
-                mine = netml::select(netml::lanes(x + i * netml::LANES)[p] > limits[i], netml::splat(1.0f), mine);
-            }
-        for (int l = 0; l < netml::LANES; ++l) count[l] += over[l] > 0.0f;
+        netml::ivec over[netml::PARTS] = {};  // -1 where passed
+        const int n = (int)limits.size();
+        for (int i = 0; i < n; ++i)
+            for (int p = 0; p < netml::PARTS; ++p)
+                over[p] |= netml::lanes(x + i * netml::LANES)[p] > netml::splat(limits[i]);
+        for (int p = 0; p < netml::PARTS; ++p)
+            *reinterpret_cast<netml::ivec*>(count + p * netml::WIDTH) -= over[p];
     }
 
     // One step of a shard's cells; current by cell, NULL where there is none.
