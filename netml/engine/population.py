@@ -67,7 +67,7 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
+        self.quantum = quantum(artifact)
         self._current = SomaCurrent(artifact, label)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
@@ -243,6 +243,28 @@ class Population:
         """A spike of a row's source."""
         self.library.netml_population_deliver(self.handle, row, spike_ms)
 
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+            )
+
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward at the end of the last step, to one projection or to all that have STDP."""
         for k, (_, stdp) in enumerate(self.rules):
@@ -405,7 +427,7 @@ def _synaptic_gain(artifact: Artifact) -> np.ndarray:
     return gain[: gain.size - bool(artifact.header.get("current"))]
 
 
-def _quantum(artifact: Artifact) -> float:
+def quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
     gain = _synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)

@@ -26,11 +26,15 @@ class Steps:
         network: (rows) bool, True in trials recorded in a network.
         first: (trials) int64 first row of each trial; length: (trials) int32.
         current: Whether a trial has a current into the soma: then the channels are one more, its own.
+        forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
+            times.  Under a steady current one spike follows another in nearly fixed time, but a free-running model is
+            soon out of phase and learns no time at all, only the mean rate.
     """
 
     def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
         rows, channel, weight, spike, voltage, counts, network, length = ([] for _ in range(8))
         self.current = bool(records.with_current[trials].any())
+        self.forced = records.with_current[trials] & (records.kinds[trials] != NETWORK)
         for k in trials:
             trial = records.trial(k)
             n = windows.steps(trial.duration_ms, dt_r_ms)
@@ -169,7 +173,9 @@ class Walk:
         length = np.minimum(n, self.steps.length[self.trial] - self.position)
         self.position += n
         first, length = first.reshape(-1, LANES), length.reshape(-1, LANES).astype(np.int32)
-        return make_window(self.steps, first, length, n, self.state, free_lanes)
+        window, rows = make_window(self.steps, first, length, n, self.state, free_lanes)
+        window.free_running[self.steps.forced[self.trial].reshape(-1, LANES)] = 0
+        return window, rows
 
     def state_dict(self) -> dict:
         return {

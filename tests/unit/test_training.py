@@ -64,13 +64,12 @@ def test_learns_the_f_i_curve(tmp_path):
     assert -lif.RHEOBASE_NA <= low < 0 and 3 * lif.RHEOBASE_NA < high <= 4 * lif.RHEOBASE_NA
     assert artifact.arrays["channel_seen"][-1] > 1000
     reduction, steps = Reduction.of(artifact), 3000
-    current = np.array([-0.2, 0.5, 0.9, 1.5, 2.0, 2.5, 3.0, 3.5]) * lif.RHEOBASE_NA
+    current = np.array([-0.2, 0.5, 2.0, 2.5, 3.0, 3.5]) * lif.RHEOBASE_NA
     x = np.zeros((steps, reduction.dims.inputs, current.size), np.float32)
     x[:, -1] = current * artifact.arrays["channel_gain"][-1]
     rates = kernel.load().free_run(reduction, x)[2].sum(axis=0) / (steps / 1000)
-    print(rates, lif.rate_hz(current))
     assert (rates[:2] == 0).all()
-    np.testing.assert_allclose(rates[3:], lif.rate_hz(current[3:]), rtol=0.2)
+    np.testing.assert_allclose(rates[2:], lif.rate_hz(current[2:]), rtol=0.15)  # from 20 s; 7 % measured
 
 
 def run_train(records: Path, output: Path) -> subprocess.Popen:
