@@ -22,9 +22,12 @@ def command(
     """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
     from netml.artifact import Artifact
     from netml.training.api import train
+    from netml.training.team import launched
 
     fields = {"budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
     path = train(records, output=output, fresh=fresh, progress=progress, tensorboard=tensorboard, **fields)
+    if launched()[0] > 0:
+        return  # the first rank says it
     scores = Artifact.load(path).header["scores"]
     validation = scores["validation"]
     typer.echo(
