@@ -302,6 +302,13 @@ class Population:
         counts = view(self.library.netml_population_beyond(self.handle), np.int32, self.cells)
         return counts / max(self.stats()["steps"], 1)
 
+    def rates_hz(self) -> np.ndarray:
+        """(1, cells) mean rate of every cell since the last reset."""
+        seconds = max(self.stats()["steps"] * self.dt_r_ms / 1000.0, 1e-9)
+        if not self._frozen:
+            return np.zeros((1, self.cells))
+        return view(self.library.netml_population_spike_counts(self.handle), np.int32, (1, self.cells)) / seconds
+
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""
         return view(self.library.netml_population_logit(self.handle), np.float32, self.cells).copy()
