@@ -15,6 +15,8 @@ _HOME = {
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
+    "import_neuronio": "netml.records.neuronio",
+    "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
     "Records": "netml.records",

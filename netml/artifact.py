@@ -28,7 +28,8 @@ class Artifact:
     Attributes:
         header: See ``keys.ARTIFACT_HEADER``; ``cell`` holds ``label`` and ``fingerprint``, ``sections`` pairs of
             section name and nseg, ``dims`` the sizes of the network, ``weight_range_us`` the smallest and largest
-            weight (uS) seen in training by synapse type.
+            weight (uS) seen in training by synapse type.  Where ``current`` is true, the last channel and the last
+            input are the current into the soma, and ``current_range_na`` holds the lowest and highest (nA) of training.
         arrays: See ``keys.ARTIFACT``.
     """
 
@@ -53,10 +54,18 @@ class Artifact:
             )
         if absent := [d for d in DIMS if d not in header["dims"]]:
             raise ArtifactError(f"reduction's dims lack {', '.join(absent)}")
+        limit = self.arrays.get("input_limit")
+        if limit is not None and limit.shape != (header["dims"]["inputs"],):
+            raise ArtifactError(f"reduction's input_limit has shape {limit.shape}, expected one for each of its inputs")
         for name, array in self.arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ArtifactError(f"reduction holds NaN or infinity in {name}; its training failed: train it again")
         channels = sum(nseg for _, nseg in header["sections"]) * len(header["synapses"])
+        if header.get("current"):
+            channels += 1
+            low, high = header["current_range_na"]
+            if not low <= high:
+                raise ArtifactError(f"reduction's current_range_na is {low} to {high} nA")
         expected = {
             "trace_input": header["dims"]["traces"],
             "channel_input": channels,
@@ -70,10 +79,13 @@ class Artifact:
             array = self.arrays[name]
             if array.size and (array.min() < 0 or array.max() >= top):
                 raise ArtifactError(f"reduction's {name} points outside its {top} inputs")
+        feeders = self.arrays["channel_input"] == header["dims"]["inputs"] - 1
+        if header.get("current") and not (feeders[-1] and feeders.sum() == 1):
+            raise ArtifactError("reduction's current shares its input, the last one, with synapses, or feeds another")
 
     @property
     def channels(self) -> int:
-        """Number of channels: segments times synapse types."""
+        """Number of channels: segments times synapse types, and one for a current into the soma."""
         return self.arrays["channel_input"].size
 
     def save(self, path) -> Path:

@@ -235,7 +235,7 @@ _OPEN = object()  # what a tuple stands for until its items do
 
 def _resolve(value: Any, done: dict[int, Any]) -> Any:
     """Replace this module's stand-ins by what they stand for; lists and plain dictionaries stay the same objects."""
-    if isinstance(value, (str, bytes, int, float, type(None))):
+    if isinstance(value, (str, bytes, int, float, np.generic, type(None))):
         return value
     if id(value) in done:
         if done[id(value)][1] is _OPEN:

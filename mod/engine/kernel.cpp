@@ -1,6 +1,6 @@
 // libnetml_kernel: the C interface of netml_kernel.h. Built at first use for the machine it runs on.
 #include "leaky_memory.hpp"
-#include "population.hpp"
+#include "population_c.hpp"
 #include "training.hpp"
 
 #include <vector>

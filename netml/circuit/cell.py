@@ -62,6 +62,22 @@ class SegmentTable:
         first, nseg = self._first[section]
         return first + min(int(loc * nseg), nseg - 1)
 
+    def check_soma(self, section: str, loc: float, what: str) -> None:
+        """Refuse a place that is not the middle segment of the soma, where reductions take current.
+
+        Arguments:
+            what: What lies there, for the message.
+
+        Raises:
+            ModelError: Another segment, an unknown section, or loc outside 0..1.
+        """
+        soma = self.sections[0][0]
+        if self.find(section, loc) != self.find(soma, 0.5):
+            raise ModelError(
+                f"{what} lies at {section}({loc:g}); a reduction takes current at {soma}(0.5) only: move it there, or "
+                "keep the cell detailed and unrecorded"
+            )
+
     def to_dict(self) -> dict:
         """Plain lists for JSON; floats keep their full precision."""
         plain = {name: getattr(self, name).tolist() for name in ("x", "parent", "path_um", "length_um", "diam_um")}

@@ -1,47 +1,48 @@
 """The reduced cells of one artifact on this rank, and the synapses onto them.
 
-Python collects rows of synapses as plain arrays; the C++ population (``mod/engine/population.hpp``) holds them at 12
-bytes a synapse, delivers spikes along them and steps the cells.  Nothing here touches NEURON: ``NetmlPopulation`` in
-``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it directly.
+The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, delivers spikes along them
+and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON:
+``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it
+directly.
 """
 
 import ctypes
+import os
 from array import array
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.engine import mechanisms
+from netml.circuit.current import Clamp
+from netml.engine import population_state
+from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.engine.population_library import TICKS_PER_MS, Plasticity, Stats, load, view
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ArtifactError, ModelError
-from netml.reductions.kernel import LANES, Reduction
+from netml.reductions.kernel import Reduction
 
-TICKS_PER_MS = 1_000_000
+LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
 # Room for this many of the strongest events of training on one input in one step before a sum saturates.
 HEADROOM_EVENTS = 1024
-
-# What Python collects of a synapse, and what the engine keeps of it.
-COLUMNS = {"row": "q", "cell": "q", "channel": "i", "weight": "d", "delay": "d"}
-SYNAPSE = np.dtype([("target", np.uint32), ("weight", np.int32), ("delay", np.int32)])
-
-
-class _Stats(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("cells", "synapses", "rows", "bytes")]
-    _fields_ += [(name, ctypes.c_int64) for name in ("steps", "spikes", "events", "saturated", "late")]
-    _fields_ += [("step_s", ctypes.c_double), ("deliver_s", ctypes.c_double)]
+# What a synapse is made from.
+COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
 
 
 @dataclass(frozen=True)
 class OutOfRange:
-    """Synapses unlike anything the reduction was trained on.
+    """Input unlike anything the reduction was trained on.
 
     Attributes:
         weights: Synapses whose weight lies outside the range of their type in training.
         channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        currents: Cells whose current clamps add up to a current outside the range of training at some time.
     """
 
     weights: int
     channels: int
+    currents: int
 
 
 class Population:
@@ -50,169 +51,355 @@ class Population:
     Arguments:
         artifact: The reduction.
         label: For messages, e.g. the NetPyNE population.
+        threads: That step and deliver together; None: ``NETML_THREADS``, else 1.  Spikes do not depend on it.
+
+    Attributes:
+        cells, rows: How many there are.
+        gids, sources: Their names.
+        rules: Short-term plasticity and STDP of each projection, None where it has none.
+        quantum: Unit of the sums, weight x gain.
     """
 
-    def __init__(self, artifact: Artifact, label: str):
-        header = artifact.header
-        self._handle = None
-        self.artifact, self.label, self.cells = artifact, label, 0
-        self._reduction = Reduction.of(artifact)
-        self.dt_r_ms = float(header["dt_r_ms"])
+    def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
+        self.handle = None
+        self.artifact, self.label, self.cells, self.rows = artifact, label, 0, 0
+        self.dt_r_ms = float(artifact.header["dt_r_ms"])
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum = _quantum(artifact)
-        self._rows = 0
-        self._synapses = {name: array(code) for name, code in COLUMNS.items()}
-        self._frozen = (0, 0)
-        self._library = _library()
+        self.quantum = quantum(artifact)
+        self._current = SomaCurrent(artifact, label)
+        self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
+        self.gids, self.sources = array("q"), array("q")
+        self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
+        self._single = {name: array(code) for name, code in COLUMNS.items()}
+        self._backgrounds, self._frozen, self._dirty = 0, False, True
+        self.library = load()
+        self._create()
 
-    def add_cell(self) -> int:
-        """A further cell; returns its index.  Not after :meth:`freeze`."""
-        if self._handle:
+    def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
+        """Further cells; returns the index of the first.  Not after :meth:`freeze`.
+
+        Arguments:
+            gids: Their names in random numbers and checkpoints; None: their indices.
+        """
+        if self._frozen:
             raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
-        self.cells += 1
-        return self.cells - 1
+        self.gids.extend(_names(gids, self.cells, count, "gids", self.label))
+        self.cells += count
+        return self.cells - count
 
-    def add_row(self) -> int:
+    def add_cell(self, gid: int | None = None) -> int:
+        """A further cell; returns its index."""
+        return self.add_cells(1, None if gid is None else [gid])
+
+    def add_rows(self, count: int, sources: Sequence[int] | None = None) -> int:
+        """Rows of synapses for so many more sources; returns the number of the first.
+
+        Arguments:
+            sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
+        """
+        self.sources.extend(_names(sources, self.rows, count, "sources", self.label))
+        self.rows, self._dirty = self.rows + count, True
+        return self.rows - count
+
+    def add_row(self, source: int | None = None) -> int:
         """A row of synapses for one more source; returns its number."""
-        self._rows += 1
-        return self._rows - 1
+        return self.add_rows(1, None if source is None else [source])
 
-    def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
-        """A synapse from the source of ``row``; used from the next :meth:`freeze` on."""
-        for column, value in zip(self._synapses.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
-            column.append(value)
+    def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
+        """A set of synapses with plasticity of its own; returns its number.  Projection 0 is static."""
+        rule = Plasticity(short_term=short_term is not None, stdp=stdp is not None)
+        for values in (short_term, stdp):
+            for name, value in (asdict(values) if values else {}).items():
+                setattr(rule, name, value)
+        number = self.library.netml_population_add_projection(self.handle, ctypes.byref(rule))
+        self.rules.append((short_term, stdp))
+        self._dirty = True
+        return self._checked(number)
 
-    @property
-    def dirty(self) -> bool:
-        """Whether something was added since the last :meth:`freeze`."""
-        return self._handle is None or self._frozen != (self._rows, len(self._synapses["row"]))
+    def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
+        """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
-    def freeze(self) -> int:
-        """Hand cells and rows to the C++ population, made at the first call; returns its address.
+        Arguments:
+            row, cell, channel: (n) int32.
+            weight_us: (n) float64, peak conductance, 0 or more; with STDP within its bounds.
+            delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to :data:`LONGEST_MS`.
+            projection: That they belong to.
 
         Raises:
-            ModelError: A weight that is negative, NaN or too large, a delay that is negative, NaN or too long.
+            ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large or
+                out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
         """
-        if not self.dirty:
-            return self._handle
-        if self._handle is None:
-            self._create()
-        start, synapses = self._csr()
-        bad = self._library.netml_population_connect(self._handle, self._rows, start.ctypes.data, synapses.ctypes.data)
-        if bad < 0:
-            raise MemoryError(f"no memory for the {len(synapses)} synapses of population {self.label}")
-        assert bad == 0, f"synapse {bad - 1} of {self.label}"
-        self._frozen = (self._rows, len(self._synapses["row"]))
-        return self._handle
+        if not 0 <= projection < len(self.rules):
+            raise ModelError(f"reduced {self.label} has projections 0 to {len(self.rules) - 1}, no {projection}")
+        values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
+        columns = _columns(values, COLUMNS.values(), what)
+        bad = self._checked(self.library.netml_population_add(
+            self.handle, projection, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            self._refuse(projection, **{name: c[bad - 1].item() for name, c in zip(COLUMNS, columns, strict=True)})
+        self._dirty = True
+
+    def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
+        """One static synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
+        for column, value in zip(self._single.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
+            column.append(value)
+        self._dirty = True
+
+    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto channels of every cell, each cell and channel on its own.
+
+        The number of a cell's events in a step, and their channels, depend on (seed, number of this background, gid,
+        step) alone.  They are drawn in the step that sees them; nothing is stored, and no NetStim is needed.
+
+        Arguments:
+            channel: (n) int32.
+            rate_hz, weight_us: (n) float64, or one number for all channels.
+            seed: 0 to 2^32 - 1.
+
+        Raises:
+            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large, more than 64
+                events a cell and step on average.
+        """
+        channel = np.atleast_1d(channel)
+        values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
+        columns = _columns(values, "idd", f"a background of reduced {self.label}")
+        bad = self._checked(self.library.netml_population_add_background(
+            self.handle, channel.size, *(column.ctypes.data for column in columns), seed, self._backgrounds
+        ))  # fmt: skip
+        if bad:
+            which, rate, weight = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a channel "
+                f"below {self._channels}, a rate and a weight from 0, and in all at most 64 events a cell and step of "
+                f"{self.dt_r_ms} ms"
+            )
+        self._backgrounds += 1
+
+    def add_clamp(self, cell: int, clamp: Clamp) -> None:
+        """A current clamp at the soma of a cell; clamps add up.
+
+        Raises:
+            ModelError: The reduction takes no current, or there is no such cell.
+        """
+        if not 0 <= cell < self.cells:
+            raise ModelError(f"a current clamp on reduced {self.label} has cell {cell}; expected 0 to {self.cells - 1}")
+        self._current.add(cell, clamp)
+        self._dirty = True
+
+    def freeze(self) -> int:
+        """Sort what was added and take it into use; returns the address of the C++ population, which never changes.
+
+        Raises:
+            ModelError: A synapse that :meth:`add_synapses` refuses.
+        """
+        self._flush()
+        if self._dirty:
+            gids = np.frombuffer(self.gids, np.int64)
+            self._checked(self.library.netml_population_freeze(
+                self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
+            ))  # fmt: skip
+            clamps = self._current.clamps()
+            self._checked(self.library.netml_population_clamp(self.handle, clamps.size, clamps.ctypes.data))
+            self._frozen, self._dirty = True, False
+        return self.handle
+
+    def synapses(self, projection: int = 0, now: bool = True) -> dict[str, np.ndarray]:
+        """Synapses in use, in an order that stays until more are added.
+
+        Arguments:
+            now: With STDP, as they are at the end of the last step; else as the engine last brought them up to date.
+
+        Returns:
+            row, cell, input (int32), delay (int32, ticks), weight (float64: weight x gain; with STDP uS), eligibility
+            (float32).
+        """
+        count = self.library.netml_population_synapse_count(self.handle, projection)
+        dtypes = {"row": "i4", "cell": "i4", "input": "i4", "delay": "i4", "weight": "f8", "eligibility": "f4"}
+        columns = {name: np.empty(count, dtype) for name, dtype in dtypes.items()}
+        self.library.netml_population_read_synapses(
+            self.handle, projection, now, *(column.ctypes.data for column in columns.values())
+        )
+        return columns
 
     def out_of_range(self) -> OutOfRange:
-        """How many synapses lie outside what the reduction was trained on."""
-        columns = self._columns()
-        synapses = self.artifact.header["synapses"]
-        limits = np.array([_range(self.artifact.header, s) for s in synapses], float).reshape(-1, 2)
-        low, high = limits[columns["channel"] % len(synapses)].T
-        weight = columns["weight"]
-        outside = (weight > 0) & ((weight < low * (1 - 1e-6)) | (weight > high * (1 + 1e-6)))
-        unseen = self.artifact.arrays["channel_seen"][columns["channel"]] == 0
-        return OutOfRange(int(outside.sum()), int(unseen.sum()))
+        """How many synapses and cells lie outside what the reduction was trained on."""
+        self._flush()
+        stats = self.stats()
+        return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
 
     # Driving the population; inside a simulation NetmlPopulation does it.
 
     def reset(self) -> None:
         """All cells at rest, nothing on its way, step 0."""
-        self._library.netml_population_reset(self.freeze())
+        self.library.netml_population_reset(self.freeze())
 
     def deliver(self, row: int, spike_ms: float) -> None:
         """A spike of a row's source."""
-        self._library.netml_population_deliver(self._handle, row, spike_ms)
+        self.library.netml_population_deliver(self.handle, row, spike_ms)
+
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+            )
+
+    def reward(self, amount: float, projection: int | None = None) -> None:
+        """A reward at the end of the last step, to one projection or to all that have STDP."""
+        for k, (_, stdp) in enumerate(self.rules):
+            if stdp and projection in (None, k):
+                self._checked(self.library.netml_population_reward(self.handle, k, amount))
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, until set again, a reset or a restored state.
+
+        Arguments:
+            current_na: (cells) nA, or one for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        each = self._current.scaled(current_na, self.cells)
+        self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
 
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
-        n = self._library.netml_population_step(self._handle)
-        return self._copy("spiking", n)
+        count = self.library.netml_population_step(self.handle)
+        return view(self.library.netml_population_spiking(self.handle), np.int32, count).copy()
 
     def voltage(self) -> np.ndarray:
         """(cells) float32, mV at the end of the last step."""
-        return self._copy("voltage", self.cells)
+        return view(self.library.netml_population_voltage(self.handle), np.float32, self.cells).copy()
 
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""
-        return self._copy("logit", self.cells)
+        return view(self.library.netml_population_logit(self.handle), np.float32, self.cells).copy()
+
+    def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
+        """All that a run needs to go on from here; see :mod:`netml.engine.population_state`.
+
+        Arguments:
+            sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
+                shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
+                once.
+        """
+        rows = {source: row for row, source in enumerate(self.sources)} if len(sources) else {}
+        for source, spike_ms in zip(sources, spikes_ms, strict=True):
+            if source in rows:
+                self.library.netml_population_deliver_once(self.handle, rows[source], spike_ms)
+        return population_state.save(self)
+
+    def restore_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a saved state, of this rank or merged from several.
+
+        Raises:
+            ModelError: It is of another network.
+        """
+        population_state.restore(self, state)
 
     def stats(self) -> dict:
         """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
-        stats = _Stats()
-        if self._handle:
-            self._library.netml_population_get_stats(self._handle, ctypes.byref(stats))
-        return {name: getattr(stats, name) for name, _ in _Stats._fields_}
+        stats = Stats()
+        if self.handle:
+            self.library.netml_population_get_stats(self.handle, ctypes.byref(stats))
+        return {name: getattr(stats, name) for name, _ in Stats._fields_}
 
     def close(self) -> None:
         """Free the C++ population; nothing may drive it any more."""
-        if self._handle:
-            self._library.netml_population_delete(self._handle)
-            self._handle = None
+        if self.handle:
+            self.library.netml_population_delete(self.handle)
+            self.handle = None
 
     __del__ = close
 
+    @property
+    def _channels(self) -> int:
+        """Synaptic ones."""
+        return _synaptic_gain(self.artifact).size
+
     def _create(self) -> None:
-        reduction = self._reduction
+        reduction, arrays, header = Reduction.of(self.artifact), self.artifact.arrays, self.artifact.header
+        ranges = np.array([_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
+        low, high = np.resize(ranges, (self._channels, 2)).T
+        tables = [
+            np.ascontiguousarray(values[: self._channels], dtype) for values, dtype in (
+                (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
+                (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
+        ]  # fmt: skip
         dims = np.asarray(reduction.dims, np.int32)
-        rest = float(self.artifact.header.get("v_rest_mv", -70.0))
-        self._handle = self._library.netml_population_new(
-            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data,
-            reduction.threshold, rest, self.cells, self.dt_r_ms, self.quantum,
+        self.handle = self.library.netml_population_new(
+            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+            float(header.get("v_rest_mv", -70.0)), self.dt_r_ms, self.quantum,
+            self._channels, *(table.ctypes.data for table in tables),
         )  # fmt: skip
-        if not self._handle:
-            raise MemoryError(f"no memory for the {self.cells} cells of population {self.label}")
+        if not self.handle:
+            raise MemoryError(f"no memory for population {self.label}")
 
-    def _columns(self) -> dict[str, np.ndarray]:
-        return {name: np.array(column, column.typecode) for name, column in self._synapses.items()}
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
+        return result
 
-    def _copy(self, name: str, size: int) -> np.ndarray:
-        pointer = getattr(self._library, f"netml_population_{name}")(self._handle)
-        return np.ctypeslib.as_array(pointer, (size,)).copy() if size else np.empty(0, np.int32)
+    def _flush(self) -> None:
+        """Hand over what was added one by one."""
+        if self._single["row"]:
+            columns = [np.frombuffer(column, column.typecode) for column in self._single.values()]
+            self._single = {name: array(code) for name, code in COLUMNS.items()}
+            self.add_synapses(*columns)
 
-    def _csr(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row starts (rows + 1) and synapses sorted by row and delay."""
-        columns = self._columns()
-        self._check(columns)
-        gain = self.artifact.arrays["channel_gain"].astype(float)[columns["channel"]]
-        weight = np.rint(columns["weight"] * gain / self.quantum)
-        if weight.max(initial=0) > 2**31 - 1:
-            i = int(weight.argmax())
-            raise ModelError(
-                f"a weight of {columns['weight'][i]} uS onto reduced {self.label} is over {HEADROOM_EVENTS} times the "
-                "largest in training; expected a peak conductance in uS"
-            )
-        dims = self.artifact.header["dims"]
-        inputs = self.artifact.arrays["channel_input"].astype(np.int64)[columns["channel"]]
-        block, lane = np.divmod(columns["cell"], LANES)
-        synapses = np.empty(len(weight), SYNAPSE)
-        synapses["target"] = (block * dims["inputs"] + inputs) * LANES + lane
-        synapses["weight"] = weight
-        synapses["delay"] = np.rint(columns["delay"] * TICKS_PER_MS)
-        order = np.lexsort((synapses["target"], synapses["delay"], columns["row"]))
-        counts = np.bincount(columns["row"], minlength=self._rows)
-        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return start, np.ascontiguousarray(synapses[order])
+    def _refuse(self, projection: int, row: int, cell: int, channel: int, weight: float, delay: float) -> None:
+        """Say what is wrong with a synapse."""
+        stdp = self.rules[projection][1]
+        if not 0 <= row < self.rows:
+            wrong = f"row {row}; expected 0 to {self.rows - 1}: add_rows makes them"
+        elif not 0 <= cell < self.cells:
+            wrong = f"cell {cell}; expected 0 to {self.cells - 1}: add_cells makes them"
+        elif not 0 <= channel < self._channels:
+            wrong = f"channel {channel}; expected 0 to {self._channels - 1} (segment x synapse types + synapse type)"
+        elif not 0 <= weight < np.inf:
+            wrong = f"a weight of {weight} uS; expected 0 or more"
+        elif not 0.5 < delay * TICKS_PER_MS < 2**31:
+            wrong = f"a delay of {delay} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
+        elif stdp and not stdp.low_us <= weight <= stdp.high_us:
+            wrong = f"a weight of {weight} uS; expected the bounds of its STDP, {stdp.low_us} to {stdp.high_us} uS"
+        else:
+            largest = f"an upper bound of {stdp.high_us}" if stdp else f"a weight of {weight}"
+            wrong = f"{largest} uS, over {HEADROOM_EVENTS} times the largest weight in training; expected uS"
+        raise ModelError(f"a synapse onto reduced {self.label} has {wrong}")
 
-    def _check(self, columns: dict[str, np.ndarray]) -> None:
-        weight, delay = columns["weight"], columns["delay"]
-        wrong = ~np.isfinite(weight) | (weight < 0)
-        if wrong.any():
-            raise ModelError(
-                f"{int(wrong.sum())} synapses onto reduced {self.label} have a weight such as {weight[wrong][0]}; "
-                "expected uS, 0 or more"
-            )
-        longest = (2**31 - 1) / TICKS_PER_MS
-        outside = ~np.isfinite(delay) | (delay < 0) | (delay > longest)
-        if outside.any():
-            raise ModelError(
-                f"{int(outside.sum())} synapses onto reduced {self.label} have a delay such as {delay[outside][0]}; "
-                f"expected 0 to {longest:.0f} ms"
-            )
+
+def _names(given: Sequence[int] | None, first: int, count: int, what: str, label: str) -> Sequence[int]:
+    if given is None:
+        return range(first, first + count)
+    if len(given) != count:
+        raise ModelError(f"{count} {what} of reduced {label} were to be named, {len(given)} names came")
+    return np.asarray(given, np.int64).tolist()
+
+
+def _columns(values, codes, what: str) -> list[np.ndarray]:
+    """One-dimensional arrays of one length."""
+    columns = [np.ascontiguousarray(column, code) for column, code in zip(values, codes, strict=True)]
+    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+        raise ModelError(f"{what} came as arrays of shapes {[c.shape for c in columns]}; expected one length")
+    return columns
 
 
 def _range(header: dict, synapse: str) -> tuple[float, float]:
@@ -221,33 +408,16 @@ def _range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
-def _quantum(artifact: Artifact) -> float:
+def _synaptic_gain(artifact: Artifact) -> np.ndarray:
+    """(segments x synapse types) 1/uS: without the current's, which is no event."""
+    gain = artifact.arrays["channel_gain"]
+    return gain[: gain.size - bool(artifact.header.get("current"))]
+
+
+def quantum(artifact: Artifact) -> float:
     """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    gain = _synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
     high = [_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))
-
-
-def _library() -> ctypes.CDLL:
-    """The kernel library that the mechanisms of mod/engine are linked with."""
-    library = ctypes.CDLL(str(mechanisms.build_kernel()))
-    p, i64, f32, f64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
-    floats, ints = ctypes.POINTER(f32), ctypes.POINTER(ctypes.c_int32)
-    signatures = {
-        "new": ([p, p, p, f32, f32, i64, f64, f32], p),
-        "delete": ([p], None),
-        "connect": ([p, i64, p, p], i64),
-        "reset": ([p], None),
-        "deliver": ([p, i64, f64], None),
-        "step": ([p], i64),
-        "spiking": ([p], ints),
-        "voltage": ([p], floats),
-        "logit": ([p], floats),
-        "get_stats": ([p, p], None),
-    }
-    for name, (arguments, result) in signatures.items():
-        function = getattr(library, f"netml_population_{name}")
-        function.argtypes, function.restype = arguments, result
-    return library

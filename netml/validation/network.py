@@ -101,6 +101,7 @@ def swap_warnings(run: Run) -> list[str]:
     meanings = {
         "weights_out_of_range": "synapses onto reduced cells have weights outside the range of training",
         "channels_unseen": "synapses onto reduced cells lie where training saw no event",
+        "currents_out_of_range": "reduced cells get a current into the soma outside the range of training",
         "saturated": "synaptic events onto reduced cells exceeded the range of their sum and were cut",
         "late": "synaptic events came too late for their step and were delivered in a later one",
     }

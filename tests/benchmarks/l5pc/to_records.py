@@ -10,6 +10,8 @@ from netml.records import CellInfo, RecordWriter, Trial, write_index
 
 WEIGHT_US = {"AMPA_NMDA": 0.0004, "GABAA": 0.001}  # peak conductances of the recordings
 
+FINGERPRINT = "l5pc-benchmark"
+
 
 def segment_table(file: h5py.File) -> SegmentTable:
     """The dendritic segments behind a soma of one segment, which carries no synapse here."""
@@ -32,7 +34,7 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
     with h5py.File(source) as file:
         segments = segment_table(file)
         cell = CellInfo(
-            label="L5PC", fingerprint="l5pc-benchmark", synapses=tuple(WEIGHT_US), segments=segments,
+            label="L5PC", fingerprint=FINGERPRINT, synapses=tuple(WEIGHT_US), segments=segments,
             syn_mech_params={
                 "AMPA_NMDA": {"tau_d_ampa": 3.0, "tau_d_nmda": 70.0},
                 "GABAA": {"tau_d": 8.0},
