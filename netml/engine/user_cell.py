@@ -15,7 +15,7 @@ from typing import Any
 from netml.circuit.cell_source import CellSource, templates
 from netml.errors import ModelError
 
-SEGMENT_UM = 40.0  # longest segment of a morphology whose biophysics sets no nseg
+SEGMENT_UM = 80.0  # length that no segment of a morphology reaches, unless its biophysics sets nseg
 READERS = {".swc": "Import3d_SWC_read", ".asc": "Import3d_Neurolucida3"}
 
 
@@ -86,7 +86,7 @@ def _morphology(h: Any, source: CellSource) -> Any:
     if not sections:
         raise ModelError(f"{source.file} is no morphology that NEURON can read: it gives no section")
     for sec in sections:
-        sec.nseg = 1 + 2 * int(sec.L / SEGMENT_UM / 2)
+        sec.nseg = 1 + 2 * int(sec.L / SEGMENT_UM)
     file, colon, name = source.biophysics.rpartition(":")
     if not colon or not name.isidentifier():
         raise ModelError(f"biophysics is {source.biophysics!r}; expected file.py:function")

@@ -3,12 +3,15 @@
 import json
 import pickle
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import netml
 from netml.circuit.morphology import basket
 from netml.engine.import_cell import import_cell
 from netml.engine.launch import simulate
@@ -39,10 +42,16 @@ def spikes_and_agreement(said: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def pyr(tmp_path_factory):
-    """A hoc template with arguments, other hoc files, and mod files with a header."""
-    folder = tmp_path_factory.mktemp("pyr") / "project"
-    spec, said = make(CELLS / "pyr.hoc", folder, arguments=[0.8], rate=4.0)
-    return folder, spec, said
+    """A hoc template with arguments, other hoc files, and mod files with a header: the example of the page on them."""
+    folder = tmp_path_factory.mktemp("pyr") / "cells"
+    shutil.copytree(CELLS, folder)
+    page = (Path(netml.__file__).parent / "circuit" / "README.md").read_text()
+    line = re.search(r"```bash\nnetml (import-cell .*)\n", page)[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "netml.cli", *shlex.split(line)], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "pyr", json.loads((folder / "pyr" / "cells" / "Pyr.json").read_text()), done.stdout
 
 
 def test_hoc_template(pyr):
