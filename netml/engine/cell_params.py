@@ -144,6 +144,8 @@ def _geometry(sec: Any, name: str) -> dict:
                 f"one for a section: {remedy}cut it into sections"
             )
         geometry[what] = values[0]
+    if sec.rallbranch != 1:
+        raise ModelError(f"section {name} stands for {sec.rallbranch:g} (rallbranch), which NetPyNE cannot hold")
     if sec.n3d() > 1:
         geometry["pt3d"] = [[sec.x3d(i), sec.y3d(i), sec.z3d(i), sec.diam3d(i)] for i in range(sec.n3d())]
     return geometry

@@ -1,4 +1,4 @@
-"""`import-cell`: a user's cell, in whatever form, becomes a NetPyNE project that is shown to be the same cell."""
+"""`import cell`: a user's cell, in whatever form, becomes a NetPyNE project that is shown to be the same cell."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def pyr(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pyr") / "cells"
     shutil.copytree(CELLS, folder)
     page = (Path(netml.__file__).parent / "circuit" / "README.md").read_text()
-    line = re.search(r"```bash\nnetml (import-cell .*)\n", page)[1]
+    line = re.search(r"```bash\nnetml (import cell .*)\n", page)[1]
     done = subprocess.run(
         [sys.executable, "-m", "netml.cli", *shlex.split(line)], cwd=folder, capture_output=True, text=True, timeout=300
     )
@@ -204,7 +204,7 @@ def test_other_files_and_earlier_cells_are_left_alone(pyr, tmp_path):
 def test_the_command_says_one_line_and_fails(tmp_path, source, arguments, message):
     (tmp_path / "evil.pkl").write_bytes(b"cposix\nsystem\n(S'touch " + bytes(tmp_path / "flag") + b"'\ntR.")
     (tmp_path / "cells.py").write_text((CELLS / "cells.py").read_text())
-    command = [sys.executable, "-m", "netml.cli", "import-cell", source, "-o", "project", "--arguments", arguments]
+    command = [sys.executable, "-m", "netml.cli", "import", "cell", source, "-o", "project", "--arguments", arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "flag").exists() and not (tmp_path / "project").exists()

@@ -1,4 +1,4 @@
-"""One cell type, imported by `netml import-cell`: unconnected cells under random input. Units: ms, mV, uS, Hz, um."""
+"""One cell type, imported by `netml import cell`: unconnected cells under random input. Units: ms, mV, uS, Hz, um."""
 
 import json
 import re
