@@ -162,7 +162,7 @@ struct netml_population {
         name_arrivals();
         const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
         const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
-        workers->run([&](int t) {
+        workers->run([this, current](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
             shard.deliver(projections, next, step_ticks, block_size, sums.data());
@@ -291,7 +291,7 @@ private:
         }
     }
 
-    // One step of a shard's cells; current by cell, NULL where there is none.
+    // One step of a shard's cells; current: of each cell, if any.
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);

@@ -178,15 +178,15 @@ def _handed_out(function, handle, dtype) -> np.ndarray:
     return view(address, dtype, count.value).copy()
 
 
-def _filled(dtype, source=None, **columns) -> np.ndarray:
+def _filled(dtype, like=None, /, **columns) -> np.ndarray:
     """An array of a dtype, its fields from another array's of the same names and from columns."""
-    size = source.size if source is not None else max(np.size(column) for column in columns.values())
+    size = like.size if like is not None else max(np.size(column) for column in columns.values())
     filled = np.zeros(size, dtype)
     for name in dtype.names:
         if name in columns:
             filled[name] = columns[name]
-        elif source is not None and name in source.dtype.names:
-            filled[name] = source[name]
+        elif like is not None and name in like.dtype.names:
+            filled[name] = like[name]
     return filled
 
 

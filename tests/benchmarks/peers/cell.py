@@ -25,6 +25,7 @@ SIDES = {
 }
 REDUCTION_HZ = 38.0  # the frequency that Neuron_Reduce's own examples use
 DELAY_MS = 1.0
+TICK_MS = 1e-6  # the shortest delay of the engine: events are given at their arrival
 GROUPS = {"soma": "somatic", "axon": "axonal", "dend": "basal", "apic": "apical"}  # arrays and lists of the template
 LANES_FILLED = 64  # reduced cells are stepped in blocks: as many as fill some, with the trains of the detailed ones
 
@@ -178,7 +179,7 @@ def in_netml(cells: int, duration_ms: float, repeats: int) -> dict:
         for site, train in zip(sites, trains(sites, duration_ms, cell % cells), strict=True):
             channel = table.find(site.section, site.loc) * len(labels) + labels.index(site.synapse)
             row = population.add_row()
-            population.add_synapse(row, cell, channel, site.weight, 0.0)
+            population.add_synapse(row, cell, channel, site.weight, TICK_MS)
             queue += [(at, row) for at in train.tolist()]
     queue.sort(reverse=True)
     walls, dt = [], population.dt_r_ms

@@ -84,12 +84,11 @@ def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     kind = np.where(inhibitory, labels.index("GABAA"), labels.index("AMPA_NMDA"))
     channel = rng.integers(0, artifact.channels // len(labels), len(kind)) * len(labels) + kind
     population = Population(artifact, "PYR")
-    for _ in range(cells):
-        population.add_cell(), population.add_row()
+    population.add_cells(cells)
+    population.add_rows(cells)
     weight = np.full(len(channel), 1e-3 * PEAK_NS / (len(channel) / cells))
-    for synapse in zip(*(c.tolist() for c in (edges.source, edges.target, channel, weight, edges.delay)), strict=True):
-        population.add_synapse(*synapse)
     start = time.perf_counter()
+    population.add_synapses(edges.source, edges.target, channel, weight, edges.delay)
     population.freeze()
     build_s = time.perf_counter() - start
     saved = np.load(spikes)
