@@ -68,8 +68,8 @@ typedef struct {
 typedef struct {
     int64_t cell;
     double start_ms, end_ms;
-    double amplitude;  /* nA x gain */
-} netml_clamp;         /* a current into the soma of a cell */
+    double amplitude;                         /* nA x gain */
+} netml_clamp;                                /* a current into the soma of a cell */
 
 typedef struct {
     int64_t cells, synapses, rows, bytes;
@@ -108,8 +108,8 @@ int64_t netml_population_add_background(netml_population*, int64_t count, const 
 int64_t netml_population_freeze(netml_population*, int64_t cells, const int64_t* gids, int64_t rows, int32_t threads);
 
 /* Current into the somata, for a reduction that takes it: its last input gets the mean over each step, of either sign.
- * Of all clamps (which replace earlier ones; times of the caller's clock), and of what is set, [cells], from the
- * next step on until the next reset. */
+ * Of all clamps, which replace earlier ones, and of what is set, [cells], from the next step on until the next reset or
+ * restore. Return 0. */
 int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);
 int64_t netml_population_set_current(netml_population*, const float* each);
 
@@ -123,6 +123,11 @@ void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
 /* The same for a spike that may have been handed over already, or may come again: it counts once. For a checkpoint taken
  * while NEURON still holds spikes back for their rows' shortest delays. */
 void netml_population_deliver_once(netml_population*, int64_t row, double spike_ms);
+
+/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees; a checkpoint does not
+ * hold those still to come. Returns 0, or 1 + the index of the first that is out of range; those before it are in. */
+int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* channel,
+                                const double* weight_us, const double* arrival_ms);
 
 /* A reward to a projection's synapses at the beginning of the next step. */
 int64_t netml_population_reward(netml_population*, int64_t projection, double amount);

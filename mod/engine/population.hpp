@@ -11,6 +11,7 @@
 #include "workers.hpp"
 
 #include <chrono>
+#include <map>
 #include <memory>
 
 struct netml_population {
@@ -131,6 +132,7 @@ struct netml_population {
         handed_over.clear();
         recent.clear();
         early.clear();
+        injected.clear();
         spiking.clear();
         currents.set.clear();
         next = origin = steps = spikes = 0;
@@ -157,12 +159,30 @@ struct netml_population {
         early.push_back(spike);
     }
 
+    // Events of single synapses; they wait until the step that sees them.
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1) / step_ticks;
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
+            const int64_t target = cell[i] / netml::LANES * block_size + channels.input[channel[i]] * netml::LANES + cell[i] % netml::LANES;
+            injected[step].push_back({target, (int32_t)weight});
+        }
+        return 0;
+    }
+
     int64_t step() {
+        if (!injected.empty() && injected.begin()->first == next) {
+            for (const auto& [target, weight] : injected.begin()->second) shards[0]->add(sums[target], weight);
+            shards[0]->events += (int64_t)injected.begin()->second.size();
+            injected.erase(injected.begin());
+        }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
         const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
         const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
-        workers->run([this, current](int t) {
+        workers->run([&](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
             shard.deliver(projections, next, step_ticks, block_size, sums.data());
@@ -244,6 +264,7 @@ struct netml_population {
     std::unique_ptr<netml::Workers> workers;
     std::vector<Spike> handed_over;           // since the last step
     std::vector<Spike> recent, early;         // handed over lately; of these, before NEURON did it
+    std::map<int64_t, std::vector<std::pair<int64_t, int32_t>>> injected;     // by step: where in the sums, and how much
     std::vector<int32_t> spiking;
     int64_t next = 0, origin = 0;             // the step to take next; tick 0 of the caller's clock
     int64_t steps = 0, spikes = 0, weights_outside = 0, channels_unseen = 0;
@@ -291,7 +312,7 @@ private:
         }
     }
 
-    // One step of a shard's cells; current: of each cell, if any.
+    // One step of a shard's cells; current by cell, NULL where there is none.
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);

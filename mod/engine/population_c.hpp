@@ -67,6 +67,10 @@ void netml_population_deliver_once(netml_population* p, int64_t row, double spik
 int64_t netml_population_reward(netml_population* p, int64_t projection, double amount) {
     return netml::where_memory_lasts([&] { return p->reward(projection, amount), 0; });
 }
+int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* channel,
+                                const double* weight_us, const double* arrival_ms) {
+    return netml::where_memory_lasts([&] { return p->inject(n, cell, channel, weight_us, arrival_ms); });
+}
 int64_t netml_population_step(netml_population* p) { return p->step(); }
 const int32_t* netml_population_spiking(const netml_population* p) { return p->spiking.data(); }
 double netml_population_step_end_ms(const netml_population* p) {

@@ -223,6 +223,21 @@ def abort(status: int) -> None:
     os._exit(status)
 
 
+def end_together(world: World) -> None:
+    """Let an exception that nobody catches on one rank end all of them, with its message."""
+    if world.size == 1 or getattr(sys.excepthook, "netml", False):
+        return
+    before = sys.excepthook
+
+    def hook(kind, error, trace) -> None:
+        before(kind, error, trace)
+        print(f"netml: rank {world.rank} failed ({error}); all {world.size} ranks end", file=sys.stderr)
+        abort(1)
+
+    hook.netml = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
 def is_first() -> bool:
     """Whether this process is rank 0, or no rank: the one that prints."""
     world = next((os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK") if name in os.environ), None)

@@ -67,10 +67,8 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
+        self.quantum = quantum(artifact)
         self._current = SomaCurrent(artifact, label)
-        sections, synapses = artifact.header["sections"], artifact.header["synapses"]
-        self._channels = sum(nseg for _, nseg in sections) * len(synapses)  # synaptic ones
-        self.quantum = _quantum(artifact, self._channels)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
@@ -204,7 +202,7 @@ class Population:
                 self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
             ))  # fmt: skip
             clamps = self._current.clamps()
-            self._checked(self.library.netml_population_clamp(self.handle, len(clamps), clamps.ctypes.data))
+            self._checked(self.library.netml_population_clamp(self.handle, clamps.size, clamps.ctypes.data))
             self._frozen, self._dirty = True, False
         return self.handle
 
@@ -242,10 +240,36 @@ class Population:
         """A spike of a row's source."""
         self.library.netml_population_deliver(self.handle, row, spike_ms)
 
-    def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, beside the clamps, from the next step until it is set again or reset.
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
 
-        A checkpoint does not hold it.
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        columns = _columns((cell, channel, weight_us, arrival_ms), "iidd", f"events for reduced {self.label}")
+        bad = self._checked(self.library.netml_population_inject(
+            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
+        ))  # fmt: skip
+        if bad:
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival {arrival} "
+                "ms; expected a cell and a channel that are there, a weight of 0 or more, and a time still to come"
+            )
+
+    def reward(self, amount: float, projection: int | None = None) -> None:
+        """A reward at the end of the last step, to one projection or to all that have STDP."""
+        for k, (_, stdp) in enumerate(self.rules):
+            if stdp and projection in (None, k):
+                self._checked(self.library.netml_population_reward(self.handle, k, amount))
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, until set again, a reset or a restored state.
 
         Arguments:
             current_na: (cells) nA, or one for all.
@@ -255,12 +279,6 @@ class Population:
         """
         each = self._current.scaled(current_na, self.cells)
         self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
-
-    def reward(self, amount: float, projection: int | None = None) -> None:
-        """A reward at the end of the last step, to one projection or to all that have STDP."""
-        for k, (_, stdp) in enumerate(self.rules):
-            if stdp and projection in (None, k):
-                self._checked(self.library.netml_population_reward(self.handle, k, amount))
 
     def step(self) -> np.ndarray:
         """Take one step; returns the indices of the cells that spike."""
@@ -311,6 +329,11 @@ class Population:
             self.handle = None
 
     __del__ = close
+
+    @property
+    def _channels(self) -> int:
+        """Synaptic ones."""
+        return _synaptic_gain(self.artifact).size
 
     def _create(self) -> None:
         reduction, arrays, header = Reduction.of(self.artifact), self.artifact.arrays, self.artifact.header
@@ -385,10 +408,16 @@ def _range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
-def _quantum(artifact: Artifact, channels: int) -> float:
-    """Unit of the fixed-point sums of the synaptic channels, a power of two that follows from the artifact alone."""
+def _synaptic_gain(artifact: Artifact) -> np.ndarray:
+    """(segments x synapse types) 1/uS: without the current's, which is no event."""
+    gain = artifact.arrays["channel_gain"]
+    return gain[: gain.size - bool(artifact.header.get("current"))]
+
+
+def quantum(artifact: Artifact) -> float:
+    """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"][:channels].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    gain = _synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
     high = [_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))

@@ -55,6 +55,7 @@ def load() -> ctypes.CDLL:
         "reset": ([p], None),
         "deliver": ([p, i64, f64], None),
         "deliver_once": ([p, i64, f64], None),
+        "inject": ([p, i64, p, p, p, p], i64),
         "reward": ([p, i64, f64], i64),
         "step": ([p], i64),
         "spiking": ([p], p),

@@ -15,6 +15,7 @@ from netml.records import Records, windows
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 from netml.training.learner import Learner
+from netml.training.ranges import held_out, input_limits
 from netml.training.trainer import Trainer
 
 CALIBRATION_ROUNDS = 20
@@ -77,7 +78,10 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
         "channel_gain": fill_unseen(gain, learner.channel_input, seen),
         "channel_seen": seen.astype(np.int64),
     }
-    return Artifact(header, arrays)
+    table = (learner.channel_input, arrays["channel_gain"])
+    limit = input_limits(trainer.steps, trainer.training, *table, model.inputs)
+    header["held_out_beyond"] = held_out(trainer.steps, trainer.validation, *table, limit)
+    return Artifact(header, arrays | {"input_limit": limit})
 
 
 def fill_unseen(gain: np.ndarray, channel_input: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     dt = float(artifact.header["dt_r_ms"])
     arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
     types = len(artifact.header["synapses"])
+    limit = arrays.get("input_limit")
     takes_current = bool(artifact.header.get("current"))
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
@@ -62,4 +63,5 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 / (trial.duration_ms / 1000.0),
                 current_na=windows.current(trial, dt) if trial.current_na.size else None,
                 events=trial.event_time.size,
+                beyond=None if limit is None else (x[:n, : limit.size, i] > limit).any(axis=1),
             )
