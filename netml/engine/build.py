@@ -25,7 +25,7 @@ from netml.network.cells import CellKind
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
-from netml.network.stims import Background, backgrounds, sources
+from netml.network.stims import Background, backgrounds, clamps, sources
 from netml.network.trains import Given, Trains
 
 logger = logging.getLogger("netml")
@@ -118,6 +118,8 @@ def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, se
     about = {"seeds": seeds, "reductions": {label: str(path) for label, path in reductions.items()}}
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
     _make_cells(h, network, artifacts, here, seeds["stim"])
+    for label, gid, clamp in clamps(circuit, seeds["stim"], here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
     _connect(network, here)
     network.backgrounds = list(backgrounds(circuit, seeds["stim"], here))
     return Simulation(network)
