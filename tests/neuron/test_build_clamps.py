@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neuron import h
 
 import netml
 from netml.errors import ModelError
@@ -23,7 +24,8 @@ def net(tmp_path):
     hybrid.clamp(params)
     artifacts = {label: hybrid.artifact(params, cell, current=label == "E").save(tmp_path / f"{label}.netml")
                  for label, cell in (("E", "Ecell"), ("I", "Icell"))}  # fmt: skip
-    return params, cfg, artifacts
+    yield params, cfg, artifacts
+    h.ParallelContext().gid_clear()  # of NetPyNE's network, or of one that was refused half way
 
 
 def test_clamps_do_what_they_do_in_netpyne(net):
