@@ -12,6 +12,7 @@ _HOME = {
     "simulate": "netml.engine.launch",
     "record": "netml.engine.record",
     "train": "netml.training",
+    "tune": "netml.training.tune",
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",

@@ -137,6 +137,11 @@ int64_t netml_population_step(netml_population*);
 const int32_t* netml_population_spiking(const netml_population*);
 double netml_population_step_end_ms(const netml_population*);      /* end of the next step, by the caller's clock */
 
+/* From now on, count the steps in which an input (weight x gain, summed) of a cell passes its limit [inputs]; 0 or -1.
+ * beyond [cells]: these counts since the last reset. */
+int64_t netml_population_watch(netml_population*, const float* limits);
+const int32_t* netml_population_beyond(const netml_population*);
+
 /* [cells], of the last step; state [blocks][state_count][16]. */
 float* netml_population_voltage(netml_population*);
 float* netml_population_logit(netml_population*);

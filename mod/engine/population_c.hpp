@@ -76,6 +76,10 @@ const int32_t* netml_population_spiking(const netml_population* p) { return p->s
 double netml_population_step_end_ms(const netml_population* p) {
     return (double)((p->next + 1) * p->step_ticks - p->origin) / NETML_TICKS_PER_MS;
 }
+int64_t netml_population_watch(netml_population* p, const float* limits) {
+    return netml::where_memory_lasts([&] { return p->limits.assign(limits, limits + p->layout.inputs), 0; });
+}
+const int32_t* netml_population_beyond(const netml_population* p) { return p->beyond.data(); }
 float* netml_population_voltage(netml_population* p) { return p->voltage.data(); }
 float* netml_population_logit(netml_population* p) { return p->logit.data(); }
 float* netml_population_state(netml_population* p) { return p->state.data(); }

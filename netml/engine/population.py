@@ -76,6 +76,9 @@ class Population:
         self._backgrounds, self._frozen, self._dirty = 0, False, True
         self.library = load()
         self._create()
+        if (limit := artifact.arrays.get("input_limit")) is not None:
+            limit = np.ascontiguousarray(limit, np.float32)
+            self._checked(self.library.netml_population_watch(self.handle, limit.ctypes.data))
 
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
@@ -288,6 +291,16 @@ class Population:
     def voltage(self) -> np.ndarray:
         """(cells) float32, mV at the end of the last step."""
         return view(self.library.netml_population_voltage(self.handle), np.float32, self.cells).copy()
+
+    def beyond(self) -> np.ndarray:
+        """(cells) share of the steps since the last reset in which a cell got more at an input than in any of training.
+
+        0 where the artifact does not say what that was.
+        """
+        if not self._frozen:
+            return np.zeros(self.cells)
+        counts = view(self.library.netml_population_beyond(self.handle), np.int32, self.cells)
+        return counts / max(self.stats()["steps"], 1)
 
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""

@@ -1,5 +1,6 @@
 """The public call."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from netml.artifact import Artifact
@@ -10,20 +11,28 @@ from netml.records import Records
 from netml.training.config import TrainConfig
 from netml.training.data import load
 from netml.training.export import to_artifact, verify
+from netml.training.log import TrainingLog
 from netml.training.trainer import Trainer
 
 
-def train(records, *, output, fresh: bool = False, progress: bool = True, **fields) -> Path:
+def train(
+    records, *, output, fresh: bool = False, progress: bool = True, tensorboard=None,
+    report: Callable[[dict], None] | None = None, **fields,
+) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
 
     A checkpoint stands beside the output while training runs.  A training that was killed goes on from it when it is
-    called again, and ends with the weights it would have had.
+    called again, and ends with the weights it would have had.  ``OUTPUT.log`` tells how it went: a line of JSON for
+    each validation (:class:`netml.training.log.TrainingLog`).
 
     Arguments:
         records: Folder of records (or an open :class:`netml.records.Records`).
         output: The artifact's file, ``*.netml``.
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
+        tensorboard: Folder for an event log of TensorBoard, too.
+        report: Called after every update, see :meth:`netml.training.trainer.Trainer.run`; what it raises ends the
+            training.
         fields: Of :class:`netml.training.config.TrainConfig`.
 
     Returns:
@@ -44,10 +53,12 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
         checkpoint.unlink(missing_ok=True)
     records = records if isinstance(records, Records) else Records.open(records)
     steps, training, validation = load(records, config)
+    log = TrainingLog(output.with_name(output.name + ".log"), tensorboard)
     trainer = Trainer(steps, training, validation, config, checkpoint)
     try:
         with track("train", config.total_updates, enabled=progress) as bar:
-            trainer.run(_Note(bar))
+            listeners = [_Note(bar), log, *([report] if report else [])]
+            trainer.run(lambda state: [listener(state) for listener in listeners])
         artifact = to_artifact(trainer, records)
         check = verify(artifact, trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
@@ -55,6 +66,7 @@ def train(records, *, output, fresh: bool = False, progress: bool = True, **fiel
         verify(Artifact.load(output), trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
     finally:
         trainer.close()
+        log.close()
     checkpoint.unlink(missing_ok=True)
     return output
 

@@ -111,6 +111,12 @@ def swap_warnings(run: Run) -> list[str]:
         for key, meaning in meanings.items():
             if isinstance(counts, dict) and counts.get(key):
                 found.append(f"{run.folder}, population {name}: {counts[key]:,} {meaning}.")
+        beyond = counts.get("beyond") if isinstance(counts, dict) else None
+        if beyond and beyond["distrusted"]:
+            gids = ", ".join(str(gid) for gid, _ in beyond["worst"][:5])
+            found.append(f"{run.folder}, population {name}: {beyond['distrusted']:,} of {counts['reduced']:,} reduced "
+                         f"cells got more input than training ever gave in a larger share of their steps than any "
+                         f"held-out trial ({beyond['held_out']:.2%}): distrust them (gid {gids} first).")  # fmt: skip
     return found
 
 
