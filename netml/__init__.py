@@ -16,6 +16,7 @@ _HOME = {
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
     "import_neuronio": "netml.records.neuronio",
+    "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
     "Records": "netml.records",

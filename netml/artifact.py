@@ -54,6 +54,9 @@ class Artifact:
             )
         if absent := [d for d in DIMS if d not in header["dims"]]:
             raise ArtifactError(f"reduction's dims lack {', '.join(absent)}")
+        limit = self.arrays.get("input_limit")
+        if limit is not None and limit.shape != (header["dims"]["inputs"],):
+            raise ArtifactError(f"reduction's input_limit has shape {limit.shape}, expected one for each of its inputs")
         for name, array in self.arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ArtifactError(f"reduction holds NaN or infinity in {name}; its training failed: train it again")

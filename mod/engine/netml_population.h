@@ -68,8 +68,8 @@ typedef struct {
 typedef struct {
     int64_t cell;
     double start_ms, end_ms;
-    double amplitude;  /* nA x gain */
-} netml_clamp;         /* a current into the soma of a cell */
+    double amplitude;                         /* nA x gain */
+} netml_clamp;                                /* a current into the soma of a cell */
 
 typedef struct {
     int64_t cells, synapses, rows, bytes;
@@ -108,8 +108,8 @@ int64_t netml_population_add_background(netml_population*, int64_t count, const 
 int64_t netml_population_freeze(netml_population*, int64_t cells, const int64_t* gids, int64_t rows, int32_t threads);
 
 /* Current into the somata, for a reduction that takes it: its last input gets the mean over each step, of either sign.
- * Of all clamps (which replace earlier ones; times of the population's own steps), and of what is set, [cells], from the
- * next step on until the next reset. */
+ * Of all clamps, which replace earlier ones, and of what is set, [cells], from the next step on until the next reset or
+ * restore. Return 0. */
 int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);
 int64_t netml_population_set_current(netml_population*, const float* each);
 

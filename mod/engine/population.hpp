@@ -186,9 +186,9 @@ struct netml_population {
         }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
-        const double step_ms = (double)step_ticks / NETML_TICKS_PER_MS;
-        const float* current = currents.mean(next * step_ms, (next + 1) * step_ms, blocks * netml::LANES);
-        workers->run([this, current](int t) {
+        const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
+        const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
+        workers->run([&](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
             shard.deliver(projections, next, step_ticks, block_size, sums.data());
@@ -318,7 +318,7 @@ private:
         }
     }
 
-    // One step of a shard's cells; current: of each cell, if any.
+    // One step of a shard's cells; current by cell, NULL where there is none.
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);

@@ -65,7 +65,7 @@ def import_cell(
         celsius, v_init: degC, mV; by default what the source leaves in NEURON.
         dt: ms.
         threshold: mV at the soma, of a spike.
-        rate: Hz, at which the tuned excitatory background lets the cell fire; 0 leaves it untuned.
+        rate: Hz, at which the cell fires once the excitatory weights are tuned; 0 leaves them.
         overwrite: Replace a cell that is there.
         progress: Show it, where standard error is a terminal.
         say: Gets a line of news at a time.
@@ -134,12 +134,13 @@ def _finish(project: Path, built: Built, values: CellValues, kinds: Mapping, rat
     write_values(project, values)
     if rate > 0:
         job = TuneJob(str(project), exciting, rate)
-        tuned, fires = launch("netml.engine.import_cell_rank:tune", job, progress=progress)
+        factor, fires = launch("netml.engine.import_cell_rank:tune", job, progress=progress)
         for label in exciting:
-            background[label]["rate"] = tuned
+            background[label]["weight"] = float(f"{factor * background[label]['weight']:.3g}")
         write_values(project, values)
-        say(f"{tuned:g} events a second at each of {EXCITATION[0]} excitatory sites let it fire at {fires:.2g} Hz "
-            f"(asked for: {rate:g} Hz)")  # fmt: skip
+        weights = ", ".join(f"{background[label]['weight'] * 1000:g} nS ({label})" for label in exciting)
+        sites, hz, _ = EXCITATION
+        say(f"excitatory weights of {weights} at {sites} sites of {hz:g} Hz let it fire at {fires:.2g} Hz (asked for: {rate:g})")
 
 
 def _written(function: str | Path | Callable) -> str:
@@ -214,5 +215,5 @@ def _compare(original: Response, imported: Response, threshold: float) -> str:
             "initialisation, a played vector or a variable set in a run"
         )
     crossed = (original.traces[:, 0, 1:] >= threshold) & (original.traces[:, 0, :-1] < threshold)
-    return (f"under steps of {steps} nA ({crossed.sum()} spikes) its voltage is the original's to {difference:.1g} mV, at "
-            "the soma and in the last section")  # fmt: skip
+    near = f"within {difference:.1g} mV of the original's" if difference else "exactly the original's"
+    return f"under steps of {steps} nA ({crossed.sum()} spikes) its voltage is {near}, at the soma and in the last section"

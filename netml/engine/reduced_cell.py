@@ -73,13 +73,17 @@ class NeuronPopulation:
     def connect_gid(self, gid: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
         """A synapse from the cell of a gid, on whatever rank it lives."""
         if gid not in self._sources:
-            netcon = sim.pc.gid_connect(gid, self.object)
-            self._sources[gid] = self.population.add_row(), netcon
-            self._set(netcon, self._sources[gid][0], delay_ms)
+            self.connect_source(gid, self.population.add_row(), delay_ms)
         row, netcon = self._sources[gid]
         if delay_ms < netcon.delay:
             self._set(netcon, row, delay_ms)
         self.population.add_synapse(row, cell, channel, weight_us, delay_ms)
+
+    def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
+        """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
+        netcon = h.ParallelContext().gid_connect(gid, self.object)
+        self._sources[gid] = row, netcon
+        self._set(netcon, row, delay_ms)
 
     def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float):
         """A synapse from a NetStim of its own; returns the NetCon."""

@@ -15,9 +15,11 @@ LAYERS = [
     ("errors", "keys", "files"),
     ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit",),
+    ("network",),
     ("records",),
     ("reductions",),
     ("engine",),
+    ("device",),
     ("training",),
     ("validation", "report"),
     ("pipeline",),
@@ -25,7 +27,7 @@ LAYERS = [
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
 OWNERS = {  # who alone may import a heavy library
-    "torch": {"reductions", "training"},
+    "torch": {"reductions", "device", "training"},
     "neuron": {"engine"},
     "mpi4py": {"engine"},
     "netpyne": {"engine", "circuit"},
