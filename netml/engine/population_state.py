@@ -185,7 +185,7 @@ def _handed_out(function, handle, dtype) -> np.ndarray:
 
 def _filled(dtype, like=None, /, **columns) -> np.ndarray:
     """An array of a dtype, its fields from another array's of the same names and from columns."""
-    size = like.size if like is not None else max(np.size(column) for column in columns.values())
+    size = like.size if like is not None else max(len(c) for c in columns.values() if np.ndim(c))
     filled = np.zeros(size, dtype)
     for name in dtype.names:
         if name in columns:
