@@ -18,7 +18,7 @@ from netml.device.ring import TOP, Ring
 from netml.device.sources import Sources
 from netml.device.time import TICKS_PER_MS
 from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population_model import quantum
+from netml.engine.population_model import quantum, synaptic_gain
 from netml.engine.soma_current import SomaCurrent
 from netml.errors import ModelError
 from netml.reductions.kernel import Reduction
@@ -37,8 +37,7 @@ class Population:
         self.artifact, self.label, self.device = artifact, label, usable(device)
         self.cells = self.rows = 0
         self.dt_r_ms = float(artifact.header["dt_r_ms"])
-        synaptic = artifact.arrays["channel_gain"].size - bool(artifact.header.get("current"))
-        self.quantum = quantum(artifact, synaptic)
+        self.quantum, gains = quantum(artifact), synaptic_gain(artifact)
         self._reduction = Reduction.of(artifact)
         self._step_ticks = round(self.dt_r_ms * TICKS_PER_MS)
         self._rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
@@ -47,9 +46,8 @@ class Population:
         self._backgrounds: list[Background] = []
         self._gid: list[torch.Tensor] = []
         self._current = SomaCurrent(artifact, label)
-        self._input = torch.tensor(artifact.arrays["channel_input"][:synaptic], dtype=torch.int64, device=self.device)
-        gain = torch.tensor(artifact.arrays["channel_gain"][:synaptic], dtype=torch.float64, device=self.device)
-        self._quanta_per_us = gain / self.quantum
+        self._input = torch.tensor(artifact.arrays["channel_input"][: gains.size], dtype=torch.int64, device=self.device)
+        self._quanta_per_us = torch.tensor(gains, dtype=torch.float64, device=self.device) / self.quantum
         self._dirty, self.next = True, 0
 
     def add_cells(self, count: int, gids=None) -> int:

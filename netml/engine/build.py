@@ -92,6 +92,16 @@ class Network:
     def layout(self) -> Layout:
         return self.circuit.layout
 
+    def gathered(self, mine) -> list:
+        """What every rank has, on every rank; all call it."""
+        from neuron import h
+
+        return h.ParallelContext().py_allgather(mine) if self.world.size > 1 else [mine]
+
+    def summed(self, numbers: list) -> list:
+        """Sums over all ranks; all call it."""
+        return np.sum(self.gathered(numbers), axis=0).tolist()
+
 
 def build(
     netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
@@ -130,9 +140,11 @@ def build(
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
     _make_cells(h, network, artifacts, here, seeds["stim"])
     stimulations = Stimulations(circuit, seeds["stim"])
+    for label, gid, clamp in stimulations.clamps(here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
     for label, found in stimulations.poisson().items():
         network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seeds["stim"] % 2**32)
-    _connect(h.ParallelContext(), network, here, plasticity or {})
+    _connect(network, here, plasticity or {})
     network.backgrounds = list(stimulations.backgrounds(here))
     return Simulation(network)
 
@@ -235,7 +247,7 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
             context.cell(gid, h.NetCon(cell, None))
 
 
-def _connect(context, network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
+def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
     populations = {label: reduced.population for label, reduced in network.reduced.items()}
     network.projections = add_projections(network.circuit, populations, plasticity)
@@ -249,7 +261,7 @@ def _connect(context, network: Network, here: np.ndarray, plasticity: Mapping[st
             )
         reduced.freeze()
     longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
-    network.held_back_ms = context.allreduce(longest, 2)  # the largest of all ranks
+    network.held_back_ms = max(network.gathered(longest))
 
 
 def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity: Mapping[str, Any]):
