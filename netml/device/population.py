@@ -46,8 +46,8 @@ class Population:
         self._backgrounds: list[Background] = []
         self._gid: list[torch.Tensor] = []
         self._current = SomaCurrent(artifact, label)
-        self._input = torch.tensor(artifact.arrays["channel_input"][: gains.size], dtype=torch.int64, device=self.device)
-        self._quanta_per_us = torch.tensor(gains, dtype=torch.float64, device=self.device) / self.quantum
+        self._input = sent(artifact.arrays["channel_input"][: gains.size], torch.int64, self.device)
+        self._quanta_per_us = sent(gains, torch.float64, self.device) / self.quantum
         self._dirty, self.next = True, 0
 
     def add_cells(self, count: int, gids=None) -> int:

@@ -69,7 +69,9 @@ def train(
     return output
 
 
-def _train(records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team) -> None:
+def _train(
+    records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team
+) -> None:
     """On the first rank, or alone: train to the end and write the artifact."""
     checkpoint = output.with_name(output.name + ".checkpoint")
     if fresh:
