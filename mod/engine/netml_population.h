@@ -31,7 +31,7 @@ typedef struct {
 } netml_population_stats;
 
 /* Parameters as in netml_kernel.h; arrays are copied. NULL where memory is short. */
-netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
+netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
                                        float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum);
 void netml_population_delete(netml_population*);
 

@@ -2,7 +2,8 @@
 // fixed-point inputs that holds what is on its way. See netml_population.h for the meaning of times and units.
 #pragma once
 
-#include "leaky_memory.hpp"
+#include "model.hpp"
+#include "netml_kernel.h"
 #include "netml_population.h"
 
 #include <algorithm>
@@ -38,16 +39,15 @@ struct Stopwatch {
 }  // namespace netml
 
 struct netml_population {
-    netml_population(const int32_t* dims, const float* parameters, const int32_t* trace_input_, float threshold_,
+    netml_population(const int32_t* shape_, const float* parameters, const int32_t* wiring_, float threshold_,
                      float rest_mv_, int64_t cells_, double dt_r_ms, float quantum_)
-        : layout(dims), params(parameters, parameters + layout.count),
-          trace_input(trace_input_, trace_input_ + layout.traces), threshold(threshold_), rest_mv(rest_mv_),
+        : size(netml::sizes_of(shape_)), shape(shape_, shape_ + size.shape), params(parameters, parameters + size.params),
+          wiring(wiring_, wiring_ + size.wiring), threshold(threshold_), rest_mv(rest_mv_),
           quantum(quantum_), cells(cells_), blocks((cells_ + netml::LANES - 1) / netml::LANES),
-          step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)), block_size((int64_t)layout.inputs * netml::LANES),
-          state(blocks * layout.state() * netml::LANES), logit(blocks * netml::LANES),
+          step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)), block_size(size.inputs * netml::LANES),
+          state(blocks * size.state * netml::LANES), logit(blocks * netml::LANES),
           voltage(blocks * netml::LANES), spike(blocks * netml::LANES), x(block_size),
-          scratch((layout.readout + layout.memory) * netml::LANES), row_start(1, 0) {
-        std::copy(dims, dims + 5, shape);
+          scratch(size.scratch), row_start(1, 0) {
         spiking.reserve(cells);
         resize_ring(0);
         reset();
@@ -70,7 +70,7 @@ struct netml_population {
     }
 
     void reset() {
-        netml_init_state(shape, params.data(), state.data(), blocks);
+        netml_init_state(shape.data(), params.data(), state.data(), blocks);
         std::fill(ring.begin(), ring.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
@@ -120,8 +120,8 @@ struct netml_population {
             for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sums[i] * quantum;
             std::fill(sums, sums + block_size, 0);
             uint8_t* fired = spike.data() + b * netml::LANES;
-            netml::step_block(layout, params.data(), trace_input.data(), threshold,
-                              state.data() + b * layout.state() * netml::LANES, x.data(),
+            netml::step_block(shape.data(), params.data(), wiring.data(), threshold,
+                              state.data() + b * size.state * netml::LANES, x.data(),
                               logit.data() + b * netml::LANES, voltage.data() + b * netml::LANES, fired, scratch.data());
             const int64_t here = std::min<int64_t>(netml::LANES, cells - b * netml::LANES);
             for (int64_t l = 0; l < here; ++l)
@@ -157,10 +157,10 @@ struct netml_population {
         ring.assign(slots * slot_size, 0);
     }
 
-    netml::Layout layout;
-    int32_t shape[5];
+    netml::Sizes size;
+    std::vector<int32_t> shape;
     std::vector<float> params;
-    std::vector<int32_t> trace_input;
+    std::vector<int32_t> wiring;
     float threshold, rest_mv, quantum;
     int64_t cells, blocks, step_ticks, block_size;
     std::vector<float> state, logit, voltage;
@@ -179,10 +179,10 @@ struct netml_population {
 
 extern "C" {
 
-netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
+netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
                                        float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum) {
     try {
-        return new netml_population(dims, params, trace_input, threshold, rest_mv, cells, dt_r_ms, quantum);
+        return new netml_population(shape, params, wiring, threshold, rest_mv, cells, dt_r_ms, quantum);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }

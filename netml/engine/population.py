@@ -158,10 +158,9 @@ class Population:
 
     def _create(self) -> None:
         reduction = self._reduction
-        dims = np.asarray(reduction.dims, np.int32)
         rest = float(self.artifact.header.get("v_rest_mv", -70.0))
         self._handle = self._library.netml_population_new(
-            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data,
+            reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data,
             reduction.threshold, rest, self.cells, self.dt_r_ms, self.quantum,
         )  # fmt: skip
         if not self._handle:

@@ -14,6 +14,7 @@ from netml.errors import TrainingError
 from netml.records import Records, windows
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
+from netml.reductions.layouts import kind_of
 from netml.training.learner import Learner
 from netml.training.trainer import Trainer
 
@@ -37,7 +38,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
     header = {
         "format": keys.ARTIFACT_FORMAT,
         "version": keys.ARTIFACT_VERSION,
-        "reduction": "leaky_memory",
+        "reduction": kind_of(model.dims),
         "cell": {"label": cell.label, "fingerprint": cell.fingerprint},
         "synapses": list(cell.synapses),
         "sections": [list(pair) for pair in cell.segments.sections],
@@ -70,7 +71,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
     }
     arrays = {
         "params": params.astype(np.float32),
-        "trace_input": model.trace_input.numpy().astype(np.int32),
+        "wiring": model.wiring.numpy().astype(np.int32),
         "channel_input": learner.channel_input,
         "channel_gain": fill_unseen(gain, learner.channel_input, seen),
         "channel_seen": seen.astype(np.int64),

@@ -30,7 +30,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
     model.settle()
     arrays = {
         "params": model.pack().detach().numpy(),
-        "trace_input": trace_input.astype(np.int32),
+        "wiring": trace_input.astype(np.int32),
         "channel_input": rng.integers(0, inputs, channels).astype(np.int32),
         "channel_gain": rng.uniform(50, 150, channels).astype(np.float32),
         "channel_seen": np.ones(channels, np.int64),
