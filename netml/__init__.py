@@ -8,14 +8,21 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "import_cell": "netml.engine.import_cell",
     "simulate": "netml.engine.launch",
     "record": "netml.engine.record",
     "train": "netml.training",
+    "train_ensemble": "netml.ensemble",
+    "tune": "netml.training.tune",
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
+    "import_neuronio": "netml.records.neuronio",
+    "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
+    "ShortTerm": "netml.engine.plasticity",
+    "RewardStdp": "netml.engine.plasticity",
     "Records": "netml.records",
     "Run": "netml.runs",
 }

@@ -28,12 +28,20 @@ class RecordsError(NetmlError, ValueError):
     """Records that are missing, damaged, incomplete or unfit for learning."""
 
 
+class CheckpointError(NetmlError, ValueError):
+    """A checkpoint of a network that is missing, damaged, or of another network."""
+
+
 class OutputError(NetmlError, OSError):
     """A place that cannot be written to."""
 
 
 class RunError(NetmlError, ValueError):
     """A run folder that is missing, damaged, unfinished or in the way."""
+
+
+class PickleError(NetmlError, ValueError):
+    """A pickle that is damaged, or asks for more than plain data."""
 
 
 class TrainingError(NetmlError, RuntimeError):

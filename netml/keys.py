@@ -32,6 +32,9 @@ RECORDS = _table(
     Quantity("events/channel", "(events)", "int32", "", "segment * number of synapse types + synapse type"),
     Quantity("events/weight", "(events)", "float32", "uS", "peak conductance of the event"),
     Quantity("events/ptr", "(trials + 1)", "int64", "", "first event of each trial"),
+    Quantity("current/time", "(changes)", "float64", "ms", "when the current into the soma changes; before, it is 0"),
+    Quantity("current/amplitude", "(changes)", "float64", "nA", "the current into the soma from then on"),
+    Quantity("current/ptr", "(trials + 1)", "int64", "", "first change of each trial"),
     Quantity("spikes/time", "(spikes)", "float64", "ms", "upward crossing of the spike threshold at the soma"),
     Quantity("spikes/ptr", "(trials + 1)", "int64", "", "first spike of each trial"),
     Quantity("voltage/<site>", "(samples)", "float32", "mV", "membrane voltage at 0, 1, ... ms of each trial"),
@@ -44,10 +47,12 @@ REDUCTIONS = ("leaky_memory", "cable")  # the kinds there are
 ARTIFACT = _table(
     Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
     Quantity("wiring", "(depends on the kind)", "int32", "", "how the parts of the model hang together"),
-    Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds"),
-    Quantity("channel_gain", "(channels)", "float32", "1/uS", "what a weight is multiplied by"),
-    Quantity("channel_seen", "(channels)", "int64", "events", "events on each channel in the training data"),
+    # Channels: segments x synapses, and where the header has "current": true one more, the current into the soma.
+    Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds; the current's is the last"),
+    Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
+    Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw it"),
 )
+#: Beside these, where the reduction takes a current into its soma: current (true) and current_range_na.
 ARTIFACT_HEADER = (
     "format", "version", "reduction", "cell", "synapses", "sections", "dims", "dt_r_ms", "threshold",
     "weight_range_us", "provenance", "scores",

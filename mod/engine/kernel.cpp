@@ -1,5 +1,5 @@
 // libnetml_kernel: the C interface of netml_kernel.h. Built at first use for the machine it runs on.
-#include "population.hpp"
+#include "population_c.hpp"
 #include "training.hpp"
 
 using namespace netml;

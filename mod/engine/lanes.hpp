@@ -13,7 +13,7 @@ namespace netml {
 constexpr int LANES = NETML_LANES;
 #if defined(__AVX512F__)
 constexpr int WIDTH = 16;      // floats a register
-constexpr int TILE = 12;       // rows of an output tile: its accumulators stay in registers
+constexpr int TILE = 10;       // most rows of an output tile: its accumulators stay in registers
 #elif defined(__AVX__)
 constexpr int WIDTH = 8;
 constexpr int TILE = 6;
@@ -87,21 +87,28 @@ inline void dense_tile(const float* w, const float* bias, const float* in, float
     for (int c = 0; c < cols; ++c) {
         vec z[PARTS];
         for (int p = 0; p < PARTS; ++p) z[p] = lanes(in + c * LANES)[p];
-        for (int r = 0; r < ROWS; ++r)
-            for (int p = 0; p < PARTS; ++p) acc[r][p] += w[(int64_t)r * cols + c] * z[p];
+        const float* weight = w + c;
+        for (int r = 0; r < ROWS; ++r, weight += cols)
+            for (int p = 0; p < PARTS; ++p) acc[r][p] += *weight * z[p];
     }
     for (int r = 0; r < ROWS; ++r)
         for (int p = 0; p < PARTS; ++p) lanes(out + r * LANES)[p] = acc[r][p];
 }
 
-// out[rows][16] = w[rows][cols] in[cols][16] + bias
+// The tile of so many rows, 1 to ROWS.
+template <int ROWS>
+inline void dense_rows(int rows, const float* w, const float* bias, const float* in, float* out, int cols) {
+    if (rows == ROWS) return dense_tile<ROWS>(w, bias, in, out, cols);
+    if constexpr (ROWS > 1) dense_rows<ROWS - 1>(rows, w, bias, in, out, cols);
+}
+
+// out[rows][16] = w[rows][cols] in[cols][16] + bias, in tiles of about equal size: a narrow last one would be slow.
 inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols) {
-    int r = 0;
-    const auto at = [&](int rows_done) { return bias ? bias + rows_done : nullptr; };
-    for (; r + TILE <= rows; r += TILE) dense_tile<TILE>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
-    for (; r + 4 <= rows; r += 4) dense_tile<4>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
-    for (; r + 2 <= rows; r += 2) dense_tile<2>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
-    for (; r < rows; ++r) dense_tile<1>(w + (int64_t)r * cols, at(r), in, out + r * LANES, cols);
+    for (int tiles = (rows + TILE - 1) / TILE, r = 0; tiles > 0; --tiles) {
+        const int here = (rows - r + tiles - 1) / tiles;
+        dense_rows<TILE>(here, w + (int64_t)r * cols, bias ? bias + r : nullptr, in, out + (int64_t)r * LANES, cols);
+        r += here;
+    }
 }
 
 }  // namespace netml

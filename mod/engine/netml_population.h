@@ -4,6 +4,8 @@
  * that are the same on every rank. Step n ends at (n + 1) dt_r and sees what arrives in [n dt_r, (n + 1) dt_r); an
  * event on the border, to 1e-6 ms, belongs to the later step. Input is summed in int32 fixed point, units of
  * `quantum`, so that no sum depends on the order of its events; a sum beyond 2^31 - 1 quanta stays there and is counted.
+ *
+ * Functions that may need memory return -1 where there is none. Plasticity: see netml/engine/README.md.
  */
 #pragma once
 
@@ -19,44 +21,158 @@ typedef struct netml_population netml_population;
 
 typedef struct {
     uint32_t target;   /* (block * inputs + input) * 16 + lane */
+    int32_t delay;     /* ticks, >= 1 */
     int32_t weight;    /* weight x gain, in quanta, >= 0 */
-    int32_t delay;     /* ticks, >= 0 */
 } netml_synapse;       /* 12 bytes, all that a synapse costs */
+
+typedef struct {
+    uint32_t target;
+    int32_t delay;
+    float weight, eligibility;
+    float initial;     /* weight at reset, uS */
+    float gain;        /* quanta per uS */
+} netml_plastic_synapse;
+
+typedef struct {
+    int32_t short_term, stdp;                 /* 0 or 1: which of the two */
+    double use, tau_rec_ms, tau_facil_ms;
+    double a_plus, a_minus, tau_plus_ms, tau_minus_ms, tau_eligibility_ms, rate_us, low_us, high_us;
+} netml_plasticity;
+
+typedef struct {
+    int64_t last;                             /* tick of the last spike, or NETML_NEVER */
+    double use, resources, trace;             /* u, r and x of the spec at that spike */
+} netml_row_state;
+
+#define NETML_NEVER (INT64_MIN / 4)
+
+typedef struct {
+    int64_t tick, previous;                   /* of the spike, and of the source's one before */
+    double trace;                             /* x after the one before */
+    double factor;                            /* on the weights */
+    int32_t row, projection;
+} netml_flight;                               /* a spike that has events to come */
+
+typedef struct {
+    int64_t tick;
+    double trace;                             /* y after it */
+    int32_t cell, projection;
+} netml_post_spike;
+
+typedef struct {
+    int64_t tick;
+    double amount;
+    int32_t projection;
+} netml_reward;
+
+typedef struct {
+    int64_t cell;
+    double start_ms, end_ms;
+    double amplitude;                         /* nA x gain */
+} netml_clamp;                                /* a current into the soma of a cell */
 
 typedef struct {
     int64_t cells, synapses, rows, bytes;
     int64_t steps, spikes, events;    /* since the last reset; events: single synapses delivered to */
+    int64_t background;               /* events drawn by backgrounds */
+    int64_t weights_outside, channels_unseen;   /* synapses added unlike anything in training */
     int64_t saturated, late;          /* events cut at the limit; events for a step already taken (must stay 0) */
-    double step_s, deliver_s;         /* wall time since the last reset */
+    double step_s, deliver_s;         /* since the last reset, summed over threads */
 } netml_population_stats;
 
-/* Parameters as in netml_kernel.h; arrays are copied. NULL where memory is short. */
+/* Parameters as in netml_kernel.h; by channel: the input it feeds, its gain (1/uS), its events in training and the range of
+ * their weights (uS). Arrays are copied. No cells yet; projection 0 is static. NULL where memory is short. */
 netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
-                                       float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum);
+                                       float threshold, float rest_mv, double dt_r_ms, float quantum, int64_t channels,
+                                       const int32_t* channel_input, const float* channel_gain,
+                                       const int64_t* channel_seen, const float* low_us, const float* high_us);
 void netml_population_delete(netml_population*);
 
-/* Replaces all synapses: row r holds synapses row_start[r] .. row_start[r + 1], sorted by delay. Resets.
- * Returns 0, or 1 + the index of the first synapse that points outside, is negative or is out of order, -1 where
- * memory is short. */
-int64_t netml_population_connect(netml_population*, int64_t rows, const int64_t* row_start, const netml_synapse*);
+/* Returns the number of a further projection. */
+int64_t netml_population_add_projection(netml_population*, const netml_plasticity*);
 
-/* All cells at rest, nothing on its way, step 0, counters 0. */
+/* Further synapses, any order, in arrays of one length; used from the next freeze on. Rows below `rows`, cells below
+ * `cells`, a finite weight from 0 (with STDP: within the bounds), a delay from one tick to 2^31 - 1 of them.
+ * Returns 0, or 1 + the index of the first synapse that is none of that (then none is added). */
+int64_t netml_population_add(netml_population*, int64_t projection, int64_t rows, int64_t cells, int64_t count,
+                             const int32_t* row, const int32_t* cell, const int32_t* channel, const double* weight_us,
+                             const double* delay_ms);
+
+/* Independent Poisson events on channels of every cell, drawn anew each step from (seed, stream, gid, step): a step's
+ * number of events has at most 255 and a mean of at most 64. Returns 0, or 1 + the index of the first bad channel,
+ * weight or rate. */
+int64_t netml_population_add_background(netml_population*, int64_t count, const int32_t* channel, const double* rate_hz,
+                                        const double* weight_us, uint32_t seed, uint32_t stream);
+
+/* Takes cells (by gid) and synapses into use, sorted, for so many threads; resets. Returns 0. */
+int64_t netml_population_freeze(netml_population*, int64_t cells, const int64_t* gids, int64_t rows, int32_t threads);
+
+/* Current into the somata, for a reduction that takes it: its last input gets the mean over each step, of either sign.
+ * Of all clamps, which replace earlier ones, and of what is set, [cells], from the next step on until the next reset or
+ * restore. Return 0. */
+int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);
+int64_t netml_population_set_current(netml_population*, const float* each);
+
+/* Another population of as many cells and rows gets from now on whatever this one gets (spikes, rewards, steps, resets);
+ * what it gives is only counted. It must live as long. 0 or -1. */
+int64_t netml_population_judge(netml_population*, netml_population* judge);
+
+/* All cells at rest, nothing on its way, weights as they were made, step 0, counters 0. */
 void netml_population_reset(netml_population*);
 
-/* A spike at spike_ms in the source of a row: its synapses' events enter the ring. Call it between the step that ends
- * at or before spike_ms and the one that sees the first event; others are not delivered, and counted as late. */
+/* A spike at spike_ms in the source of a row. Call it between the step that ends at or before spike_ms and the one that
+ * sees the first event; others are not delivered, and counted as late. */
 void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
+
+/* The same for a spike that may have been handed over already, or may come again: it counts once. For a checkpoint taken
+ * while NEURON still holds spikes back for their rows' shortest delays. */
+void netml_population_deliver_once(netml_population*, int64_t row, double spike_ms);
+
+/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees; a checkpoint does not
+ * hold those still to come. Returns 0, or 1 + the index of the first that is out of range; those before it are in. */
+int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* channel,
+                                const double* weight_us, const double* arrival_ms);
+
+/* A reward to a projection's synapses at the beginning of the next step. */
+int64_t netml_population_reward(netml_population*, int64_t projection, double amount);
 
 /* Take the next step. Returns how many cells spike; netml_population_spiking gives their indices, ascending. */
 int64_t netml_population_step(netml_population*);
 const int32_t* netml_population_spiking(const netml_population*);
-double netml_population_step_end_ms(const netml_population*);      /* end of the next step */
+double netml_population_step_end_ms(const netml_population*);      /* end of the next step, by the caller's clock */
+
+/* From now on, count the steps in which an input (weight x gain, summed) of a cell passes its limit [inputs]; 0 or -1.
+ * beyond [cells]: these counts since the last reset. */
+int64_t netml_population_watch(netml_population*, const float* limits);
+const int32_t* netml_population_beyond(const netml_population*);
+
+/* [cells] spikes since the last reset. */
+const int32_t* netml_population_spike_counts(const netml_population*);
 
 /* [cells], of the last step; state [blocks][state_count][16]. */
-const float* netml_population_voltage(const netml_population*);
-const float* netml_population_logit(const netml_population*);
-const float* netml_population_state(const netml_population*);
+float* netml_population_voltage(netml_population*);
+float* netml_population_logit(netml_population*);
+float* netml_population_state(netml_population*);
+int64_t netml_population_state_size(const netml_population*);      /* state_count */
+int64_t netml_population_clock(const netml_population*);           /* the number of the next step */
 void netml_population_get_stats(const netml_population*, netml_population_stats*);
+
+/* What else a checkpoint holds. The arrays returned are valid until the next call; `count` receives their length.
+ * Synapses come and go in one order of the population's own; weight: weight x gain, with STDP uS; `now`: with STDP, weight
+ * and eligibility as the spec has them at the end of the last step (else as they were last brought up to date). */
+int64_t netml_population_synapse_count(const netml_population*, int64_t projection);
+void netml_population_read_synapses(netml_population*, int64_t projection, int32_t now, int32_t* row, int32_t* cell,
+                                    int32_t* input, int32_t* delay, double* weight, float* eligibility);
+void netml_population_write_synapses(netml_population*, int64_t projection, const double* weight, const float* eligibility);
+netml_row_state* netml_population_row_states(netml_population*, int64_t projection, int64_t* count);
+const netml_flight* netml_population_flights(netml_population*, int64_t* count);
+const netml_post_spike* netml_population_post_spikes(netml_population*, int64_t* count);
+const netml_reward* netml_population_rewards(netml_population*, int64_t* count);
+
+/* Resets and goes to a checkpoint after so many steps: state, synapses and row states are then written through the
+ * functions above. The caller's clock goes on as it is. */
+int64_t netml_population_restore(netml_population*, int64_t steps, int64_t flights, const netml_flight*, int64_t post_spikes,
+                                 const netml_post_spike*, int64_t rewards, const netml_reward*);
 
 #ifdef __cplusplus
 }

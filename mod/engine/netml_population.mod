@@ -35,7 +35,7 @@ NetmlCells* netml_cells(double handle) { return reinterpret_cast<NetmlCells*>(st
 netml_population* netml_pointer(double handle) {
     return reinterpret_cast<netml_population*>(static_cast<uintptr_t>(handle));
 }
-void netml_show_voltage(const NetmlCells* mine, const netml_population* population) {
+void netml_show_voltage(const NetmlCells* mine, netml_population* population) {
     const float* voltage = netml_population_voltage(population);
     for (int cell : mine->watched) _nrn_mechanism_access_param(mine->outlet[cell]->_prop, 0) = voltage[cell];
 }

@@ -1,160 +1,259 @@
-// A population of reduced cells on one rank: state in blocks of 16 lanes, synapses as rows a source, and a ring of
-// fixed-point inputs that holds what is on its way. See netml_population.h for the meaning of times and units.
+// A population of reduced cells on one rank: state in blocks of 16 lanes, shared out to threads in shards, synapses as
+// rows a source. See netml_population.h for the meaning of times and units.
 #pragma once
 
+#include "aligned.hpp"
+#include "current.hpp"
 #include "model.hpp"
 #include "netml_kernel.h"
 #include "netml_population.h"
+#include "random.hpp"
+#include "shard.hpp"
+#include "workers.hpp"
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <vector>
-
-namespace netml {
-
-using Clock = std::chrono::steady_clock;
-
-// The processor's own counter of time: reading it costs a tenth of a clock's, which counts beside a delivery of 50 ns.
-inline uint64_t counter() {
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    uint64_t now;
-    asm volatile("mrs %0, cntvct_el0" : "=r"(now));
-    return now;
-#else
-    return (uint64_t)Clock::now().time_since_epoch().count();
+#ifdef __GLIBC__
+#include <malloc.h>
 #endif
-}
-
-// Adds the duration of a scope, in counts.
-struct Stopwatch {
-    uint64_t& total;
-    uint64_t start = counter();
-    explicit Stopwatch(uint64_t& counts) : total(counts) {}
-    ~Stopwatch() { total += counter() - start; }
-};
-
-}  // namespace netml
+#include <map>
+#include <memory>
 
 struct netml_population {
+    using Clock = std::chrono::steady_clock;
+    using Spike = std::pair<int32_t, int64_t>;       // row, tick
+    // Synapses that learn are brought up to date after so many steps at the latest, so that the past can be forgotten.
+    static constexpr int64_t SETTLE_STEPS = 8192;
+
     netml_population(const int32_t* shape_, const float* parameters, const int32_t* wiring_, float threshold_,
-                     float rest_mv_, int64_t cells_, double dt_r_ms, float quantum_)
+                     float rest_mv_, double dt_r_ms, float quantum_, netml::Channels channels_)
         : size(netml::sizes_of(shape_)), shape(shape_, shape_ + size.shape), params(parameters, parameters + size.params),
           wiring(wiring_, wiring_ + size.wiring), threshold(threshold_), rest_mv(rest_mv_),
-          quantum(quantum_), cells(cells_), blocks((cells_ + netml::LANES - 1) / netml::LANES),
-          step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)), block_size(size.inputs * netml::LANES),
-          state(blocks * size.state * netml::LANES), logit(blocks * netml::LANES),
-          voltage(blocks * netml::LANES), spike(blocks * netml::LANES), x(block_size),
-          scratch(size.scratch), row_start(1, 0) {
-        spiking.reserve(cells);
-        resize_ring(0);
-        reset();
+          quantum(quantum_), step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)),
+          block_size(size.inputs * netml::LANES), channels(std::move(channels_)) {
+        projections.push_back({});
+        freeze(0, nullptr, 0, 1);
     }
 
-    int64_t connect(int64_t rows, const int64_t* starts, const netml_synapse* all) {
-        const int64_t targets = blocks * block_size;
-        int32_t longest = 0;
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t i = starts[r]; i < starts[r + 1]; ++i) {
-                const bool sorted = i == starts[r] || all[i - 1].delay <= all[i].delay;
-                if ((int64_t)all[i].target >= targets || all[i].weight < 0 || all[i].delay < 0 || !sorted) return i + 1;
-                longest = std::max(longest, all[i].delay);
+    int64_t add(int64_t k, int64_t row_count, int64_t cell_count, int64_t n, const int32_t* row, const int32_t* cell,
+                const int32_t* channel, const double* weight_us, const double* delay_ms) {
+        netml::Projection& projection = projections[k];
+        const netml_plasticity& p = projection.plasticity;
+        netml::Rows<netml_synapse>::Batch plain;
+        netml::Rows<netml_plastic_synapse>::Batch plastic;
+        p.stdp ? plastic.synapse.resize(n) : plain.synapse.resize(n);
+        int64_t outside = 0, unseen = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            const int32_t c = channel[i];
+            if ((uint32_t)c >= channels.input.size()) return i + 1;
+            const double gain = channels.quanta_per_us[c], weight = std::rint(weight_us[i] * gain);
+            const double delay = std::rint(delay_ms[i] * NETML_TICKS_PER_MS);
+            if (row[i] < 0 || row[i] >= row_count || cell[i] < 0 || cell[i] >= cell_count
+                || !(weight >= 0 && weight <= INT32_MAX) || !(delay >= 1 && delay <= INT32_MAX)) return i + 1;
+            const int64_t target = (cell[i] / netml::LANES * size.inputs + channels.input[c]) * netml::LANES
+                                   + cell[i] % netml::LANES;
+            if (target > UINT32_MAX) return i + 1;
+            if (p.stdp) {
+                if (!(weight_us[i] >= p.low_us && weight_us[i] <= p.high_us && p.high_us * gain <= INT32_MAX)) return i + 1;
+                const float w = (float)weight_us[i];
+                plastic.synapse[i] = {(uint32_t)target, (int32_t)delay, w, 0.0f, w, (float)gain};
+            } else {
+                plain.synapse[i] = {(uint32_t)target, (int32_t)delay, (int32_t)weight};
             }
-        row_start.assign(starts, starts + rows + 1);
-        synapses.assign(all, all + starts[rows]);
-        resize_ring(longest);
-        reset();
+            unseen += channels.seen[c] == 0;
+            outside += channels.unlike(c, weight_us[i]);
+        }
+        if (p.stdp) plastic.row.assign(row, row + n), projection.plastic.push_back(std::move(plastic));
+        else plain.row.assign(row, row + n), projection.plain.push_back(std::move(plain));
+        weights_outside += outside;
+        channels_unseen += unseen;
         return 0;
+    }
+
+    int64_t add_background(int64_t n, const int32_t* channel, const double* rate_hz, const double* weight_us,
+                           uint32_t seed, uint32_t stream) {
+        std::vector<netml::Background::Choice> choices(n);
+        double mean = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            if ((uint32_t)channel[i] >= channels.input.size()) return i + 1;
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            mean += rate_hz[i] * (double)step_ticks / (1000.0 * NETML_TICKS_PER_MS);
+            if (!(rate_hz[i] >= 0 && mean <= 64 && weight >= 0 && weight <= INT32_MAX)) return i + 1;
+            choices[i] = {channels.input[channel[i]], (int32_t)weight, 0, 0};
+        }
+        if (mean > 0) backgrounds.emplace_back(seed, stream, mean, std::move(choices), std::vector<double>(rate_hz, rate_hz + n));
+        return 0;
+    }
+
+    void freeze(int64_t cell_count, const int64_t* gids_, int64_t row_count_, int threads) {
+        for (size_t k = 0; k < projections.size(); ++k)       // what is in use already comes first
+            for (const auto& shard : shards) {
+                if (k >= shard->fibres.size()) continue;
+                const netml::Fibres& f = shard->fibres[k];
+                projections[k].plain.insert(projections[k].plain.begin(), f.plain.batch());
+                projections[k].plastic.insert(projections[k].plastic.begin(), f.plastic.batch());
+            }
+        cells = cell_count;
+        row_count = row_count_;
+        gids.assign(gids_, gids_ + cells);
+        blocks = (cells + netml::LANES - 1) / netml::LANES;
+        state.resize(blocks * size.state * netml::LANES);
+        sums.resize(blocks * block_size);
+        logit.resize(blocks * netml::LANES);
+        voltage.resize(blocks * netml::LANES);
+        beyond.resize(blocks * netml::LANES);
+        counts.resize(blocks * netml::LANES);
+        threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, blocks));
+        if (threads != (int)shards.size()) workers = std::make_unique<netml::Workers>(threads);
+        shards.clear();
+        for (int t = 0; t < threads; ++t) shards.push_back(std::make_unique<netml::Shard>());
+        workers->run([&](int t) {
+            netml::Shard& shard = *shards[t];
+            shard.low = blocks * t / threads;
+            shard.high = blocks * (t + 1) / threads;
+            shard.fibres.resize(projections.size());
+            for (size_t k = 0; k < projections.size(); ++k) {
+                netml::Fibres& f = shard.fibres[k];
+                f.plain.build(row_count, projections[k].plain, shard.low * block_size, shard.high * block_size);
+                f.plastic.build(row_count, projections[k].plastic, shard.low * block_size, shard.high * block_size);
+                if (projections[k].plasticity.stdp) f.posts.resize((shard.high - shard.low) * netml::LANES);
+            }
+        });
+        for (netml::Projection& p : projections) p.plain = {}, p.plastic = {};
+#ifdef __GLIBC__
+        malloc_trim(0);       // the batches were as large as what was made of them
+#endif
+        reset();
     }
 
     void reset() {
         netml_init_state(shape.data(), params.data(), state.data(), blocks);
-        std::fill(ring.begin(), ring.end(), 0);
+        std::fill(sums.begin(), sums.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
-        std::fill(spike.begin(), spike.end(), 0);
+        std::fill(beyond.begin(), beyond.end(), 0);
+        std::fill(counts.begin(), counts.end(), 0);
+        for (netml::Projection& p : projections) p.reset(row_count);
+        for (auto& shard : shards) {
+            for (netml::Fibres& f : shard->fibres) f.reset(step_ticks);
+            shard->spiking.clear();
+            shard->events = shard->background = shard->saturated = shard->late = 0;
+            shard->step_counts = shard->deliver_counts = 0;
+        }
+        handed_over.clear();
+        recent.clear();
+        early.clear();
+        injected.clear();
         spiking.clear();
-        count = netml_population_stats{};
-        next = slot = 0;
-        step_counts = deliver_counts = 0;
-        clock_at_reset = netml::Clock::now();
+        currents.set.clear();
+        next = origin = steps = spikes = 0;
+        clock_at_reset = Clock::now();
         counter_at_reset = netml::counter();
     }
 
     void deliver(int64_t row, double spike_ms) {
-        if (row < 0 || row + 1 >= (int64_t)row_start.size()) return;
-        const netml::Stopwatch watch(deliver_counts);
-        const netml_synapse* s = synapses.data() + row_start[row];
-        const netml_synapse* const end = synapses.data() + row_start[row + 1];
-        if (s == end) return;
-        count.events += end - s;
-        // One tick later than it is: an event a rounding error before a border counts as on it.
-        const int64_t spike_tick = std::llround(spike_ms * NETML_TICKS_PER_MS) + 1;
-        int64_t step = (spike_tick + s->delay) / step_ticks;
-        if (step < next || step >= next + slots) {
-            count.late += end - s;
-            return;
+        if (row < 0 || row >= row_count) return;
+        const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
+        if (!early.empty()) {
+            const auto found = std::find(early.begin(), early.end(), spike);
+            if (found != early.end()) return (void)early.erase(found);
         }
-        int64_t border = (step + 1) * step_ticks - spike_tick;      // delays below it arrive in this step
-        int64_t at = slot + step - next;
-        if (at >= slots) at -= slots;
-        int32_t* sums = ring.data() + at * slot_size;
-        for (; s != end; ++s) {
-            while (s->delay >= border) {
-                border += step_ticks;
-                sums += slot_size;
-                if (++at == slots) at = 0, sums = ring.data();
-            }
-            const int64_t sum = (int64_t)sums[s->target] + s->weight;
-            sums[s->target] = sum > INT32_MAX ? (++count.saturated, INT32_MAX) : (int32_t)sum;
+        handed_over.push_back(spike);
+        recent.push_back(spike);
+    }
+
+    void deliver_once(int64_t row, double spike_ms) {
+        if (row < 0 || row >= row_count) return;
+        const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
+        if (std::find(recent.begin(), recent.end(), spike) != recent.end()) return;
+        deliver(row, spike_ms);
+        early.push_back(spike);
+    }
+
+    // Events of single synapses; they wait until the step that sees them.
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1) / step_ticks;
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
+            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
+            const int64_t target = cell[i] / netml::LANES * block_size + channels.input[channel[i]] * netml::LANES + cell[i] % netml::LANES;
+            injected[step].push_back({target, (int32_t)weight});
         }
+        return 0;
     }
 
     int64_t step() {
-        const netml::Stopwatch watch(step_counts);
-        spiking.clear();
-        int32_t* sums = ring.data() + slot * slot_size;
-        for (int64_t b = 0; b < blocks; ++b, sums += block_size) {
-            for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sums[i] * quantum;
-            std::fill(sums, sums + block_size, 0);
-            uint8_t* fired = spike.data() + b * netml::LANES;
-            netml::step_block(shape.data(), params.data(), wiring.data(), threshold,
-                              state.data() + b * size.state * netml::LANES, x.data(),
-                              logit.data() + b * netml::LANES, voltage.data() + b * netml::LANES, fired, scratch.data());
-            const int64_t here = std::min<int64_t>(netml::LANES, cells - b * netml::LANES);
-            for (int64_t l = 0; l < here; ++l)
-                if (fired[l]) spiking.push_back((int32_t)(b * netml::LANES + l));
+        if (!injected.empty() && injected.begin()->first == next) {
+            for (const auto& [target, weight] : injected.begin()->second) shards[0]->add(sums[target], weight);
+            shards[0]->events += (int64_t)injected.begin()->second.size();
+            injected.erase(injected.begin());
         }
-        if (++slot == slots) slot = 0;
+        if (next > 0 && next % SETTLE_STEPS == 0) settle();
+        name_arrivals();
+        const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
+        const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
+        workers->run([&](int t) {
+            netml::Shard& shard = *shards[t];
+            shard.take(projections, next, step_ticks);
+            shard.deliver(projections, next, step_ticks, block_size, sums.data());
+            step(shard, current);
+        });
+        if (next % 64 == 0) forget(recent), forget(early);
+        spiking.clear();
+        for (const auto& shard : shards) spiking.insert(spiking.end(), shard->spiking.begin(), shard->spiking.end());
         ++next;
-        ++count.steps;
-        count.spikes += (int64_t)spiking.size();
+        ++steps;
+        spikes += (int64_t)spiking.size();
         return (int64_t)spiking.size();
     }
 
-    netml_population_stats stats() const {
-        netml_population_stats out = count;
-        const double counts = std::max<double>(1, netml::counter() - counter_at_reset);
-        const double s_per_count = std::chrono::duration<double>(netml::Clock::now() - clock_at_reset).count() / counts;
-        out.step_s = step_counts * s_per_count;
-        out.deliver_s = deliver_counts * s_per_count;
-        out.cells = cells;
-        out.synapses = (int64_t)synapses.size();
-        out.rows = (int64_t)row_start.size() - 1;
-        out.bytes = (int64_t)(synapses.size() * sizeof(netml_synapse) + ring.size() * sizeof(int32_t)
-                              + row_start.size() * sizeof(int64_t) + state.size() * sizeof(float)
-                              + blocks * netml::LANES * (2 * sizeof(float) + 1) + cells * sizeof(int32_t));
-        return out;
+    // Spikes handed over enter the calendars now, not with the next step.
+    void take() {
+        name_arrivals();
+        workers->run([this](int t) { shards[t]->take(projections, next, step_ticks); });
     }
 
-    // A spike is delivered before its first event arrives, that is while step `next` or the one before its end is due:
-    // the last event lands at most longest / step_ticks + 1 steps after that.
-    void resize_ring(int32_t longest) {
-        slots = longest / step_ticks + 3;
-        slot_size = blocks * block_size;
-        ring.assign(slots * slot_size, 0);
+    void reward(int64_t k, double amount) {
+        auto& rewards = projections[k].learning.rewards;
+        const int64_t now = next * step_ticks;
+        if (!rewards.empty() && rewards.back().tick == now) rewards.back().amount += amount;
+        else if (amount != 0) rewards.push_back({now, amount});
+    }
+
+    void resume(int64_t steps_taken) {
+        const int64_t caller = next * step_ticks - origin;
+        reset();
+        next = steps_taken;
+        origin = next * step_ticks - caller;
+        for (netml::Projection& p : projections)
+            p.learning.settled = next > 0 ? (next - 1) / SETTLE_STEPS * SETTLE_STEPS * step_ticks : 0;
+    }
+
+    netml_population_stats stats() const {
+        netml_population_stats out{};
+        const double counts = std::max<double>(1, netml::counter() - counter_at_reset);
+        const double s_per_count = std::chrono::duration<double>(Clock::now() - clock_at_reset).count() / counts;
+        out.cells = cells;
+        out.rows = row_count;
+        out.steps = steps;
+        out.spikes = spikes;
+        out.weights_outside = weights_outside;
+        out.channels_unseen = channels_unseen;
+        out.bytes = (int64_t)((state.size() + sums.size() + logit.size() + voltage.size()) * 4 + cells * 8);
+        for (const netml::Projection& p : projections) out.bytes += (int64_t)(p.rows.size() * sizeof(netml_row_state));
+        for (const auto& shard : shards) {
+            for (const netml::Fibres& f : shard->fibres) {
+                out.synapses += (int64_t)(f.plain.synapses.size() + f.plastic.synapses.size());
+                out.bytes += f.bytes();
+            }
+            out.events += shard->events;
+            out.background += shard->background;
+            out.saturated += shard->saturated;
+            out.late += shard->late;
+            out.step_s += shard->step_counts * s_per_count;
+            out.deliver_s += shard->deliver_counts * s_per_count;
+        }
+        return out;
     }
 
     netml::Sizes size;
@@ -162,49 +261,110 @@ struct netml_population {
     std::vector<float> params;
     std::vector<int32_t> wiring;
     float threshold, rest_mv, quantum;
-    int64_t cells, blocks, step_ticks, block_size;
-    std::vector<float> state, logit, voltage;
-    std::vector<uint8_t> spike;
-    std::vector<float> x, scratch;
-    std::vector<int64_t> row_start;
-    std::vector<netml_synapse> synapses;
-    std::vector<int32_t> ring;                // [slots][blocks][inputs][16]
-    int64_t slots = 0, slot_size = 0;
-    int64_t next = 0, slot = 0;               // the step to take next, and its slot of the ring
+    int64_t step_ticks, block_size;
+    netml::Channels channels;
+    int64_t cells = 0, blocks = 0, row_count = 0;
+    std::vector<float> limits;                // [inputs] the largest sum of a step in training; empty: not watched
+    std::vector<int64_t> gids;
+    netml::Aligned<float> state, logit, voltage;
+    netml::Currents currents;
+    netml::Aligned<int32_t> beyond;           // [cells] steps in which an input passed its limit
+    netml::Aligned<int32_t> counts;           // [cells] spikes since the last reset
+    std::vector<netml_population*> judges;    // other members of an ensemble, which get the same input
+    netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
+    std::vector<netml::Projection> projections;
+    std::vector<netml::Background> backgrounds;
+    std::vector<std::unique_ptr<netml::Shard>> shards;
+    std::unique_ptr<netml::Workers> workers;
+    std::vector<Spike> handed_over;           // since the last step
+    std::vector<Spike> recent, early;         // handed over lately; of these, before NEURON did it
+    std::map<int64_t, std::vector<std::pair<int64_t, int32_t>>> injected;     // by step: where in the sums, and how much
     std::vector<int32_t> spiking;
-    netml_population_stats count{};
-    uint64_t step_counts = 0, deliver_counts = 0, counter_at_reset = 0;
-    netml::Clock::time_point clock_at_reset;
+    int64_t next = 0, origin = 0;             // the step to take next; tick 0 of the caller's clock
+    int64_t steps = 0, spikes = 0, weights_outside = 0, channels_unseen = 0;
+    uint64_t counter_at_reset = 0;
+    Clock::time_point clock_at_reset;
+    std::vector<netml_flight> flights_out;    // what the C interface hands out
+    std::vector<netml_post_spike> posts_out;
+    std::vector<netml_reward> rewards_out;
+
+private:
+    // Spikes whose last event is over cannot come again.
+    void forget(std::vector<Spike>& spikes) const {
+        int64_t slots = 0;
+        for (const netml::Fibres& f : shards[0]->fibres) slots = std::max(slots, (int64_t)f.calendar.size());
+        const int64_t old = (next - slots) * step_ticks;
+        spikes.erase(std::remove_if(spikes.begin(), spikes.end(), [old](const Spike& s) { return s.second < old; }), spikes.end());
+    }
+
+    // What was handed over, by projection: the source's state moves on, once for all shards.
+    void name_arrivals() {
+        for (size_t k = 0; k < projections.size(); ++k) {
+            netml::Projection& projection = projections[k];
+            projection.arrivals.clear();
+            for (const auto& [row, tick] : handed_over) {
+                int64_t synapses = 0;
+                for (const auto& shard : shards) synapses += shard->fibres[k].plain.size(row) + shard->fibres[k].plastic.size(row);
+                if (synapses == 0) continue;
+                netml_flight spike{tick, NETML_NEVER, 0.0, 1.0, 0, 0};
+                if (projection.any()) spike = netml::next_spike(projection.plasticity, projection.rows[row], tick);
+                spike.row = row;
+                spike.projection = (int32_t)k;
+                projection.arrivals.push_back(spike);
+            }
+        }
+        handed_over.clear();
+    }
+
+    void settle() {
+        const int64_t now = next * step_ticks;
+        for (size_t k = 0; k < projections.size(); ++k) {
+            if (!projections[k].plasticity.stdp) continue;
+            workers->run([&](int t) { shards[t]->settle(projections[k], k, now, step_ticks, block_size); });
+            projections[k].learning.settled = now;
+            projections[k].learning.rewards.clear();
+        }
+    }
+
+    // Counts the cells of a block of which an input passes its limit in this step.
+    void note_beyond(const float* x, int32_t* count) const {
+        netml::ivec over[netml::PARTS] = {};  // -1 where passed
+        const int n = (int)limits.size();
+        for (int i = 0; i < n; ++i)
+            for (int p = 0; p < netml::PARTS; ++p)
+                over[p] |= netml::lanes(x + i * netml::LANES)[p] > netml::splat(limits[i]);
+        for (int p = 0; p < netml::PARTS; ++p)
+            *reinterpret_cast<netml::ivec*>(count + p * netml::WIDTH) -= over[p];
+    }
+
+    // One step of a shard's cells; current by cell, NULL where there is none.
+    void step(netml::Shard& shard, const float* current) {
+        using netml::LANES;
+        const netml::Stopwatch watch(shard.step_counts);
+        netml::Aligned<float> x(block_size), scratch(size.scratch);
+        shard.spiking.clear();
+        for (int64_t b = shard.low; b < shard.high; ++b) {
+            int32_t* sum = sums.data() + b * block_size;
+            const int here = (int)std::min<int64_t>(LANES, cells - b * LANES);
+            for (const netml::Background& background : backgrounds)
+                shard.background += background.draw(gids.data() + b * LANES, here, next, [&](int32_t input, int lane, int32_t weight) {
+                    shard.add(sum[input * LANES + lane], weight);
+                });
+            for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sum[i] * quantum;
+            std::fill(sum, sum + block_size, 0);
+            if (current)
+                for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
+            if (!limits.empty()) note_beyond(x.data(), beyond.data() + b * LANES);
+            uint8_t fired[LANES];
+            netml::step_block(shape.data(), params.data(), wiring.data(), threshold,
+                              state.data() + b * size.state * LANES, x.data(), logit.data() + b * LANES,
+                              voltage.data() + b * LANES, fired, scratch.data());
+            for (int l = 0; l < here; ++l)
+                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l)), ++counts[b * LANES + l];
+        }
+        for (size_t k = 0; k < projections.size(); ++k)
+            if (projections[k].plasticity.stdp)
+                for (const int32_t cell : shard.spiking)
+                    netml::Learning::spike(projections[k].plasticity, shard.fibres[k].posts[cell - shard.low * LANES], (next + 1) * step_ticks);
+    }
 };
-
-extern "C" {
-
-netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
-                                       float threshold, float rest_mv, int64_t cells, double dt_r_ms, float quantum) {
-    try {
-        return new netml_population(shape, params, wiring, threshold, rest_mv, cells, dt_r_ms, quantum);
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-void netml_population_delete(netml_population* p) { delete p; }
-int64_t netml_population_connect(netml_population* p, int64_t rows, const int64_t* row_start, const netml_synapse* synapses) {
-    try {
-        return p->connect(rows, row_start, synapses);
-    } catch (const std::bad_alloc&) {
-        return -1;
-    }
-}
-void netml_population_reset(netml_population* p) { p->reset(); }
-void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
-int64_t netml_population_step(netml_population* p) { return p->step(); }
-const int32_t* netml_population_spiking(const netml_population* p) { return p->spiking.data(); }
-double netml_population_step_end_ms(const netml_population* p) {
-    return (double)((p->next + 1) * p->step_ticks) / NETML_TICKS_PER_MS;
-}
-const float* netml_population_voltage(const netml_population* p) { return p->voltage.data(); }
-const float* netml_population_logit(const netml_population* p) { return p->logit.data(); }
-const float* netml_population_state(const netml_population* p) { return p->state.data(); }
-void netml_population_get_stats(const netml_population* p, netml_population_stats* out) { *out = p->stats(); }
-
-}  // extern "C"

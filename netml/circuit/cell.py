@@ -62,6 +62,22 @@ class SegmentTable:
         first, nseg = self._first[section]
         return first + min(int(loc * nseg), nseg - 1)
 
+    def check_soma(self, section: str, loc: float, what: str) -> None:
+        """Refuse a place that is not the middle segment of the soma, where reductions take current.
+
+        Arguments:
+            what: What lies there, for the message.
+
+        Raises:
+            ModelError: Another segment, an unknown section, or loc outside 0..1.
+        """
+        soma = self.sections[0][0]
+        if self.find(section, loc) != self.find(soma, 0.5):
+            raise ModelError(
+                f"{what} lies at {section}({loc:g}); a reduction takes current at {soma}(0.5) only: move it there, or "
+                "keep the cell detailed and unrecorded"
+            )
+
     def to_dict(self) -> dict:
         """Plain lists for JSON; floats keep their full precision."""
         plain = {name: getattr(self, name).tolist() for name in ("x", "parent", "path_um", "length_um", "diam_um")}
@@ -190,15 +206,15 @@ def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
         syn_mech_params: Parameters by synapse type, only the types of interest.
     """
     physics = {"secs": cell_spec.get("secs", {}), "globals": cell_spec.get("globals", {}), "synapses": syn_mech_params}
-    return hashlib.sha256(json.dumps(_plain(physics), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(physics), sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value):
+def plain(value):
     """Numbers as floats of 12 digits, so that 1 and 1.0, list and tuple, or a JSON round trip make no difference."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float, np.number)):

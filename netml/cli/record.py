@@ -16,6 +16,12 @@ def command(
     ] = "default",
     network_trials: Annotated[int | None, typer.Option(help="Runs of the network, each with its own seed.")] = None,
     protocol_trials: Annotated[int | None, typer.Option(help="Trials of single cells under random input.")] = None,
+    current_trials: Annotated[
+        int | None, typer.Option(help="Trials with currents into the soma; one for five protocol trials.")
+    ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="Kinds of the protocol trials, in turn: weights,moved,crowded,volleys,dense.")
+    ] = None,
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
     seed: Annotated[int, typer.Option(help="First seed; network run k takes seed + k.")] = 1,
     dt: Annotated[float | None, typer.Option(help="Time step in ms; by default the model's.")] = None,
@@ -43,6 +49,8 @@ def command(
         preset=preset,
         network_trials=network_trials,
         protocol_trials=protocol_trials,
+        current_trials=current_trials,
+        kinds=kinds.split(",") if kinds else None,
         duration=duration,
         seed=seed,
         dt=dt,

@@ -13,13 +13,14 @@ def command(
     split: Annotated[str, typer.Option(help="Trials: test, validation, train or all.")] = "test",
     kind: Annotated[list[str], typer.Option(help="Only trials of this kind; may be repeated.")] = None,
     skip: Annotated[float, typer.Option(min=0, help="Start of each trial that does not count, ms.")] = 200.0,
+    physics: Annotated[bool, typer.Option(help="Check what every cell must obey, too; takes seconds.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of tables.")] = False,
 ):
     """Measure a reduction against its cell, free-running, on trials it was not trained on."""
     from netml.cli.report import show
-    from netml.report import cell_report
+    from netml.report import cell_report, current_report
     from netml.validation import validate
 
     folder = output or artifact.with_name(f"{artifact.stem}-validation")
-    result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip)
-    show(result, cell_report.tables(result, kinds=2), json)
+    result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip, physics=physics)
+    show(result, [*cell_report.tables(result, kinds=2), *current_report.tables(result["f_i"])], json)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from netml import toolchain
+from netml.engine.mod_text import explain, mechanism_names
 from netml.errors import CompileError
 from netml.reductions import kernel
 
@@ -31,8 +32,12 @@ MODES = ("exact", "fast")
 HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME", "NMODLHOME", "NMODL_PYLIB")
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
 
-_COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
-_DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
+#: What NEURON defines itself; a mod file of the same name would end the process.
+BUILT_IN = frozenset(
+    ("morphology", "capacitance", "pas", "extracellular", "fastpas", "hh", "IClamp", "AlphaSynapse", "ExpSyn",
+     "Exp2Syn", "SEClamp", "VClamp", "OClamp", "APCount", "NetStim", "IntFire1", "IntFire2", "IntFire4",
+     "PointProcessMark", "PatternStim")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,14 @@ class Library:
     digest: str
 
 
-def mechanism_names(mod_file: Path) -> list[str]:
-    """Return the SUFFIX, POINT_PROCESS or ARTIFICIAL_CELL names a mod file declares ("nothing" declares none)."""
-    text = _COMMENT.sub("", mod_file.read_text(errors="replace"))
-    return [name for name in _DECLARED.findall(text) if name != "nothing"]
-
-
 def collect(folders: Iterable[Path]) -> dict[str, Path]:
     """Return {file name: path} of the mod files of several folders, checked for clashes.
 
     The same file (equal content) in two folders is one file.
 
     Raises:
-        CompileError: a folder is missing, or two different files define one mechanism or share a name.
+        CompileError: a folder is missing, two different files define one mechanism or share a name, or one defines
+            what NEURON has itself.
     """
     files: dict[str, Path] = {}
     owner: dict[str, Path] = {}
@@ -73,6 +73,11 @@ def collect(folders: Iterable[Path]) -> dict[str, Path]:
             raise CompileError(f"no mod folder {folder}; give a folder of .mod files")
         for path in sorted(folder.glob("*.mod")):
             names = mechanism_names(path)
+            if known := BUILT_IN.intersection(names):
+                raise CompileError(
+                    f"{path} defines {', '.join(known)}, which NEURON has itself; rename its SUFFIX, or remove the "
+                    "file if it is NEURON's own"
+                )
             others = {owner[name] for name in names if name in owner} | (
                 {files[path.name]} if path.name in files else set()
             )
@@ -186,7 +191,13 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
     environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     environment["CXX"] = toolchain.compiler()
     where = ", ".join(sorted(str(path) for path in files.values()))
-    output = toolchain.run([*command, "mod"], cwd=folder, env=environment, what=lambda text: _failed(text, files) or where)
+    try:
+        output = toolchain.run(
+            [*command, "mod"], cwd=folder, env=environment, what=lambda text: _failed(text, files) or where
+        )
+    except CompileError as error:
+        explained = explain(str(error), files)
+        raise (CompileError(explained) if explained else error) from (error if explained else None)
     for library in ("libnrnmech.so", *(("libcorenrnmech.so",) if target == "coreneuron" else ())):
         built = sorted(folder.glob(f"*/{library}"))
         if not built:

@@ -187,6 +187,7 @@ def start() -> World:
     if expected > 1:
         neuron.nrnmpi_init()
     context = neuron.ParallelContext()
+    context.mpiabort_on_error(0)  # an error of NEURON comes as an exception, so that it ends in one message
     if int(context.nhost()) != expected:
         raise LaunchError(
             f"the launcher started {expected} ranks but NEURON sees {int(context.nhost())}; "
@@ -220,6 +221,21 @@ def abort(status: int) -> None:
     ):
         module.COMM_WORLD.Abort(status)
     os._exit(status)
+
+
+def end_together(world: World) -> None:
+    """Let an exception that nobody catches on one rank end all of them, with its message."""
+    if world.size == 1 or getattr(sys.excepthook, "netml", False):
+        return
+    before = sys.excepthook
+
+    def hook(kind, error, trace) -> None:
+        before(kind, error, trace)
+        print(f"netml: rank {world.rank} failed ({error}); all {world.size} ranks end", file=sys.stderr)
+        abort(1)
+
+    hook.netml = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
 
 
 def is_first() -> bool:

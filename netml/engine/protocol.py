@@ -7,15 +7,20 @@ events go straight into the event queue, which both simulators deliver from, so 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from netml.engine import currents
 from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
 
+SETTLE_MS, TEST_MS = 100.0, 200.0  # a current is tried so long, after so long without
+#: Voltages (mV) by which the currents that are tried would move a cell of constant resistance.
+TRIED_MV = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 QUEUE_DELAY_MS = 1.0  # of a NetCon whose events are queued at their arrival; CoreNEURON wants one of at least dt
 
 
@@ -36,7 +41,7 @@ def isolate(net_params: Any, population: str, cells: int) -> Any:
 
 
 class TestCell:
-    """One isolated cell, a synapse a channel, driven by given events.
+    """One isolated cell, a synapse a channel, driven by given events and a current into its soma.
 
     Arguments:
         sim: NetPyNE's sim module.
@@ -58,6 +63,12 @@ class TestCell:
             netcon = h.NetCon(None, synapse)
             netcon.delay = QUEUE_DELAY_MS
             self._inputs.append(netcon)
+        section, x = info.sites["soma"]
+        self.soma = cell.secs[section]["hObj"](x)
+        self._clamp = h.IClamp(self.soma)
+        self._clamp.delay, self._clamp.dur = 0.0, 1e9
+        self._times, self._currents = h.Vector([0.0]), h.Vector([0.0])
+        self._currents.play(self._clamp._ref_amp, self._times, True)  # the only kind of play that CoreNEURON has
         self.gid = cell.gid
         self._voltage = VoltageRecorder(h, cell, info.sites)
         self._info = info
@@ -81,6 +92,11 @@ class TestCell:
         for netcon, value in zip(self._inputs, weight.tolist(), strict=True):
             netcon.weight[0] = value
 
+    def inject(self, time: np.ndarray, current: np.ndarray) -> None:
+        """Set the current into the soma, in nA from each of the times (ms) on; before finitialize."""
+        self._times.from_python(np.concatenate([[0.0], np.repeat(time, 2), [1e9]]))
+        self._currents.from_python(np.repeat(np.concatenate([[0.0], current]), 2))
+
     def queue(self, time: np.ndarray, channel: np.ndarray) -> None:
         """Queue events at their arrival times; after finitialize, before the run."""
         for at, which in zip(time.tolist(), channel.tolist(), strict=True):
@@ -91,18 +107,36 @@ class TestCell:
         return self._voltage.read(self._info.dt_ms, duration_ms)
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """The input of a trial: events (time ms, channel; weight uS of every channel) and a current (from ms on, nA)."""
+
+    kind: str
+    time: np.ndarray
+    channel: np.ndarray
+    weight: np.ndarray
+    changes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    current: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def silent(cls, profile: Profile) -> _Drawn:
+        """Nothing."""
+        return cls("", np.empty(0), np.empty(0, np.int32), profile.weight_us.astype(np.float32))
+
+
 class Protocol:
-    """Trials of random input on the isolated cells of this rank.
+    """Trials of random synaptic input, and of random currents, on the isolated cells of this rank.
 
     Arguments:
         sim: NetPyNE's sim module, network of isolated cells created (see :func:`isolate`).
         info: The cell; must be the one of the network's records.
         drive: What it gets in its network.
         ranges: How far trials leave that.
+        kinds: Of the trials of synaptic input, in turn.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None):
-        self.sim, self.info, self.ranges = sim, info, ranges or Ranges()
+    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS):
+        self.sim, self.info, self.ranges, self.kinds = sim, info, ranges or Ranges(), kinds
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         cells = list(sim.net.cells)
@@ -111,41 +145,106 @@ class Protocol:
         branch = np.repeat(np.arange(len(info.segments.sections)), [nseg for _, nseg in info.segments.sections])
         self.profile = Profile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())
 
-    def run(self, trials: range, seed: int) -> Iterator[Trial]:
-        """Run this rank's share of ``trials``: rank r of n takes every n-th. Every rank must exhaust it.
+    def run(self, trials: int, current_trials: int, seed: int) -> Iterator[Trial]:
+        """Run this rank's share of the trials: rank r of n takes every n-th. Every rank must exhaust it.
 
-        Kinds take turns. A trial's input depends on (seed, its number) alone.
+        Arguments:
+            trials: Of synaptic input alone, over all ranks; their kinds take turns.
+            current_trials: Of currents into the soma, after those; their kinds take turns too.
+            seed: A trial's input depends on (seed, its number) alone.
         """
-        from neuron import h
-
         pc = self.sim.pc
-        mine = list(trials)[int(pc.id()) :: int(pc.nhost())]
-        rounds = -(-len(trials) // (int(pc.nhost()) * max(len(self.cells), 1)))
+        total = trials + current_trials
+        mine = list(range(total))[int(pc.id()) :: int(pc.nhost())]
+        rounds = -(-total // (int(pc.nhost()) * max(len(self.cells), 1)))
         self._prepare()
+        scale_na = self.firing_current() if current_trials else 0.0
         for turn in range(rounds):
             batch = mine[turn * len(self.cells) : (turn + 1) * len(self.cells)]
-            drawn = [draw(TURNS[k % len(TURNS)], self.profile, self.duration_ms, seed, k, self.ranges) for k in batch]
-            for cell, (_, _, weight) in zip(self.cells, drawn, strict=False):
-                cell.weigh(weight)
-            self.sim.simData["spkt"].resize(0)
-            self.sim.simData["spkid"].resize(0)
-            h.finitialize(float(self.sim.cfg.hParams["v_init"]))
-            for cell, (time, channel, _) in zip(self.cells, drawn, strict=False):
-                cell.queue(time, channel)
-            pc.psolve(self.duration_ms)
-            spike_time, spike_gid = (np.array(self.sim.simData[name]) for name in ("spkt", "spkid"))
-            for k, cell, (time, channel, weight) in zip(batch, self.cells, drawn, strict=False):
+            drawn = [self._draw(k, seed, scale_na if k >= trials else None) for k in batch]
+            spikes = self._psolve(drawn, self.duration_ms)
+            for k, cell, trial, own in zip(batch, self.cells, drawn, spikes, strict=False):
                 yield Trial(
-                    kind=TURNS[k % len(TURNS)],
+                    kind=trial.kind,
                     gid=-1,
                     seed=trial_seed(seed, k),
                     duration_ms=self.duration_ms,
-                    event_time=time,
-                    event_channel=channel,
-                    event_weight=weight[channel],
-                    spike_time=np.sort(spike_time[spike_gid == cell.gid]),
+                    event_time=trial.time,
+                    event_channel=trial.channel,
+                    event_weight=trial.weight[trial.channel],
+                    spike_time=own,
                     voltage=cell.voltage(self.duration_ms),
+                    current_time=trial.changes,
+                    current_na=trial.current,
                 )
+
+    def firing_current(self) -> float:
+        """The current into the soma, nA, at which the silent cell begins to fire, or the active one falls silent.
+
+        Tried are 100 ms without and 200 ms with current, rising by doublings from what would move the voltage by 2 mV
+        and then by fifths of the last doubling.  Where nothing changes, the current of 16 mV.
+        """
+        impedance = self._impedance()
+        active = self._fires([0.0])[0]
+        tried = np.array(TRIED_MV) / impedance * (-1 if active else 1)
+        changed = np.flatnonzero(np.array(self._fires(tried)) != active)
+        if not changed.size:
+            return 16.0 / impedance
+        last = tried[changed[0]]
+        tried = last * np.linspace(0.6, 0.9, 4)
+        changed = np.flatnonzero(np.array(self._fires(tried)) != active)
+        return float(abs(tried[changed[0]] if changed.size else last))
+
+    def _impedance(self) -> float:
+        """Of the soma at the start of a run, to constant current, megohm."""
+        from neuron import h
+
+        h.finitialize(float(self.sim.cfg.hParams["v_init"]))
+        impedance = h.Impedance()
+        impedance.loc(self.cells[0].soma)
+        impedance.compute(0)
+        return abs(impedance.input(self.cells[0].soma))
+
+    def _fires(self, currents_na) -> list[bool]:
+        """Whether the cell fires at each of some constant currents, nA."""
+        found = []
+        quiet = _Drawn.silent(self.profile)
+        for start in range(0, len(currents_na), len(self.cells)):
+            tested = [
+                replace(quiet, changes=np.array([SETTLE_MS]), current=np.array([value]))
+                for value in currents_na[start : start + len(self.cells)]
+            ]
+            found += [bool((times > SETTLE_MS).any()) for times in self._psolve(tested, SETTLE_MS + TEST_MS)]
+        return found
+
+    def _draw(self, k: int, seed: int, scale_na: float | None) -> _Drawn:
+        """The input of trial k; with a current where its scale is given."""
+        if scale_na is None:
+            kind = self.kinds[k % len(self.kinds)]
+            return _Drawn(kind, *draw(kind, self.profile, self.duration_ms, seed, k, self.ranges))
+        kind = currents.KINDS[k % len(currents.KINDS)]
+        changes, current, under = currents.draw(kind, scale_na, self.duration_ms, seed, k)
+        events = _Drawn.silent(self.profile)
+        if under:
+            events = _Drawn(kind, *draw(under, self.profile, self.duration_ms, seed, k, self.ranges))
+        return replace(events, kind=kind, changes=changes, current=current)
+
+    def _psolve(self, drawn: list[_Drawn], duration_ms: float) -> list[np.ndarray]:
+        """Run the cells from their initial state, each on its input; returns the spike times of each."""
+        from neuron import h
+
+        inputs = drawn + [_Drawn.silent(self.profile)] * (len(self.cells) - len(drawn))
+        for cell, trial in zip(self.cells, inputs, strict=True):
+            cell.weigh(trial.weight)
+            cell.inject(trial.changes, trial.current)
+        for name in ("spkt", "spkid"):
+            self.sim.simData[name].resize(0)
+        h.finitialize(float(self.sim.cfg.hParams["v_init"]))
+        for cell, trial in zip(self.cells, inputs, strict=True):
+            cell.queue(trial.time, trial.channel)
+        self.sim.pc.psolve(duration_ms)
+        time, gid = (np.array(self.sim.simData[name]) for name in ("spkt", "spkid"))
+        return [np.sort(time[gid == cell.gid]) for cell in self.cells[: len(drawn)]]
 
     def _prepare(self) -> None:
         """What NetPyNE does before a run, and the choice of the simulator."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -14,18 +11,16 @@ from typing import Any
 
 from netml.circuit.project import find_project
 from netml.engine import mpi
+from netml.engine.inputs import KINDS, TURNS
 from netml.engine.launch import launch
 from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
 from netml.engine.recording import whole_milliseconds
 from netml.engine.simulation import SimulateConfig
-from netml.errors import LaunchError, ModelError, RecordsError
-from netml.files import output_folder
+from netml.errors import LaunchError, ModelError
 from netml.records import write_index
-from netml.records.writer import INDEX
+from netml.records.folder import prepare, recording
 
-UNFINISHED = ".recording-"
-
-#: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 30 minutes of one cell.
+#: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 31 minutes of one cell.
 PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
 
 
@@ -38,6 +33,8 @@ def record(
     preset: str = "default",
     network_trials: int | None = None,
     protocol_trials: int | None = None,
+    current_trials: int | None = None,
+    kinds: Sequence[str] | None = None,
     duration: float | None = None,
     seed: int = 1,
     dt: float | None = None,
@@ -59,6 +56,8 @@ def record(
         preset: "demo" or "default": what the next three are where not given.
         network_trials: Runs of the network; run k has seed + k.
         protocol_trials: Trials of single cells; see netml/records/README.md for the kinds.
+        current_trials: Trials of single cells with currents into the soma; by default one for five protocol trials.
+        kinds: Of the protocol trials, in turn (see netml/records/README.md); by default those that train a reduction.
         duration: Length of every trial, whole ms.
         seed: First seed of the background (cfg.seeds["stim"]) and of the protocol.
         dt: ms; the model's by default.
@@ -83,9 +82,13 @@ def record(
         raise ModelError(f"unknown preset {preset!r}; expected {' or '.join(PRESETS)}")
     given = (network_trials, protocol_trials, duration)
     runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
-    _check(runs, trials, cells, ranks)
+    current_trials = trials // 5 if current_trials is None else current_trials
+    _check(runs, trials, current_trials, cells, ranks)
     if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
+    kinds = tuple(kinds or TURNS)
+    if unknown := set(kinds) - set(KINDS):
+        raise ModelError(f"unknown kind of protocol {', '.join(sorted(unknown))}; known: {', '.join(KINDS)}")
     project = find_project(model)
     config = SimulateConfig(
         model=str(model),
@@ -97,8 +100,8 @@ def record(
         cfg=dict(cfg or {}),
         progress=progress,
     )
-    folder = _prepare(Path(output), overwrite)
-    with _recording(folder) as made:
+    folder = prepare(Path(output), overwrite)
+    with recording(folder) as made:
         common = {"folder": str(made), "population": population}
         found: list[NetworkResult] = []
         for run in range(runs):
@@ -111,12 +114,14 @@ def record(
                 **common,
             )
             found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
-        if trials:
+        if trials + current_trials:
             job = ProtocolJob(
                 config=config,
                 first_shard=runs * ranks,
                 cell=found[0].cell,
                 trials=trials,
+                current_trials=current_trials,
+                kinds=kinds,
                 label="single cells",
                 drive=reduce(add, [one.drive for one in found]),
                 **common,
@@ -132,59 +137,30 @@ def record(
             "project": project.name,
             "network_trials": runs,
             "protocol_trials": trials,
+            "current_trials": current_trials,
             "protocol_seed": seed,
+            "protocol_kinds": sorted(set(kinds)),
         }
         write_index(made, found[0].cell, about)
     return folder
 
 
-def _check(runs: int, trials: int, cells: int | list[int] | None, ranks: int) -> None:
+def _check(runs: int, trials: int, current_trials: int, cells: int | list[int] | None, ranks: int) -> None:
     size = mpi.launched_size()
     if size is not None and size > 1:
         raise LaunchError("record starts its own ranks, several times; call it outside mpirun, with --ranks")
     if ranks < 1:
         raise LaunchError(f"ranks is {ranks}; expected 1 or more")
-    if runs < 1 or trials < 0:
+    if runs < 1 or min(trials, current_trials) < 0:
         raise ModelError(
-            f"{runs} network and {trials} protocol trials asked for; expected at least 1 network trial (the "
-            f"protocol takes its rates and weights from it) and 0 or more of the protocol"
+            f"{runs} network, {trials} protocol and {current_trials} current trials asked for; expected at least 1 "
+            f"network trial (the protocol takes its rates and weights from it) and 0 or more of the others"
         )
-    if trials and ranks > trials:
-        raise LaunchError(f"{ranks} ranks are more than the {trials} protocol trials; use --ranks {trials} or fewer")
+    if (single := trials + current_trials) and ranks > single:
+        raise LaunchError(f"{ranks} ranks are more than the {single} protocol trials; use --ranks {single} or fewer")
     wanted = 1 if cells is None else cells if isinstance(cells, int) else len(cells)
     if wanted < 1:
         raise ModelError("no cells to record; give a number from 1 or gids")
-
-
-def _prepare(folder: Path, overwrite: bool) -> Path:
-    """A folder that may take records: finished ones are replaced only on demand, other files never."""
-    if (folder / INDEX).exists() and not overwrite:
-        raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
-    if strangers := [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", INDEX, UNFINISHED))]:
-        raise RecordsError(
-            f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output"
-        )
-    return output_folder(folder)
-
-
-@contextmanager
-def _recording(folder: Path) -> Iterator[Path]:
-    """A folder to record into, inside the one of the records, whose content it replaces if the block succeeds."""
-    for killed in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(killed)
-    made = folder / f"{UNFINISHED}{os.getpid()}"
-    made.mkdir()
-    try:
-        yield made
-        (folder / INDEX).unlink(missing_ok=True)
-        for path in folder.glob("shard-*"):
-            path.unlink()
-        for path in sorted(made.iterdir(), key=lambda path: path.name == INDEX):  # the index last: it says "complete"
-            os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        with suppress(OSError):  # nothing was there before
-            folder.rmdir()
 
 
 def parse_cells(text: str | None) -> int | list[int] | None:

@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 from netml.engine import mpi
-from netml.engine.inputs import Drive, Ranges
+from netml.engine.inputs import TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather
 from netml.engine.simulation import SimulateConfig, Simulation
@@ -46,7 +46,7 @@ class ProtocolJob:
     Attributes:
         config, folder, population, first_shard, label: As in :class:`NetworkJob`.
         cell, drive: What the network's runs recorded.
-        trials: Number over all ranks.
+        trials, current_trials: Numbers over all ranks, see :meth:`netml.engine.protocol.Protocol.run`.
         ranges: How far the input leaves the network's.
     """
 
@@ -57,7 +57,9 @@ class ProtocolJob:
     cell: CellInfo
     drive: Drive
     trials: int
+    current_trials: int
     ranges: Ranges = field(default_factory=Ranges)
+    kinds: tuple[str, ...] = TURNS
     label: str = ""
 
 
@@ -95,7 +97,7 @@ class _Isolated(_Recorded):
     def __init__(self, job: ProtocolJob, world: mpi.World, progress: Silent):
         super().__init__(job.config, world, progress)
         self._population = job.population
-        self._cells = world.size * min(CELLS_A_RANK, -(-job.trials // world.size))
+        self._cells = world.size * min(CELLS_A_RANK, -(-(job.trials + job.current_trials) // world.size))
 
     def create(self, net_params: Any, cfg: Any) -> None:
         super().create(isolate(net_params, self._population, self._cells), cfg)
@@ -121,16 +123,16 @@ def network(job: NetworkJob) -> NetworkResult:
 
 
 def protocol(job: ProtocolJob) -> None:
-    """Record single cells under random input."""
+    """Record single cells under random input and currents."""
     world = mpi.start()
     progress = _Labelled(job.label, reporter(job.config.progress, world.rank))
     simulation = _Isolated(job, world, progress)
     simulation.build()
-    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges)
-    share = len(range(world.rank, job.trials, world.size))
+    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds)
+    share = len(range(world.rank, job.trials + job.current_trials, world.size))
     progress.begin("trials", share)
     with RecordWriter(job.folder, job.first_shard + world.rank, job.cell) as writer:
-        for trial in cells.run(range(job.trials), int(simulation.sim.cfg.seeds["stim"])):
+        for trial in cells.run(job.trials, job.current_trials, int(simulation.sim.cfg.seeds["stim"])):
             writer.add(trial)
             progress.update(writer.trials)
     simulation.sim.pc.barrier()

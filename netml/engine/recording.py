@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netml.circuit.cell import cell_label, fingerprint, segment_table
+from netml.circuit.current import Clamp, total
 from netml.errors import ModelError, RecordsError
 from netml.records import CellInfo, Trial
 from netml.records.trial import NETWORK
@@ -161,7 +162,7 @@ class NetworkRecorder:
         sites: Label -> (section, loc) of voltages besides the soma's.
 
     Raises:
-        ModelError: Unknown population, cells or sites; input that events cannot describe.
+        ModelError: Unknown population, cells or sites; input that is neither events nor current into the soma.
     """
 
     def __init__(self, sim: Any, population: str, cells: int | list[int] | None = None, sites: dict | None = None):
@@ -181,8 +182,7 @@ class NetworkRecorder:
         self._cells = [cell for cell in members if cell.gid in set(self.gids)]
         check_buffers(len(self._cells), len(self.cell.sites), self.duration_ms, self.cell.dt_ms)
         self._connections = {cell.gid: [self._connection(cell, conn) for conn in cell.conns] for cell in self._cells}
-        for cell in self._cells:
-            _check_stims(cell)
+        self._currents = {cell.gid: total(_somatic_clamps(cell, self.cell)) for cell in self._cells}
         self._stims = self._name_stims(h)
         self._own_spikes, self._own_gids = h.Vector(), h.Vector()
         for gid in self._stims.values():
@@ -241,6 +241,8 @@ class NetworkRecorder:
             time = np.concatenate(times)
             order = np.argsort(time, kind="stable")
             own = spikes.get(cell.gid, np.empty(0))
+            changes, current = self._currents[cell.gid]
+            inside = changes < self.duration_ms
             made.append(
                 Trial(
                     kind=NETWORK,
@@ -252,6 +254,8 @@ class NetworkRecorder:
                     event_weight=np.concatenate(weights)[order],
                     spike_time=own[own <= self.duration_ms],
                     voltage=self._voltages[cell.gid].read(self.cell.dt_ms, self.duration_ms),
+                    current_time=changes[inside],
+                    current_na=current[inside],
                 )
             )
         return made
@@ -270,10 +274,24 @@ class NetworkRecorder:
         return dict(zip(gids.tolist(), np.split(time, first[1:]), strict=True)) if gids.size else {}
 
 
-def _check_stims(cell: Any) -> None:
-    others = sorted({str(stim.get("type")) for stim in cell.stims} - {"NetStim"})
-    if others:
-        raise ModelError(
-            f"cell {cell.gid} also gets {', '.join(others)}, which is no synaptic event; a reduction cannot "
-            f"learn from it; leave it out of the recorded cells (--cells)"
-        )
+def _somatic_clamps(cell: Any, info: CellInfo) -> list[Clamp]:
+    """The current clamps of a cell.
+
+    Raises:
+        ModelError: A clamp away from the soma, or a stimulation that is neither current nor synaptic event.
+    """
+    clamps = []
+    for stim in cell.stims:
+        kind = str(stim.get("type"))
+        if kind == "NetStim":
+            continue
+        if kind != "IClamp":
+            raise ModelError(
+                f"cell {cell.gid} also gets {kind}, which is neither a synaptic event nor a current; a reduction "
+                f"cannot learn from it; leave it out of the recorded cells (--cells)"
+            )
+        where = f"IClamp {stim.get('label')!r} on cell {cell.gid}"
+        info.segments.check_soma(stim["sec"], float(stim["loc"]), where)
+        made = stim["hObj"]  # its own numbers: NetPyNE's may be missing, or have been changed since
+        clamps.append(Clamp.of({"del": made.delay, "dur": made.dur, "amp": made.amp}, where))
+    return clamps

@@ -16,7 +16,8 @@ from neuron import h
 
 from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
-from netml.engine.population import Population
+from netml.circuit.current import Clamp
+from netml.engine.ensemble import population_of
 from netml.errors import ArtifactError, ModelError
 
 
@@ -38,7 +39,7 @@ class NeuronPopulation:
         if [list(s) for s in self.table.sections] != [list(s) for s in artifact.header["sections"]]:
             raise ArtifactError(f"reduction of {label} has other sections than its cell: train one on this cell")
         self.object = h.NetmlPopulation()
-        self.population = Population(artifact, label)
+        self.population = population_of(artifact, label)
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._sources = {}  # gid -> (row, NetCon)
@@ -54,7 +55,7 @@ class NeuronPopulation:
         outlet = h.NetmlCell()
         self._outlets.append(outlet)
         self.object.add_cell(outlet, gid)
-        return self.population.add_cell(), outlet
+        return self.population.add_cell(gid), outlet
 
     def channel(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse.
@@ -72,13 +73,22 @@ class NeuronPopulation:
     def connect_gid(self, gid: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
         """A synapse from the cell of a gid, on whatever rank it lives."""
         if gid not in self._sources:
-            netcon = sim.pc.gid_connect(gid, self.object)
-            self._sources[gid] = self.population.add_row(), netcon
-            self._set(netcon, self._sources[gid][0], delay_ms)
+            self.connect_source(gid, self.population.add_row(), delay_ms)
         row, netcon = self._sources[gid]
         if delay_ms < netcon.delay:
             self._set(netcon, row, delay_ms)
         self.population.add_synapse(row, cell, channel, weight_us, delay_ms)
+
+    def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
+        """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
+        netcon = h.ParallelContext().gid_connect(gid, self.object)
+        self._sources[gid] = row, netcon
+        self._set(netcon, row, delay_ms)
+
+    @property
+    def longest_wait_ms(self) -> float:
+        """How long NEURON holds a spike back at most before the population has it."""
+        return max((netcon.delay for _, netcon in self._sources.values()), default=0.0)
 
     def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float):
         """A synapse from a NetStim of its own; returns the NetCon."""
@@ -150,12 +160,22 @@ class ReducedCell(CompartCell):
                 self.conns[conns + k] = Dict({"hObj": conn["hObj"]} if "hObj" in conn else {})
 
     def addStim(self, params):
-        if params["type"] != "NetStim":
+        if params["type"] == "NetStim":
+            return super().addStim(params)
+        what = f"{params['type']} {params.get('label')!r} on reduced {self.tags['pop']} {self.gid}"
+        if params["type"] != "IClamp":
             raise ModelError(
-                f"stimulation {params.get('label')!r} puts a {params['type']} on reduced {self.tags['pop']}; a "
-                "reduction has synaptic input only: keep that population detailed, or leave its cells out"
+                f"{what}: a reduction has synaptic input, and current clamps at its soma, only: keep that population "
+                "detailed, or leave its cells out"
             )
-        super().addStim(params)
+        population, soma = self.hPopulation, self.hPopulation.table.sections[0][0]
+        place = {"sec": params.get("sec") or soma, "loc": 0.5 if params.get("loc") is None else params["loc"]}
+        population.table.check_soma(place["sec"], float(place["loc"]), what)
+        clamp = Clamp.of(params, what)
+        if sim.cfg.createNEURONObj:
+            population.population.add_clamp(self.hIndex, clamp)
+        if sim.cfg.createPyStruct:
+            self.stims.append(Dict({**params, **place}))
 
     def recordTraces(self):
         for key, params in sim.cfg.recordTraces.items():

@@ -15,6 +15,7 @@ from neuron import h
 
 from netml.artifact import Artifact
 from netml.engine import mechanisms
+from netml.engine.distrust import ensemble_summary, summary
 from netml.engine.reduced_cell import NeuronPopulation, ReducedCell
 from netml.errors import ModelError
 
@@ -106,15 +107,20 @@ class SwappedPop(Pop):
             return
         self._warned = True
         outside = self.reduced.population.out_of_range()
-        found = sim.pc.py_allgather((outside.weights, outside.channels, sorted(self.reduced.skipped_traces)))
+        found = sim.pc.py_allgather(
+            (outside.weights, outside.channels, outside.currents, sorted(self.reduced.skipped_traces))
+        )
         if sim.rank != 0:
             return
-        label, weights, channels = self.tags["pop"], sum(w for w, _, _ in found), sum(c for _, c, _ in found)
+        label = self.tags["pop"]
+        weights, channels, currents = (sum(column) for column in list(zip(*found, strict=True))[:3])
         if weights:
             logger.warning("%d synapses onto reduced %s have a weight outside the range of training", weights, label)
         if channels:
             logger.warning("%d synapses onto reduced %s lie where training saw no event", channels, label)
-        for key in sorted({key for _, _, keys in found for key in keys}):
+        if currents:
+            logger.warning("%d cells of reduced %s get a current outside the range of training", currents, label)
+        for key in sorted({key for *_, keys in found for key in keys}):
             logger.warning("trace %r is left out for reduced %s: a reduced cell has its soma voltage only", key, label)
 
     def __getstate__(self):
@@ -128,9 +134,10 @@ def report() -> dict:
     """What was swapped in NetPyNE's present network, summed over the ranks; all ranks call it together.
 
     Returns:
-        By population: artifact, fraction, cells, reduced, synapses, weights_out_of_range, channels_unseen, and of the
-        last run spikes, events (synaptic), saturated, late, step_s and deliver_s (wall seconds, summed over ranks),
-        wall_s (the slowest rank's sum of both).
+        By population: artifact, fraction, cells, reduced, synapses, weights_out_of_range and channels_unseen
+        (synapses), currents_out_of_range (cells), and of the last run spikes, events (synaptic), saturated, late,
+        step_s and deliver_s (wall seconds, summed over ranks), wall_s (the slowest rank's sum of both); beyond and
+        ensemble: see :mod:`netml.engine.distrust`.
     """
     swapped = {label: pop for label, pop in sim.net.pops.items() if isinstance(pop, SwappedPop) and pop.plan}
     if not swapped:
@@ -139,17 +146,24 @@ def report() -> dict:
     for label, pop in swapped.items():
         stats, outside = pop.reduced.population.stats(), pop.reduced.population.out_of_range()
         mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
-                       "total": len(pop.cellGids), "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
+                       "currents_out_of_range": outside.currents, "total": len(pop.cellGids),
+                       "rates": pop.reduced.population.rates_hz().T.tolist(),
+                       "gids": pop.reduced.population.gids.tolist(), "beyond": pop.reduced.population.beyond().tolist(),
+                       "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
     ranks = sim.pc.py_allgather(mine)
     result = {}
     for label, pop in swapped.items():
         each = [rank[label] for rank in ranks]
         sums = {k: sum(one[k] for one in each) for k in (
-            "synapses", "weights_out_of_range", "channels_unseen", "spikes", "events", "saturated", "late", "bytes",
-            "step_s", "deliver_s")}  # fmt: skip
+            "synapses", "weights_out_of_range", "channels_unseen", "currents_out_of_range", "spikes", "events",
+            "saturated", "late", "bytes", "step_s", "deliver_s")}  # fmt: skip
         result[label] = {
             "artifact": pop.plan["artifact"], "fraction": pop.plan["fraction"], "seed": pop.plan["seed"],
             "cells": sum(one["total"] for one in each), "reduced": sum(one["cells"] for one in each),
             **sums, "wall_s": max(one["wall_s"] for one in each),
+            "beyond": summary(pop.reduced.population.artifact, [g for one in each for g in one["gids"]],
+                              [b for one in each for b in one["beyond"]]),
+            "ensemble": ensemble_summary(pop.reduced.population.artifact, [g for one in each for g in one["gids"]],
+                                         [r for one in each for r in one["rates"]]),
         }  # fmt: skip
     return result

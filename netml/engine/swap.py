@@ -42,7 +42,7 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
         if not (math.isfinite(share) and 0 <= share <= 1):
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
         cell = cell_label(netParams, label)
-        _check_cell(netParams, label, cell, Artifact.load(path), path)
+        check_cell(netParams, label, cell, Artifact.load(path), path)
         plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
     if getattr(netParams, "subConnParams", None) and any(p["fraction"] for p in plan.values()):
         raise ModelError("subConnParams move synapses along NEURON sections, which reduced cells do not have; "
@@ -62,7 +62,8 @@ def report() -> dict[str, dict[str, Any]]:
     return collect()
 
 
-def _check_cell(netParams, population: str, cell: str, artifact: Artifact, path) -> None:
+def check_cell(netParams, population: str, cell: str, artifact: Artifact, path) -> None:
+    """Raise where a reduction is of other synapses or of another cell than a population's (ArtifactError)."""
     synapses = artifact.header["synapses"]
     if missing := [s for s in synapses if s not in netParams.synMechParams]:
         raise ArtifactError(

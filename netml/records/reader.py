@@ -11,6 +11,8 @@ from netml.errors import RecordsError
 from netml.records.trial import CellInfo, Trial
 from netml.records.writer import INDEX
 
+HELD_OUT = (0.15, 0.15)  # parts of the trials for validation and test
+
 
 class Records:
     """A folder of records, opened for reading.
@@ -22,18 +24,21 @@ class Records:
         kinds: (trials) kind of each trial, str.
         durations_ms: (trials).
         spike_counts: (trials).
+        with_current: (trials) bool, which have a current into the soma.
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
         self.folder, self.cell, self.provenance = folder, cell, provenance
         self._shards = [folder / s["file"] for s in shards]
         self._place = [(i, k) for i, s in enumerate(shards) for k in range(s["trials"])]
-        kinds, durations, counts, keys_ = [], [], [], []
+        kinds, durations, counts, currents, keys_ = [], [], [], [], []
         for path in self._shards:
             with h5py.File(path) as file:
                 kinds += list(file["trial/kind"].asstr()[:])
                 durations.append(file["trial/duration"][:])
                 counts.append(np.diff(file["spikes/ptr"][:]))
+                none = np.zeros(len(counts[-1]), bool)  # records of earlier netml
+                currents.append(np.diff(file["current/ptr"][:]) > 0 if "current" in file else none)
                 keys_ += list(zip(file["trial/seed"][:].tolist(), file["trial/gid"][:].tolist(), strict=True))
         # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.
         order = sorted(range(len(kinds)), key=lambda k: (kinds[k], keys_[k], k))
@@ -41,6 +46,7 @@ class Records:
         self.kinds = np.array([kinds[k] for k in order])
         self.durations_ms = np.concatenate(durations)[order]
         self.spike_counts = np.concatenate(counts)[order]
+        self.with_current = np.concatenate(currents)[order]
 
     @classmethod
     def open(cls, folder) -> "Records":
@@ -88,6 +94,11 @@ class Records:
                 events, spikes, samples = (
                     slice(*file[f"{group}/ptr"][row : row + 2]) for group in ("events", "spikes", "voltage")
                 )
+                currents = {}
+                if "current" in file:  # records of earlier netml have none
+                    changes = slice(*file["current/ptr"][row : row + 2])
+                    currents = {"current_time": file["current/time"][changes],
+                                "current_na": file["current/amplitude"][changes]}  # fmt: skip
                 trial = Trial(
                     kind=file["trial/kind"].asstr()[row],
                     gid=int(file["trial/gid"][row]),
@@ -98,6 +109,7 @@ class Records:
                     event_weight=file["events/weight"][events],
                     spike_time=file["spikes/time"][spikes],
                     voltage={site: file[f"voltage/{site}"][samples] for site in self.cell.sites},
+                    **currents,
                 )
         except (OSError, KeyError, ValueError) as error:
             raise RecordsError(f"{path} is damaged ({error}); record again") from error
@@ -107,8 +119,12 @@ class Records:
             raise RecordsError(f"{path}, {error}") from error
         return trial
 
-    def split(self, seed: int = 0, fractions=(0.7, 0.15, 0.15)) -> dict[str, list[int]]:
+    def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
         """Indices of trials for training, validation and test; whole trials, every kind in its share.
+
+        Arguments:
+            seed: Of the choice.
+            held_out: Parts of the trials for validation and test.
 
         Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
 
@@ -118,7 +134,7 @@ class Records:
         parts = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):
             trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
-            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in fractions[1:]]
+            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]
             parts["validation"] += trials[: held[0]].tolist()
             parts["test"] += trials[held[0] : sum(held)].tolist()
             parts["train"] += trials[sum(held) :].tolist()

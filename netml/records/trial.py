@@ -86,6 +86,7 @@ class Trial:
         event_weight: (events) uS.
         spike_time: (spikes) ms, sorted.
         voltage: site label -> (T + 1) mV at 0, 1, ... T ms.
+        current_time, current_na: (changes) ms and nA, the current into the soma; see :mod:`netml.circuit.current`.
     """
 
     kind: str
@@ -97,6 +98,8 @@ class Trial:
     event_weight: np.ndarray
     spike_time: np.ndarray
     voltage: dict[str, np.ndarray]
+    current_time: np.ndarray = field(default_factory=lambda: np.empty(0))
+    current_na: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def check(self, cell: CellInfo) -> None:
         """Refuse a trial that cannot be learned from.
@@ -109,11 +112,15 @@ class Trial:
         if self.event_channel.size != events or self.event_weight.size != events:
             raise RecordsError(f"{where}: {events} event times, {self.event_channel.size} channels, "
                                f"{self.event_weight.size} weights; expected equal numbers")  # fmt: skip
-        numbers = {"event times": self.event_time, "weights": self.event_weight, "spike times": self.spike_time}
+        if self.current_time.size != self.current_na.size:
+            raise RecordsError(f"{where}: {self.current_time.size} times at which the current changes and "
+                               f"{self.current_na.size} currents; expected equal numbers")  # fmt: skip
+        numbers = {"event times": self.event_time, "weights": self.event_weight, "spike times": self.spike_time,
+                   "times of the current": self.current_time, "currents": self.current_na}  # fmt: skip
         for name, values in (numbers | {f"voltage {k}": v for k, v in self.voltage.items()}).items():
             if not np.isfinite(values).all():
                 raise RecordsError(f"{where}: {name} hold NaN or infinity; the simulation failed, record it again")
-        for name, times in (("event", self.event_time), ("spike", self.spike_time)):
+        for name, times in (("event", self.event_time), ("spike", self.spike_time), ("current", self.current_time)):
             if times.size and (np.diff(times).min(initial=0) < 0 or times[0] < 0 or times[-1] > self.duration_ms):
                 raise RecordsError(f"{where}: {name} times are unsorted or outside 0 to {self.duration_ms} ms")
         if events and (self.event_channel.min() < 0 or self.event_channel.max() >= cell.channels):

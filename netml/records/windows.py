@@ -7,6 +7,7 @@ spike times are unbiased and never earlier than what caused them.
 
 import numpy as np
 
+from netml.circuit.current import mean_of_steps
 from netml.errors import RecordsError
 from netml.records.trial import Trial
 
@@ -55,12 +56,41 @@ def voltage(trial: Trial, site: str, dt_r_ms: float) -> np.ndarray:
     return samples[index]
 
 
-def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_inputs: int, dt_r_ms: float):
-    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input."""
+def current(trial: Trial, dt_r_ms: float) -> np.ndarray:
+    """(steps) float32, nA: mean of the current into the soma over each step."""
+    n = steps(trial.duration_ms, dt_r_ms)
+    return mean_of_steps(trial.current_time, trial.current_na, n, dt_r_ms).astype(np.float32)
+
+
+def events(trial: Trial, dt_r_ms: float, current_channel: int | None = None):
+    """What reaches the cell in each step: step (int64), channel (int32) and weight (float32) of every event, by step.
+
+    Arguments:
+        current_channel: The channel on which a step's mean current, unless 0, is one more event of that many nA; None
+            leaves the current out.
+    """
     n = steps(trial.duration_ms, dt_r_ms)
     step = event_step(trial.event_time, dt_r_ms)
     seen = step < n
-    channel = trial.event_channel[seen]
-    cells = step[seen] * n_inputs + channel_input[channel]
-    weights = trial.event_weight[seen].astype(float) * channel_gain[channel]
+    parts = [(step[seen], trial.event_channel[seen], trial.event_weight[seen])]
+    if current_channel is not None:
+        mean = current(trial, dt_r_ms)
+        on = np.flatnonzero(mean)
+        parts.append((on, np.full(on.size, current_channel), mean[on]))
+    step, channel, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(step, kind="stable")
+    return step[order], channel[order].astype(np.int32), weight[order].astype(np.float32)
+
+
+def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_inputs: int, dt_r_ms: float,
+           takes_current: bool = False):  # fmt: skip
+    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input.
+
+    Arguments:
+        takes_current: Whether the last channel is the current into the soma (header ``current`` of an artifact).
+    """
+    n = steps(trial.duration_ms, dt_r_ms)
+    step, channel, weight = events(trial, dt_r_ms, channel_input.size - 1 if takes_current else None)
+    cells = step * n_inputs + channel_input[channel]
+    weights = weight.astype(float) * channel_gain[channel]
     return np.bincount(cells, weights, minlength=n * n_inputs).astype(np.float32).reshape(n, n_inputs)

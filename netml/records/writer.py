@@ -37,7 +37,7 @@ class RecordWriter:
                 self._create(name, quantity)
         for site in cell.sites:
             self._create(f"voltage/{site}", keys.RECORDS["voltage/<site>"])
-        for name in ("events/ptr", "spikes/ptr", "voltage/ptr"):
+        for name in ("events/ptr", "current/ptr", "spikes/ptr", "voltage/ptr"):
             self._append(name, [0])
         self.trials = 0
 
@@ -68,10 +68,13 @@ class RecordWriter:
         self._append("trial/duration", [trial.duration_ms])
         for name in ("time", "channel", "weight"):
             self._append(f"events/{name}", getattr(trial, f"event_{name}"))
+        self._append("current/time", trial.current_time)
+        self._append("current/amplitude", trial.current_na)
         self._append("spikes/time", trial.spike_time)
         for site in self.cell.sites:
             self._append(f"voltage/{site}", trial.voltage[site])
-        for group, data in (("events", "time"), ("spikes", "time"), ("voltage", next(iter(self.cell.sites)))):
+        voltage = next(iter(self.cell.sites))
+        for group, data in (("events", "time"), ("current", "time"), ("spikes", "time"), ("voltage", voltage)):
             self._append(f"{group}/ptr", [self._file[f"{group}/{data}"].shape[0]])
         self.trials += 1
 

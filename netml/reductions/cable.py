@@ -177,16 +177,14 @@ class Cable(Head):
         n = self.dims
         feedback = self.advance_feedback(p, state, last_spike)
         injected = torch.cat([state["memory"], feedback], dim=1) @ p["inject_v"].T @ p["inject_u"]
-        parent, synapse, flags, read, _ = np.split(
-            self.wiring.numpy(), np.cumsum([n.compartments, n.receptors, n.receptors, n.reads])
-        )
+        parent, synapse, flags, read, _ = self.wiring.long().split([n.compartments, n.receptors, n.receptors, n.reads, n.sites])
         before = state["tree"]
         arrived = x[:, : n.compartments * n.synapses].reshape(-1, n.compartments, n.synapses)[:, :, synapse].transpose(1, 2)
         slow = p["decay"][:, None] * state["slow"] + arrived
         fast = p["rise"][:, None] * state["fast"] + arrived
         g = (p["to_decay"][:, None] * slow - p["to_rise"][:, None] * fast) * p["scale"]
         block = torch.sigmoid(p["block_slope"][:, None] * before[:, None] + p["block_offset"][:, None])
-        g = g * torch.where(torch.as_tensor(flags & 2 > 0)[:, None], block, torch.ones_like(block))
+        g = g * torch.where((flags & 2 > 0)[:, None], block, torch.ones_like(block))
         goal = torch.sigmoid(p["gate_slope"][:, None] * before[:, None] + p["gate_offset"][:, None])
         gates = state["gates"] + p["gate_rate"][:, None] * (goal - state["gates"])
         open_g = p["gate_g"] * gates
@@ -202,9 +200,9 @@ class Cable(Head):
 
 def solve_tree(diagonal, axial, right, parent):
     """(batch, compartments) voltages of the tree: a dense solve, plain and slow."""
-    child = torch.arange(1, axial.numel())
-    up, link = torch.as_tensor(parent[1:]).long(), axial[1:]
-    coupling = torch.zeros(axial.numel(), axial.numel(), dtype=axial.dtype)
+    child = torch.arange(1, axial.numel(), device=axial.device)
+    up, link = parent[1:], axial[1:]
+    coupling = axial.new_zeros(axial.numel(), axial.numel())
     coupling = coupling.index_put((child, child), link).index_put((up, up), link, accumulate=True)
     coupling = coupling.index_put((child, up), -link).index_put((up, child), -link)
     return torch.linalg.solve(torch.diag_embed(diagonal) + coupling, right)

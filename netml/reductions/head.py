@@ -146,7 +146,7 @@ class Head(nn.Module):
 
     def rest_head(self, batch: int) -> dict[str, torch.Tensor]:
         zeros = self.b1.new_zeros
-        return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.feedback_log_tau.numel()),
+        return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.dims.feedback),
                 "wait": zeros(batch)}  # fmt: skip
 
     @staticmethod

@@ -4,15 +4,26 @@ from pathlib import Path
 
 import numpy as np
 
-from netml.report import cell_figures, html
-from netml.report.tables import Table, number, percent, plain
+from netml.report import cell_figures, current_report, html
+from netml.report.tables import NOTHING, Table, number, percent, plain
 from netml.validation import cell_metrics, spikes
 
 EXAMPLE_MS = 1500.0
 PUBLISHED = [  # DESIGN.md: task of Beniaguev et al. 2021, L5 pyramidal cell with 1,278 binary inputs
-    ["TCN 7×128 (Beniaguev et al. 2021)", "0.9911", "–", "–"],
-    ["ELM, memory 20 (Spieler et al. 2024)", "0.9922", "0.744", "95.7 %"],
-    ["best ELM (Spieler et al. 2024)", "0.9946", "0.828", "96.6 %"],
+    ["TCN 7×128 (Beniaguev et al. 2021)", "0.9911", "–", "–", "–"],
+    ["ELM, memory 20 (Spieler et al. 2024)", "0.9922", "–", "0.744", "95.7 %"],
+    ["best ELM (Spieler et al. 2024)", "0.9946", "–", "0.828", "96.6 %"],
+]
+INTERVALS = [  # row, key of interval_95, digits
+    ("ROC AUC, no shift", "auc", 4),
+    ("true positives at 0.25 % false", "tp_at_0.25_fp", 3),
+    ("true positives at 1 % false", "tp_at_1_fp", 3),
+    ("explained variance, both clipped", "explained_variance_clipped", 3),
+    ("explained variance, truth below", "explained_variance_below", 3),
+    ("coincidence factor Γ, ±2 ms", "gamma", 3),
+    ("rate error, fraction", "rate_error", 3),
+    ("mean interval, reduced (ms)", "isi_model_ms", 1),
+    ("Brier score", "brier", 5),
 ]
 
 
@@ -40,7 +51,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
 
     clip = f"{result['v_clip_mv']:g} mV"
     published = result["published"]
-    return [
+    found = [
         table(
             "Spikes",
             [
@@ -69,21 +80,76 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
             [*voltages(("voltage_clipped", f"both clipped at {clip}")),
              *voltages(("voltage_below", f"truth below {clip}"))],
             "Clipped: both voltages cut off from above. Truth below: only samples where the detailed cell is below; "
-            "the reduced voltage as it is. Explained variance leaves a constant offset out; the RMSE shows it.",
+            "the reduced voltage as it is. Explained variance: 1 - mean squared error / variance.",
+        ),
+        table(
+            "95 % confidence intervals",
+            [(name, interval(key, digits)) for name, key, digits in INTERVALS],
+            "Bootstrap: 1,000 times as many trials drawn with replacement. – : fewer than 5 trials, or undefined.",
         ),
         Table(
             "Published headline protocol, for comparison",
-            ["", "ROC AUC", "TP at 1 % FP", "explained variance"],
+            ["", "ROC AUC", "TP at 0.25 % FP", "TP at 1 % FP", "explained variance"],
             [
                 [f"this reduction ({published['trials']} trials, {published['trials_left_out']} left out)",
-                 number(published["auc"], 4), number(published["tp_at_1_fp"]),
+                 number(published["auc"], 4), number(published["tp_at_0.25_fp"]), number(published["tp_at_1_fp"]),
                  percent(published["explained_variance"])],
+                ["95 % confidence interval",
+                 *(interval(key, digits)(published) for key, digits in (
+                     ("auc", 4), ("tp_at_0.25_fp", 3), ("tp_at_1_fp", 3), ("explained_variance_clipped", 3)))],
                 *PUBLISHED,
             ],
             "First 500 ms skipped, both voltages clipped at -55 mV, only trials of 1 to 24 true spikes. The published "
             "figures are of another cell and another input: an orientation, not a contest.",
         ),
     ]  # fmt: skip
+    found += [unseen_table(result)] if result["unseen"] else []
+    found += [doubt_table(result["doubt"])] if any(result["doubt"].values()) else []
+    found += [physics_table(result["physics"])] if result["physics"] else []
+    return found
+
+
+def unseen_table(result: dict) -> Table:
+    """How the reduction takes input that no network need give."""
+    plain, changes = result["unseen"]["plain"], result["unseen"]["auc_change"]
+    rows = [
+        [kind, str(m["trials"]), number(m["auc"], 4), interval("auc", 4)(m), number(changes.get(kind), 4, signed=True)]
+        for kind, m in ((kind, result["kinds"][kind]) for kind in (plain, *changes))
+    ]
+    note = (
+        f"Weights drawn anew for every channel (0.1 to 10 times), all synapses on other segments, several events a ms "
+        f"on a channel, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
+    )
+    return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
+
+
+def doubt_table(doubt: dict) -> Table:
+    """Whether what warns in a run warned rightly on these trials."""
+    rows = []
+    if beyond := doubt["beyond"]:
+        rows += [
+            ["steps with more input than in training", percent(beyond["mean"], 2)],
+            ["trials with more such steps than any held-out one", str(beyond["distrusted"])],
+            ["error of the rate there (RMS)", number(beyond["error_distrusted_hz"], 2, "Hz")],
+            ["error of the rate elsewhere (RMS)", number(beyond["error_hz"], 2, "Hz")],
+        ]
+    if spread := doubt["ensemble"]:
+        rows += [
+            ["spread of the ensemble's rates (RMS)", number(spread["sd_hz"], 2, "Hz")],
+            ["error of the rate (RMS)", number(spread["error_hz"], 2, "Hz")],
+            ["error / spread", number(spread["factor"], 2)],
+            ["rank correlation of spread and error, by trial", number(spread["rank_correlation"], 2)],
+        ]
+    note = "The signs that a run gives of each reduced cell, on trials whose truth is known."
+    return Table("Knowing when it is wrong", ["", ""], rows, note)
+
+
+def physics_table(laws: list[dict]) -> Table:
+    """Laws that no cell breaks, and whether the reduction does."""
+    holds = {True: "holds", False: "broken", None: "not judged"}
+    rows = [[law["name"], holds[law["passed"]], law["measured"], law["expected"]] for law in laws]
+    note = "Artificial input, from the rates and weights of the training; the last row: the recorded trials."
+    return Table("What every cell obeys", ["", "", "measured", "expected"], rows, note)
 
 
 def shifted(m) -> str:
@@ -94,6 +160,16 @@ def shifted(m) -> str:
 
 def pair(m, first, second, digits) -> str:
     return f"{number(m['spikes'][first], digits)} / {number(m['spikes'][second], digits)}"
+
+
+def interval(key: str, digits: int):
+    """Text of one of a set of metrics' intervals."""
+
+    def show(m) -> str:
+        found = m["interval_95"][key]
+        return NOTHING if found is None else f"{found[0]:.{digits}f} to {found[1]:.{digits}f}"
+
+    return show
 
 
 def headline(result: dict) -> list[tuple[str, str]]:
@@ -118,12 +194,12 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
     """
     source = result["source"]
-    detection, voltage, published = tables(result)
+    detection, voltage, intervals, published, *others = tables(result)
     page = html.Page(
         title=f"Reduced cell {source['cell']}",
         summary=(
             f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
-            f"trials, running free: it gets the synaptic events of a trial and its own emitted spikes, nothing else."
+            f"trials, running free: it gets the synaptic events and the current of a trial and its own emitted spikes."
         ),
         headline=headline(result),
         warnings=result["warnings"],
@@ -139,7 +215,10 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
                 pictures(result, predictions),
             ),
             html.Section("Voltage", tables=[voltage]),
+            *current_report.sections(result.get("f_i")),
+            html.Section("How sure the figures are", tables=[intervals]),
             html.Section("Beside the literature", tables=[published]),
+            *(html.Section(table.title, tables=[table]) for table in others),
         ],
         facts=facts(source),
     )

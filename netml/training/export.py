@@ -16,6 +16,7 @@ from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import kind_of
 from netml.training.learner import Learner
+from netml.training.ranges import held_out, input_limits
 from netml.training.trainer import Trainer
 
 CALIBRATION_ROUNDS = 20
@@ -69,6 +70,8 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
             "parameters": learner.parameter_count(int((seen > 0).sum())),
         },
     }
+    if trainer.steps.current:
+        header |= {"current": True, "current_range_na": trainer.steps.current_range(trainer.training)}
     arrays = {
         "params": params.astype(np.float32),
         "wiring": model.wiring.numpy().astype(np.int32),
@@ -76,7 +79,10 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
         "channel_gain": fill_unseen(gain, learner.channel_input, seen),
         "channel_seen": seen.astype(np.int64),
     }
-    return Artifact(header, arrays)
+    table = (learner.channel_input, arrays["channel_gain"])
+    limit = input_limits(trainer.steps, trainer.training, *table, model.inputs)
+    header["held_out_beyond"] = held_out(trainer.steps, trainer.validation, *table, limit)
+    return Artifact(header, arrays | {"input_limit": limit})
 
 
 def fill_unseen(gain: np.ndarray, channel_input: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -104,7 +110,7 @@ def verify(artifact: Artifact, learner: Learner, records: Records, trial: int) -
     arrays = artifact.arrays
     x = windows.inputs(
         records.trial(trial), arrays["channel_input"], arrays["channel_gain"], reduction.dims.inputs,
-        artifact.header["dt_r_ms"],
+        artifact.header["dt_r_ms"], bool(artifact.header.get("current")),
     )[:CHECK_STEPS]  # fmt: skip
     logit, v, spike = (out[:, 0] for out in kernel.load().free_run(reduction, np.ascontiguousarray(x[:, :, None])))
     model, state, last = learner.model, learner.model.init_state(1), 0.0

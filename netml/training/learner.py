@@ -13,7 +13,7 @@ from netml.reductions.receptors import receptors_of
 from netml.reductions.tree import reduce_tree
 from netml.training.config import TrainConfig
 
-CURRENT_TAU_MS = 10.0  # at first, of the trace of a somatic current in a leaky-memory cell
+CURRENT_TAU_MS = 1.0  # at first, of the trace of a current in a leaky-memory cell
 
 
 class Learner(nn.Module):

@@ -3,24 +3,26 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from netml.artifact import Artifact
+from netml.engine import inputs
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
-from netml.records import Records, windows
+from netml.records import Records
+from netml.records.reader import HELD_OUT
 from netml.records.trial import NETWORK
-from netml.reductions import kernel
-from netml.validation import cell_metrics
-from netml.validation.cell_metrics import Prediction
+from netml.validation import bootstrap, cell_metrics, currents
+from netml.validation import physics as laws
+from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
+from netml.validation.doubt import doubt
+from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
-BATCH = 32
 SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
 
 
-def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS) -> dict:
+def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS,
+             physics: bool = True) -> dict:  # fmt: skip
     """Measure how well a reduction predicts its cell.
 
     The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.
@@ -32,11 +34,15 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         split: ``test`` (default), ``validation``, ``train`` or ``all`` trials.
         kinds: Only trials of these kinds; all by default.
         skip_ms: Start of each trial that does not count: the cell settles from rest.
+        physics: Check the laws of :mod:`netml.validation.physics` too, which takes seconds.
 
     Returns:
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
-        comparison), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
+        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
+        they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
+        :mod:`netml.validation.doubt`), what was measured, ``warnings``,
+        and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -50,8 +56,12 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     chosen = choose_trials(artifact, records, split, kinds, skip_ms)
     if output is not None:
         output_folder(output)
-    predictions = predict(artifact, records, chosen)
+    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
+    found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
+    predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
+    result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
+    result["physics"] = laws.physics(artifact, predictions) if physics else []
     result["source"] = {
         "artifact": name,
         "records": str(records.folder),
@@ -100,7 +110,10 @@ def check_same_cell(artifact: Artifact, records: Records) -> None:
 
 
 def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:
-    """Indices of the trials to validate on; the split is the one that training made (same seed, same trials)."""
+    """Indices of the trials to validate on; the split is the one that training made (same seed, same trials).
+
+    A reduction that takes no current is not judged on trials with one.
+    """
     if split not in SPLITS:
         raise RecordsError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     known = sorted(set(records.kinds))
@@ -108,66 +121,61 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
         raise RecordsError(f"{records.folder} has no trials of kind {', '.join(unknown)}; it has {', '.join(known)}")
     provenance = artifact.header["provenance"]
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
-    candidates = range(len(records)) if split == "all" else records.split(seed)[split]
+    held_out = provenance.get("config", {}).get("held_out", HELD_OUT)
+    candidates = range(len(records)) if split == "all" else records.split(seed, held_out)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
+    takes_current = bool(artifact.header.get("current"))
+    chosen = [k for k in chosen if takes_current or not records.with_current[k]]
     long = [k for k in chosen if records.durations_ms[k] > skip_ms]
     if not long:
         why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
+        why += "" if takes_current else " (the reduction takes no current into its soma: trials with one do not count)"
         raise RecordsError(
             f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}"
         )
     return long
 
 
-def predict(artifact: Artifact, records: Records, chosen: list[int]) -> list[Prediction]:
-    """Run the reduction free on the chosen trials, in batches of similar length.
-
-    Raises:
-        RecordsError: A trial is damaged, or the model's output is not finite.
-    """
-    reduction, library = kernel.Reduction.of(artifact), kernel.load()
-    dt = float(artifact.header["dt_r_ms"])
-    arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
-    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
-    found = {}
-    for start in range(0, len(by_length), BATCH):
-        batch = by_length[start : start + BATCH]
-        trials = [records.trial(k) for k in batch]
-        lengths = [windows.steps(t.duration_ms, dt) for t in trials]
-        x = np.zeros((max(lengths), n_inputs, len(trials)), np.float32)
-        for i, trial in enumerate(trials):
-            x[: lengths[i], :, i] = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt)
-        logit, v, spike = library.free_run(reduction, x)
-        for i, (k, trial, n) in enumerate(zip(batch, trials, lengths, strict=True)):
-            if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
-                raise ArtifactError(
-                    f"the reduction's output is not finite on trial {k} of {records.folder}; train it again"
-                )
-            found[k] = Prediction(
-                kind=trial.kind,
-                dt_ms=dt,
-                logit=logit[:n, i].copy(),
-                v_mv=v[:n, i].copy(),
-                spike=spike[:n, i].astype(bool),
-                true_v_mv=windows.soma_voltage(trial, dt),
-                true_spike=windows.spike_train(trial, dt).astype(bool),
-                true_spike_ms=np.asarray(trial.spike_time, float),
-            )
-    return [found[k] for k in chosen]
-
-
 def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -> dict:
-    """All metrics, over all trials and by kind, and the published protocol."""
+    """All metrics, over all trials and by kind, and the published protocol, each with its intervals."""
     v_clip = clip_of(artifact)
     kinds = sorted({p.kind for p in predictions}, key=lambda kind: (kind != NETWORK, kind))
     by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
+
+    def honest(chosen: list[Prediction]) -> dict:
+        scores = cell_metrics.honest(chosen, skip_ms, v_clip)
+        return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
+
+    published = cell_metrics.published_trials(predictions)
+    metrics = {kind: honest(chosen) for kind, chosen in by_kind.items()}
     return {
         "skip_ms": skip_ms,
         "v_clip_mv": v_clip,
-        "all": cell_metrics.honest(predictions, skip_ms, v_clip),
-        "kinds": {kind: cell_metrics.honest(chosen, skip_ms, v_clip) for kind, chosen in by_kind.items()},
-        "published": cell_metrics.published(predictions),
+        "all": honest(predictions),
+        "kinds": metrics,
+        "unseen": unseen(metrics),
+        "f_i": currents.f_i_curve(predictions),
+        "published": cell_metrics.published(predictions)
+        | {"interval_95": bootstrap.intervals(published, PUBLISHED_SKIP_MS, PUBLISHED_CLIP_MV)},
     }
+
+
+def unseen(kinds: dict) -> dict | None:
+    """AUC on input that no network need give, against the plain input of the same protocol.
+
+    Arguments:
+        kinds: Metrics by kind.
+
+    Returns:
+        ``plain`` (the kind compared with) and ``auc_change`` by kind; None without such trials.
+    """
+    plain = next((kind for kind in ("dense", NETWORK) if kind in kinds), None)
+    found = [kind for kind in (*inputs.UNSEEN, "volleys") if kind in kinds]
+    if plain is None or not set(found) & set(inputs.UNSEEN):
+        return None
+    aucs = {kind: kinds[kind]["auc"] for kind in (plain, *found)}
+    changes = {k: None if None in (aucs[k], aucs[plain]) else aucs[k] - aucs[plain] for k in found}
+    return {"plain": plain, "auc_change": changes}
 
 
 def clip_of(artifact: Artifact) -> float:
@@ -179,6 +187,9 @@ def clip_of(artifact: Artifact) -> float:
 def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> list[str]:
     """What a reader must know before the figures."""
     found = []
+    if not artifact.header.get("current") and (left := int(records.with_current.sum())):
+        found.append(f"{left} trials of these records have a current into the soma and are left out: the reduction "
+                     "was trained without one. Train it on records with currents to have it judged there.")  # fmt: skip
     trained_dt, dt = artifact.header["provenance"].get("dt_ms"), records.cell.dt_ms
     if trained_dt is not None and abs(trained_dt - dt) > 1e-9:
         found.append(f"The reduction was trained on a detailed cell at dt = {trained_dt:g} ms and is judged at "
@@ -200,6 +211,8 @@ def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> 
     gamma = result["all"]["spikes"]["gamma"]
     if gamma is None and spikes["spikes_true"]:
         found.append("The reduction fires so fast that the coincidence factor is undefined.")
+    found += [f"Physics: {law['name']} does not hold: {law['measured']}; expected {law['expected']}."
+              for law in result["physics"] if law["passed"] is False]  # fmt: skip
     if result["published"]["trials"] == 0:
         found.append("The published protocol has no trial here (1 to 24 spikes, longer than 500 ms); it is left empty.")
     return found

@@ -29,6 +29,10 @@ class Prediction:
     true_v_mv: np.ndarray  # [T] soma voltage of the detailed cell at the same times
     true_spike: np.ndarray  # [T] bool, step to which each true spike belongs
     true_spike_ms: np.ndarray  # true spike times, not binned, sorted
+    input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
+    current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
+    events: int = 0  # number of synaptic events
+    beyond: np.ndarray | None = None  # [T] bool, an input passes what it got in training; None: the artifact is older
 
     def after(self, skip_ms):
         """Index of the first step that starts at or after ``skip_ms``."""
@@ -118,6 +122,11 @@ def detection(predictions, skip_ms=0.0, max_shift=1):
     }
 
 
+def probability(logit):
+    """Logistic function that cannot overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * logit.astype(float)))
+
+
 def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
     """Predicted spike probability a bin against the observed frequency.
 
@@ -129,7 +138,7 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
     logit, target = pooled(predictions, skip_ms)
     if not len(logit):
         return {"brier": None, "brier_skill": None, "ece": None, "bins": []}
-    p = 0.5 * (1.0 + np.tanh(0.5 * logit.astype(float)))  # logistic function that cannot overflow
+    p = probability(logit)
     which = np.clip(np.searchsorted(edges, p, "right") - 1, 0, len(edges) - 2)
     count = np.bincount(which, minlength=len(edges) - 1)
     predicted = np.bincount(which, p, len(edges) - 1)
@@ -155,17 +164,17 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
 
 
 def explained_variance(true, predicted):
-    """1 - Var(true - predicted) / Var(true); a constant offset does not count (the RMSE shows it).
+    """1 - mean (true - predicted)^2 / Var(true), so that a constant offset counts too.
 
     None where the truth hardly moves (standard deviation below 0.05 mV): a ratio of noises says nothing.
     """
     if len(true) < 2 or np.std(true) < MIN_SD_MV:
         return None
-    return float(1.0 - np.var(true - predicted) / np.var(true))
+    return float(1.0 - np.mean((true - predicted) ** 2) / np.var(true))
 
 
-def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
-    """Explained variance and RMSE of the soma voltage, all trials pooled.
+def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+    """True and model's soma voltage, all trials pooled.
 
     Args:
         clip_mv: both voltages are clipped from above at this value (the published way: spikes become plateaus).
@@ -178,6 +187,12 @@ def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     if below_mv is not None:
         keep = true < below_mv
         true, model = true[keep], model[keep]
+    return true, model
+
+
+def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+    """Explained variance and RMSE of the soma voltage, all trials pooled; arguments of :func:`clipped`."""
+    true, model = clipped(predictions, skip_ms, clip_mv, below_mv)
     rmse = float(np.sqrt(np.mean((true - model) ** 2))) if len(true) else None
     return {"explained_variance": explained_variance(true, model), "rmse_mv": rmse, "samples": len(true)}
 
@@ -234,14 +249,19 @@ def honest(predictions, skip_ms, v_clip_mv):
     }
 
 
+def published_trials(predictions):
+    """Those of 1 to 24 true spikes that are longer than 500 ms."""
+    few, many = PUBLISHED_SPIKES
+    return [p for p in predictions if few <= len(p.true_spike_ms) <= many and p.duration_ms(PUBLISHED_SKIP_MS) > 0]
+
+
 def published(predictions):
     """The headline protocol of Beniaguev et al. 2021 and Spieler et al. 2024, for comparison with their figures.
 
     The first 500 ms are skipped, voltages clipped at -55 mV, and only trials of 1 to 24 true spikes count (their trials
     last 6 s). Reported beside `honest`, never instead of it: it leaves the hardest trials out.
     """
-    few, many = PUBLISHED_SPIKES
-    chosen = [p for p in predictions if few <= len(p.true_spike_ms) <= many and p.duration_ms(PUBLISHED_SKIP_MS) > 0]
+    chosen = published_trials(predictions)
     result = {"trials": len(chosen), "trials_left_out": len(predictions) - len(chosen), "skip_ms": PUBLISHED_SKIP_MS}
     result |= {"clip_mv": PUBLISHED_CLIP_MV, "spikes_per_trial": list(PUBLISHED_SPIKES)}
     return result | detection(chosen, PUBLISHED_SKIP_MS) | voltage(chosen, PUBLISHED_SKIP_MS, clip_mv=PUBLISHED_CLIP_MV)

@@ -42,14 +42,19 @@ def coincidence_factor(trials, window_ms=COINCIDENCE_MS):
         float, or None where it is undefined: no spike in any trial, or a model that fires so fast that chance
         alone fills every window (2 nu Delta >= 1).
     """
-    n_data = n_model = n_coinc = 0
-    expected = total_ms = 0.0
-    for reference, model, duration_ms in trials:
-        n_data += len(reference)
-        n_model += len(model)
-        n_coinc += count_coincidences(reference, model, window_ms)
-        expected += 2.0 * window_ms * len(model) / duration_ms * len(reference)
-        total_ms += duration_ms
+    return gamma_of_sums(sum((coincidence_sums(*trial, window_ms) for trial in trials), np.zeros(5)), window_ms)
+
+
+def coincidence_sums(reference, model, duration_ms, window_ms=COINCIDENCE_MS):
+    """What one trial adds to Gamma: N_data, N_model, N_coinc, <N_coinc>, duration [ms]."""
+    expected = 2.0 * window_ms * len(model) / duration_ms * len(reference)
+    coincidences = count_coincidences(reference, model, window_ms)
+    return np.array([len(reference), len(model), coincidences, expected, duration_ms])
+
+
+def gamma_of_sums(sums, window_ms=COINCIDENCE_MS):
+    """Gamma from the sums over trials of :func:`coincidence_sums`."""
+    n_data, n_model, n_coinc, expected, total_ms = sums
     if n_data + n_model == 0:
         return None
     chance = expected / n_data if n_data else 2.0 * window_ms * n_model / total_ms

@@ -37,18 +37,15 @@ def measure(cells: int, synapses: int, rate_hz: float, seconds: float, longest_m
     """Run sources of Poisson spikes (as many as cells, `synapses` targets each) and count."""
     rng = np.random.default_rng(seed)
     population = Population(random_artifact(Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40), 640), "bench")
-    for _ in range(cells):
-        population.add_cell()
+    population.add_cells(cells)
+    population.add_rows(cells)
     n = cells * synapses
-    columns = {
-        "row": np.repeat(np.arange(cells), synapses), "cell": rng.integers(0, cells, n),
-        "channel": rng.integers(0, 640, n).astype(np.int32), "weight": rng.uniform(0, 0.01, n),
-        "delay": np.round(rng.uniform(0.5, longest_ms, n), 2),
-    }  # fmt: skip
-    for name, values in columns.items():
-        population._synapses[name].frombytes(values.tobytes())
-    population._rows = cells
+    columns = (
+        np.repeat(np.arange(cells), synapses), rng.integers(0, cells, n), rng.integers(0, 640, n),
+        rng.uniform(0, 0.01, n), np.round(rng.uniform(0.5, longest_ms, n), 2),
+    )  # fmt: skip
     start = time.perf_counter()
+    population.add_synapses(*columns)
     population.freeze()
     build_s = time.perf_counter() - start
     population.reset()

@@ -11,6 +11,8 @@ import pytest
 
 from netml.circuit.cell import segment_table
 from netml.engine import mpi
+from netml.engine.population import Population
+from netml.engine.population_library import TICKS_PER_MS
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -21,7 +23,7 @@ import hybrid  # noqa: E402
 def run(tmp_path_factory):
     """run(ranks, fraction or None for the detailed network), each made once."""
     folder, done = tmp_path_factory.mktemp("hybrid"), {}
-    hybrid.artifact(hybrid.network()[0], "Ecell", seed=2).save(folder / "e.netml")
+    hybrid.artifact(hybrid.network()[0], "Ecell", seed=2, current=True).save(folder / "e.netml")
 
     def once(ranks: int, fraction: float | None) -> dict:
         if (ranks, fraction) not in done:
@@ -49,6 +51,7 @@ def test_spikes_do_not_depend_on_ranks(run, ranks, fraction):
         # A detailed cell sums the currents of several synapses on a segment in the order in which they were made.
         tolerance = 0 if int(cell.removeprefix("cell_")) in one["reduced"] else 1e-9
         np.testing.assert_allclose(several["traces"][cell], trace, rtol=0, atol=tolerance, err_msg=cell)
+    assert one["report"]["E"]["currents_out_of_range"] == 0  # 0.3 - 0.1 nA where both clamps are on; -0.2 to 0.4 allowed
     for key in ("cells", "reduced", "synapses", "spikes", "saturated", "late"):
         assert several["report"]["E"][key] == one["report"]["E"][key]
     assert one["report"]["E"]["late"] == 0
@@ -60,11 +63,15 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     assert len(detailed["conns"]) > 300
     assert swapped["conns"] == detailed["conns"]
     table = segment_table(hybrid.network()[0].cellParams["Ecell"])
-    expected = [
-        [post, pre, table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse), weight, delay]
-        for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]
-        if post in swapped["reduced"]
-    ]
+    reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2, current=True)
+    gain, feeds = (reduction.arrays[name] for name in ("channel_gain", "channel_input"))
+    quantum = Population(reduction, "E").quantum
+    expected = []
+    for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]:
+        if post in swapped["reduced"]:
+            channel = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
+            fixed = np.rint(weight * float(gain[channel]) / quantum) * quantum
+            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS)])
     assert swapped["rows"] == sorted(expected, key=str)
 
 

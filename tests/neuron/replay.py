@@ -1,4 +1,6 @@
-"""Play the events of records into the cell alone, in plain NEURON: `python replay.py MODEL POPULATION RECORDS OUT.npz`.
+"""Play the events and currents of records into the cell alone, in plain NEURON.
+
+python replay.py MODEL POPULATION RECORDS OUT.npz
 
 Shares no code with the recording but the reader: the sections are made here from the model's cellParams.
 """
@@ -42,6 +44,10 @@ def play(h, secs, points, trial, sites, dt, threshold, v_init):
         inputs[channel, weight] = netcon = h.NetCon(None, points[channel])
         # Weights of the network are written in decimal in the model; float32 keeps 7 digits of them.
         netcon.weight[0] = float(f"{weight:.6g}") if trial.kind == "network" else weight
+    clamps, ends = [], np.append(trial.current_time, trial.duration_ms)
+    for start, end, amplitude in zip(ends[:-1], ends[1:], trial.current_na, strict=True):
+        clamps.append(h.IClamp(secs["soma"](0.5)))
+        clamps[-1].delay, clamps[-1].dur, clamps[-1].amp = start, end - start, amplitude
     voltage = {site: h.Vector().record(secs[section](loc)._ref_v) for site, (section, loc) in sites.items()}
     spikes = h.Vector()
     detector = h.NetCon(secs["soma"](0.5)._ref_v, None, sec=secs["soma"])

@@ -18,15 +18,29 @@ DURATION = 200.0
 COMMON = {"population": "E", "duration": DURATION, "engine": "neuron", "build": "exact", "progress": False}
 
 
+def clamped(folder, section):
+    """A copy of the tiny model with two current clamps on cells 0 and 3 of E."""
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "netParams.py").open("a") as file:
+        for label, delay, duration, amplitude in (("a", 20, 100, 0.1), ("b", 80.25, 1e9, -0.05)):
+            file.write(f"""
+netParams.stimSourceParams["{label}"] = {{"type": "IClamp", "del": {delay}, "dur": {duration}, "amp": {amplitude}}}
+netParams.stimTargetParams["{label}->E"] = {{
+    "source": "{label}", "conds": {{"pop": "E", "cellList": [0, 3]}}, "sec": "{section}", "loc": 0.5}}
+""")
+    return folder
+
+
 @pytest.fixture(scope="module", params=["neuron", "coreneuron"])
 def recorded(request, tmp_path_factory):
-    """Six cells of one network run and ten protocol trials, with a dendritic site."""
+    """Six cells of one network run, two with current clamps, thirteen trials of single cells, a dendritic site."""
     folder = tmp_path_factory.mktemp(request.param) / "records"
     record(
-        TINY,
+        clamped(folder.parent / "model", "soma"),
         **COMMON | {"engine": request.param},
         network_trials=1,
         protocol_trials=10,
+        current_trials=3,
         cfg={"rate": 150.0},
         sites={"tip": ("dend_1", 0.9)},
         output=folder,
@@ -54,14 +68,48 @@ def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
 
 
 def test_trials_are_what_was_asked_for(recorded):
-    assert sorted(set(recorded.kinds)) == ["bursts", "dense", "network", "silence", "sparse", "volleys"]
-    assert (recorded.kinds == "network").sum() == 6 and len(recorded) == 16
+    assert sorted(set(recorded.kinds)) == [
+        "bursts", "currents", "dense", "network", "silence", "sparse", "steps", "volleys",
+    ]  # fmt: skip
+    assert (recorded.kinds == "network").sum() == 6 and len(recorded) == 19
     assert (recorded.durations_ms == DURATION).all()
     network = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
     assert [trial.gid for trial in network] == [0, 1, 2, 3, 4, 5]
     assert recorded.spike_counts[recorded.kinds == "network"].sum() > 0
     assert recorded.spike_counts[recorded.kinds == "silence"].sum() <= 2
     assert recorded.provenance["seeds"] == [1] and recorded.provenance["population"] == "E"
+
+
+def test_clamps_of_the_network_are_recorded(recorded):
+    trials = {trial.gid: trial for trial in map(recorded.trial, np.flatnonzero(recorded.kinds == "network"))}
+    for gid, trial in trials.items():
+        assert trial.current_time.tolist() == ([20.0, 80.25, 120.0] if gid in (0, 3) else [])
+        np.testing.assert_allclose(trial.current_na, [0.1, 0.05, -0.05][: trial.current_time.size], rtol=1e-15)
+    assert recorded.with_current.sum() == 2 + 3
+
+
+def test_currents_of_the_protocol_make_the_cell_fire_or_not(recorded):
+    """Their scale is the current at which the cell begins to fire: tried on the cell itself."""
+    trials = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "steps")]
+    assert len(trials) == 2 and all(trial.event_time.size == 0 for trial in trials)
+    assert any(trial.spike_time.size for trial in trials) or all((trial.current_na < 0.1).all() for trial in trials)
+    mixed = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "currents")]
+    assert len(mixed) == 1 and mixed[0].current_na.size
+
+
+@pytest.mark.parametrize("section, kind, message", [
+    ("dend_0", "IClamp", r"IClamp 'a->E' on cell 0 lies at dend_0\(0.5\); a reduction .* at soma\(0.5\) only"),
+    ("soma", "SEClamp", "cell 0 also gets SEClamp, which is neither"),
+])  # fmt: skip
+def test_other_clamps_are_refused(tmp_path, section, kind, message):
+    model = clamped(tmp_path / "model", section)
+    text = (model / "netParams.py").read_text()
+    seclamp = '"type": "SEClamp", "dur1": 10.0, "amp1": -60.0'
+    if kind == "SEClamp":
+        text = text.replace('"type": "IClamp", "del": 20, "dur": 100, "amp": 0.1', seclamp)
+    (model / "netParams.py").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        record(model, **COMMON, network_trials=1, protocol_trials=0, output=tmp_path / "r")
 
 
 def test_background_is_recorded(recorded):
@@ -139,8 +187,9 @@ def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
 @pytest.mark.parametrize(
     "wrong, error, message",
     [
-        ({"network_trials": 0}, ModelError, "0 network .* expected at least 1"),
-        ({"protocol_trials": -1}, ModelError, "-1 protocol trials"),
+        ({"network_trials": 0}, ModelError, "0 network, .* expected at least 1"),
+        ({"protocol_trials": -1}, ModelError, "-1 protocol"),
+        ({"current_trials": -1}, ModelError, "-1 current trials"),
         ({"duration": float("nan")}, ModelError, "positive whole number of milliseconds"),
         ({"duration": 0.5}, ModelError, "positive whole number of milliseconds"),
         ({"ranks": 4, "protocol_trials": 3}, LaunchError, "4 ranks are more than the 3 protocol trials"),

@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from netml.artifact import Artifact
-from netml.engine.population import LANES, TICKS_PER_MS, Population
-from netml.errors import ModelError
+from netml.circuit.current import Clamp, mean_of_steps, total
+from netml.engine.ensemble import Ensemble, population_of
+from netml.engine.population import Population
+from netml.engine.population_library import TICKS_PER_MS
+from netml.errors import ArtifactError, ModelError
 from netml.records.windows import event_step
+from netml.reductions.kernel import LANES
 from netml.reductions.leaky_memory import LeakyMemory
 
 SYNAPSES = ("exc", "inh")
@@ -45,6 +49,34 @@ def random_model(seed: int, dt_ms: float = 1.0):
     return model, Artifact(header, arrays)
 
 
+def random_model_with_current(seed: int, dt_ms: float = 1.0):
+    """The same with one input more, the current into the soma, and a fast and a slow trace of it."""
+    plain, artifact = random_model(seed, dt_ms)
+    inputs, trace_input = plain.inputs + 1, np.append(plain.wiring.numpy(), [plain.inputs] * 2)
+    model = LeakyMemory(trace_input, np.append(np.tile([3.0, 30.0], plain.inputs), [0.2, 5.0]), inputs=inputs, memory=9,
+                        hidden=19, dt_ms=dt_ms, seed=seed)  # fmt: skip
+    with torch.no_grad():
+        model.readout *= 8
+        model.logit_mean.fill_(0.0)
+        model.refractory.fill_(3)
+    model.settle()
+    arrays = artifact.arrays | {"params": model.pack().detach().numpy(), "wiring": trace_input.astype(np.int32)}
+    for name, last in (("channel_input", inputs - 1), ("channel_gain", 4.0), ("channel_seen", 1)):
+        arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
+    header = artifact.header | {"dims": model.dims._asdict(), "current": True, "current_range_na": [-0.5, 1.0]}
+    return model, Artifact(header, arrays)
+
+
+def random_clamps(seed: int):
+    """Clamps by cell: none, one, or several that overlap; on and off at any time, some within one step."""
+    rng = np.random.default_rng([seed, 9])
+    clamps = {cell: [Clamp(*values) for values in zip(rng.uniform(0, DURATION_MS, n), rng.exponential(60.0, n),
+                                                      rng.uniform(-0.4, 0.8, n), strict=True)]
+              for cell, n in enumerate(rng.integers(0, 4, CELLS))}  # fmt: skip
+    clamps[0].append(Clamp(17.3, 0.4, 2.0))
+    return clamps
+
+
 def random_rows(seed: int, longest_ms: float = 20.0):
     """Synapses (row, cell, channel, weight, delay); some delays fall on borders of steps."""
     rng = np.random.default_rng(seed)
@@ -62,12 +94,12 @@ def spikes(seed: int):
     return [np.where(rng.random(6) < 0.3, np.round(t), t) for t in times]
 
 
-def reference(model, artifact, rows, source_spikes):
-    """logit, v, spike (steps, cells) of the free-running torch cells."""
+def inputs(artifact, number: int, rows, source_spikes):
+    """(steps, cells, inputs) weight x gain of the events of each step, summed."""
     row, cell, channel, weight, delay = rows
-    dt, dims = artifact.header["dt_r_ms"], model.dims
+    dt = artifact.header["dt_r_ms"]
     steps = round(DURATION_MS / dt)
-    x = np.zeros((steps, CELLS, dims.inputs))
+    x = np.zeros((steps, CELLS, number))
     gain = artifact.arrays["channel_gain"][channel].astype(float)
     for source, times in enumerate(source_spikes):
         mine = row == source
@@ -76,6 +108,15 @@ def reference(model, artifact, rows, source_spikes):
             seen = step < steps
             target = step[seen], cell[mine][seen], artifact.arrays["channel_input"][channel[mine]][seen]
             np.add.at(x, target, (weight[mine] * gain[mine])[seen])
+    return x
+
+
+def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
+    """logit, v, spike (steps, cells) of the free-running torch cells; set_na: a current from the start."""
+    x, dt = inputs(artifact, model.dims.inputs, rows, source_spikes), artifact.header["dt_r_ms"]
+    steps = len(x)
+    for cell, own in (clamps or {}).items():
+        x[:, cell, -1] += (mean_of_steps(*total(own), steps, dt) + set_na) * artifact.arrays["channel_gain"][-1]
     state, last, out = model.init_state(CELLS), torch.zeros(CELLS), []
     with torch.no_grad():
         for n in range(steps):
@@ -86,7 +127,7 @@ def reference(model, artifact, rows, source_spikes):
 
 
 def filled(artifact, rows) -> Population:
-    population = Population(artifact, "X")
+    population = population_of(artifact, "X")
     for _ in range(CELLS):
         population.add_cell()
     for _ in range(SOURCES):
@@ -96,9 +137,11 @@ def filled(artifact, rows) -> Population:
     return population
 
 
-def run(population, source_spikes):
-    """logit, v, spike (steps, cells), spikes handed over at their own time."""
+def run(population, source_spikes, set_na=None):
+    """logit, v, spike (steps, cells), spikes handed over at their own time; set_na: a current from the start."""
     population.reset()
+    if set_na is not None:
+        population.set_current(set_na)
     queue = sorted((t, row) for row, times in enumerate(source_spikes) for t in times)
     out = []
     for n in range(round(DURATION_MS / population.dt_r_ms)):
@@ -123,6 +166,81 @@ def test_matches_torch(seed, dt_ms):
     model, artifact = random_model(seed, dt_ms)
     rows, source_spikes = random_rows(seed), spikes(seed)
     assert_same(run(filled(artifact, rows), source_spikes), reference(model, artifact, rows, source_spikes))
+
+
+@pytest.mark.parametrize("seed, dt_ms, set_na", [(0, 1.0, 0.0), (1, 0.5, 0.25)])
+def test_currents_match_torch(seed, dt_ms, set_na):
+    """Clamps that begin and end within steps, and a current set from outside, beside synaptic events."""
+    model, artifact = random_model_with_current(seed, dt_ms)
+    rows, source_spikes, clamps = random_rows(seed), spikes(seed), random_clamps(seed)
+    population = filled(artifact, rows)
+    for cell, own in clamps.items():
+        for clamp in own:
+            population.add_clamp(cell, clamp)
+    expected = reference(model, artifact, rows, source_spikes, clamps, set_na)
+    assert_same(run(population, source_spikes, np.full(CELLS, set_na)), expected)
+    without = reference(model, artifact, rows, source_spikes)
+    assert (expected[2] != without[2]).any(axis=0).sum() > CELLS / 2
+    # A current that was set ends with a reset, the clamps do not.
+    assert_same(run(population, source_spikes), reference(model, artifact, rows, source_spikes, clamps))
+
+
+def test_currents_that_are_refused_or_counted():
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cells(5)
+    for use in (lambda: population.add_clamp(0, Clamp(0, 1, 0.1)), lambda: population.set_current(0.1)):
+        with pytest.raises(ModelError, match="reduction of X was trained without a current.*train it again"):
+            use()
+    assert population.out_of_range().currents == 0
+    _, artifact = random_model_with_current(0)
+    population = Population(artifact, "X")
+    population.add_cells(5)
+    for wrong in (np.zeros(4), np.nan, [0.1] * 4 + [np.inf]):
+        with pytest.raises(ModelError, match="expected 5 finite numbers, or one"):
+            population.set_current(wrong)
+    with pytest.raises(ModelError, match="has cell 5; expected 0 to 4"):
+        population.add_clamp(5, Clamp(0, 1, 0.1))
+    with pytest.raises(ModelError, match="channel 14; expected 0 to 13"):  # the current's is no synapse's
+        population.add_synapses([population.add_row()], [0], [14], [0.001], [1.0])
+    for cell, amplitude in ((0, 1.0), (1, 0.9), (1, 0.2), (2, -0.6), (3, -0.5)):
+        population.add_clamp(cell, Clamp(10 * cell, 5, amplitude))
+    assert population.out_of_range().currents == 2  # 1: the sum of two; 2: below the range
+
+
+def test_counts_the_steps_of_each_cell_that_pass_the_limits_of_training():
+    model, artifact = random_model(0)
+    rows, source_spikes = random_rows(0), spikes(0)
+    x = inputs(artifact, model.dims.inputs, rows, source_spikes)
+    limit = np.quantile(x[x > 0], np.linspace(0.6, 0.99, model.dims.inputs)).astype(np.float32)
+    limit[2] = 0.0
+    watched = Artifact(artifact.header, artifact.arrays | {"input_limit": limit})
+    population = filled(watched, rows)
+    for _ in range(2):  # a reset starts the counts anew
+        assert_same(run(population, source_spikes), reference(model, artifact, rows, source_spikes))
+        expected = (x > limit).any(axis=2).mean(axis=0)
+        assert 0 < expected.min() < expected.max() < 1
+        np.testing.assert_array_equal(population.beyond(), expected)
+    plain = filled(artifact, rows)
+    run(plain, source_spikes)
+    assert not plain.beyond().any()
+    with pytest.raises(ArtifactError, match="input_limit has shape"):
+        Artifact(artifact.header, artifact.arrays | {"input_limit": limit[1:]})
+
+
+def test_judges_of_an_ensemble_get_the_same_input():
+    (_, acting), (_, judge) = random_model(0), random_model(3)
+    judge = Artifact(judge.header, judge.arrays | {"channel_gain": judge.arrays["channel_gain"] * 1.5})
+    rows, source_spikes = random_rows(0), spikes(0)
+    ensemble = filled(acting.with_members([judge], {}), rows)
+    assert isinstance(ensemble, Ensemble)
+    for _ in range(2):
+        found = run(ensemble, source_spikes)
+        rates = [run(filled(one, rows), source_spikes)[2].sum(axis=0) for one in (acting, judge)]
+        assert (rates[0] != rates[1]).any()
+        np.testing.assert_allclose(ensemble.rates_hz() * DURATION_MS / 1000, rates)
+        for a, b in zip(found, run(filled(acting, rows), source_spikes), strict=True):
+            np.testing.assert_array_equal(a, b)  # to the bit: the judge only watches
 
 
 def test_reset_starts_over():
@@ -191,9 +309,9 @@ def test_saturates_and_says_so():
         population.add_synapse(row, 0, 0, 0.01, 1.0)
     population.reset()
     population.deliver(row, 0.2)
-    assert population.stats()["saturated"] > 0
     for _ in range(3):
         population.step()
+    assert population.stats()["saturated"] > 0
     assert np.isfinite(population.logit()).all()
 
 

@@ -8,6 +8,9 @@ from netml.errors import ArtifactError
 from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import Dims, parameter_shapes
 
+CURRENT = {"current": True, "current_range_na": [-0.2, 0.5]}
+PER_CHANNEL = ("channel_input", "channel_gain", "channel_seen")
+
 
 def make_artifact(**changes):
     header = {
@@ -36,6 +39,11 @@ def test_round_trip_and_equal_bytes(tmp_path):
         assert loaded.arrays[name].dtype == array.dtype
     assert loaded.save(tmp_path / "b.netml").read_bytes() == first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.netml", "b.netml"]
+
+
+def test_the_current_is_the_last_channel_and_input():
+    arrays = {name: np.ones(9) for name in PER_CHANNEL} | {"channel_input": np.array([*range(3), *range(3), 0, 0, 3])}
+    assert make_artifact(header=CURRENT, **arrays).channels == 9
 
 
 def test_cut_anywhere_it_is_refused(tmp_path):
@@ -73,6 +81,9 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
         ({"channel_gain": np.ones(7, np.float32)}, r"channel_gain has shape \(7,\), expected \(8,\)"),
         ({"channel_input": np.full(8, 4, np.int32)}, "outside its 4 inputs"),
         ({"header": {"dims": {}}}, "dims lack inputs"),
+        ({"header": {"current": True, "current_range_na": [-1, 1]}}, r"channel_input has shape \(8,\), expected \(9,\)"),
+        ({"header": {"current": True, "current_range_na": [1, -1]}}, "current_range_na is 1 to -1 nA"),
+        ({"header": CURRENT, **{k: np.ones(9, np.int32) for k in PER_CHANNEL}}, "current shares its input, the last one"),
     ],
 )
 def test_misfits_are_refused(changes, message):

@@ -13,19 +13,21 @@ ROOT = Path(netml.__file__).parent
 # From the ground up; a module may import its own layer and those before it.
 LAYERS = [
     ("errors", "keys", "files"),
-    ("artifact", "runs", "toolchain", "progress"),
+    ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit",),
+    ("network",),
     ("records",),
     ("reductions",),
     ("engine",),
+    ("device",),
     ("training",),
     ("validation", "report"),
-    ("pipeline",),
+    ("pipeline", "ensemble"),
     ("cli",),
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
 OWNERS = {  # who alone may import a heavy library
-    "torch": {"reductions", "training"},
+    "torch": {"reductions", "device", "training"},
     "neuron": {"engine"},
     "mpi4py": {"engine"},
     "netpyne": {"engine", "circuit"},

@@ -38,6 +38,8 @@ def make_trial(seed, kind="network", **changes):
         "event_weight": rng.uniform(1e-4, 1e-3, 30).astype(np.float32),
         "spike_time": np.array([5.0, 50.4]),
         "voltage": {"soma": rng.normal(-70, 5, 101).astype(np.float32)},
+        "current_time": np.array([10.0, 20.25]),
+        "current_na": np.array([0.1, -0.2]),
     }
     return Trial(**(values | changes))
 
@@ -57,11 +59,22 @@ def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
     two = Records.open(write(tmp_path / "two", cell, [trials[1::2], trials[::2]]))
     assert one.cell.segments.sections == cell.segments.sections and len(one) == len(two) == 6
     for k in range(6):
-        for name in ("gid", "event_time", "event_channel", "event_weight", "spike_time"):
+        for name in ("gid", "event_time", "event_channel", "event_weight", "spike_time", "current_time", "current_na"):
             for records in (one, two):
                 np.testing.assert_array_equal(getattr(records.trial(k), name), getattr(trials[k], name))
         np.testing.assert_array_equal(two.trial(k).voltage["soma"], trials[k].voltage["soma"])
     assert one.split(3) == two.split(3)
+
+
+def test_records_from_before_there_were_currents(tmp_path, cell):
+    assert Records.open(write(tmp_path, cell, [[make_trial(0)]])).with_current.all()
+    with h5py.File(tmp_path / "shard-0000.h5", "r+") as file:
+        del file["current"]
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["shards"][0]["bytes"] = (tmp_path / "shard-0000.h5").stat().st_size
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    records = Records.open(tmp_path)
+    assert not records.with_current.any() and records.trial(0).current_na.size == 0
 
 
 def test_split_gives_every_kind_its_share(tmp_path, cell):
@@ -94,6 +107,9 @@ def test_units_and_shapes_are_in_the_file(tmp_path, cell):
         ({"voltage": {"soma": np.zeros(100, np.float32)}}, r"expected \(101,\)"),
         ({"spike_time": np.array([101.0])}, "spike times are unsorted or outside"),
         ({"voltage": {}}, "no soma voltage"),
+        ({"current_na": np.array([0.1, np.nan])}, "currents hold NaN"),
+        ({"current_na": np.array([0.1])}, "2 times at which the current changes and 1 currents"),
+        ({"current_time": np.array([10.0, 100.5])}, "current times are unsorted or outside"),
     ],
 )
 def test_a_trial_that_cannot_be_learned_from_is_refused(tmp_path, cell, changes, message):
@@ -144,6 +160,18 @@ def test_steps():
     np.testing.assert_array_equal(windows.event_step([0.0, 0.999, 1.0, 1.0 - 1e-9, 7.5], 1.0), [0, 0, 1, 1, 7])
     np.testing.assert_array_equal(windows.spike_step([0.2, 0.5, 1.49, 1.5, 5.0], 1.0), [-1, 0, 0, 1, 4])
     np.testing.assert_array_equal(windows.event_step([0.6], 0.5), [1])
+
+
+def test_the_current_is_one_more_channel(cell):
+    """0.1 nA from 10 ms, -0.2 nA from 20.25 ms on: signed, its mean in the step in which it changes."""
+    trial = make_trial(0)
+    channel_input, gain = np.append(np.arange(8) % 2, 2), np.full(9, 10.0)
+    x = windows.inputs(trial, channel_input, gain, 3, 1.0, takes_current=True)
+    np.testing.assert_array_equal(x[:, :2], windows.inputs(trial, channel_input[:8], gain[:8], 3, 1.0)[:, :2])
+    expected = np.repeat([0.0, 1.0, 1.0 * 0.25 - 2.0 * 0.75, -2.0], [10, 10, 1, 79])
+    np.testing.assert_allclose(x[:, 2], expected, rtol=1e-6)
+    step, channel, weight = windows.events(trial, 1.0, current_channel=8)
+    assert (np.diff(step) >= 0).all() and (channel == 8).sum() == 90 and weight[channel == 8].min() < 0
 
 
 def test_inputs_sum_weight_times_gain(cell):

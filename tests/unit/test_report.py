@@ -12,51 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from surrogate import CELL, DIMS, calibrated_threshold, make_artifact
 
-from netml import keys
 from netml.artifact import Artifact
-from netml.circuit.cell import segment_table
 from netml.errors import ArtifactError, RecordsError, RunError
-from netml.records import CellInfo, RecordWriter, Trial, windows, write_index
+from netml.records import RecordWriter, Trial, windows, write_index
 from netml.reductions import kernel
 from netml.runs import write_run
 from netml.validation import compare, validate
-
-SPEC = {
-    "secs": {
-        "soma": {"geom": {"L": 20, "diam": 20, "nseg": 1}, "topol": {}},
-        "dend": {
-            "geom": {"L": 90, "diam": 2, "nseg": 3},
-            "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0},
-        },
-    }
-}
-CELL = CellInfo("PYR", "a" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)}, dt_ms=0.05)
-DIMS = kernel.Dims(inputs=4, traces=4, feedback=2, memory=6, hidden=8)
-
-
-def make_artifact(**header):
-    random = np.random.default_rng(0)
-    arrays = {name: random.normal(0, 0.4, shape) for name, shape in kernel.parameter_shapes(DIMS).items()}
-    arrays["trace_decay"] = np.array([0.7, 0.95, 0.7, 0.95])
-    arrays["feedback_decay"] = np.array([0.6, 0.9])
-    arrays["memory_decay"] = np.linspace(0.5, 0.98, DIMS.memory)
-    arrays["memory_drive"] = 1 - arrays["memory_decay"]
-    arrays["v_b"], arrays["v_w"] = np.array([-68.0]), 2 * arrays["v_w"]
-    return Artifact(
-        {
-            "format": keys.ARTIFACT_FORMAT, "version": keys.ARTIFACT_VERSION, "reduction": "leaky_memory",
-            "cell": {"label": "PYR", "fingerprint": "a" * 64}, "synapses": ["E", "I"],
-            "sections": [["soma", 1], ["dend", 3]],
-            "dims": DIMS._asdict(), "dt_r_ms": 1.0, "threshold": 2.0, "weight_range_us": {}, "v_clip_mv": -55.0,
-            "provenance": {"dt_ms": 0.05}, "scores": {},
-        } | header,
-        {
-            "params": kernel.pack(DIMS, arrays), "wiring": np.array([0, 0, 1, 3], np.int32),
-            "channel_input": np.arange(8, dtype=np.int32) % 4, "channel_gain": np.full(8, 1000, np.float32),
-            "channel_seen": np.ones(8, np.int64),
-        },
-    )  # fmt: skip
 
 
 def make_trials(artifact):
@@ -81,14 +44,6 @@ def make_trials(artifact):
     return trials
 
 
-def calibrated_threshold(artifact):
-    """A threshold that some per cent of the bins of a busy trial exceed."""
-    random = np.random.default_rng(9)
-    x = random.poisson(0.2, (2000, DIMS.inputs, 1)).astype(np.float32)
-    logit, _, _ = kernel.load().free_run(kernel.Reduction.of(artifact), x)
-    return float(np.quantile(logit, 0.97))
-
-
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory):
     """An artifact's path, and records in which it is the truth."""
@@ -99,6 +54,34 @@ def cell(tmp_path_factory):
         with RecordWriter(folder / "records", rank, CELL) as writer:
             for trial in trials[rank::2]:
                 writer.add(trial)
+    write_index(folder / "records", CELL, {"model": "surrogate"})
+    return artifact.save(folder / "pyr.netml"), folder / "records"
+
+
+@pytest.fixture(scope="module")
+def driven(cell, tmp_path_factory):
+    """The same cell with a current in place of its last trace's input, and what two step currents make of it."""
+    folder = tmp_path_factory.mktemp("driven")
+    artifact = Artifact.load(cell[0])
+    arrays = artifact.arrays | {"wiring": np.array([0, 0, 1, 4], np.int32)}
+    for name, last in (("channel_input", 4), ("channel_gain", 0.5), ("channel_seen", 1)):
+        arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
+    header = {"dims": artifact.header["dims"] | {"inputs": 5}, "current": True, "current_range_na": [-1.0, 3.0]}
+    reduction = kernel.Reduction.of(Artifact(artifact.header | header, arrays))
+    x = np.zeros((500, 5, 2), np.float32)
+    x[:, 4] = 0.5 * np.array([-1.0, 3.0])
+    header["threshold"] = float(np.median(kernel.load().free_run(reduction, x)[0]))  # one of both currents makes it fire
+    artifact = Artifact(artifact.header | header, arrays)
+    with RecordWriter(folder / "records", 0, CELL) as writer:
+        for k in range(12):
+            amplitude = -1.0 if k % 2 else 3.0
+            trial = Trial("steps", -1, k, 1000.0, np.empty(0), np.empty(0, np.int32), np.empty(0, np.float32),
+                          np.empty(0), {"soma": np.zeros(1001, np.float32)}, np.array([300.0, 800.0]),
+                          np.array([amplitude, 0.0]))  # fmt: skip
+            x = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], 5, 1.0, takes_current=True)
+            _, v, spike = kernel.load().free_run(kernel.Reduction.of(artifact), x[:, :, None])
+            trial.voltage["soma"][:] = np.append(v[0, 0], v[:, 0])
+            writer.add(Trial(**(trial.__dict__ | {"spike_time": np.flatnonzero(spike[:, 0]) + 1.0})))
     write_index(folder / "records", CELL, {"model": "surrogate"})
     return artifact.save(folder / "pyr.netml"), folder / "records"
 
@@ -131,7 +114,7 @@ def check_page(path, figures):
 
 
 def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):
-    result = validate(*cell, output=tmp_path)
+    result = validate(*cell, output=tmp_path, split="all")
     assert list(result["kinds"]) == ["network", "dense", "silence"]
     for m in (result["all"], result["kinds"]["network"]):
         assert m["spikes"]["spikes_true"] > 10
@@ -141,8 +124,14 @@ def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):
     silence = result["kinds"]["silence"]
     assert silence["trials_without_spikes"] == silence["trials"] and silence["auc"] is None
     assert json.loads((tmp_path / "validation.json").read_text())["all"]["auc"] == result["all"]["auc"]
+    assert result["f_i"] is None and not any("current" in w for w in result["warnings"])
     text = check_page(result["report"], ["voltage", "raster", "roc", "intervals", "calibration"])
     assert "free" in text and "first 200 ms" in text and "1 to 24 true spikes" in text
+    low, high = result["all"]["interval_95"]["brier"]
+    assert low < result["all"]["calibration"]["brier"] < high and f"{low:.5f} to {high:.5f}" in text
+    assert len(result["physics"]) == 7 and "What every cell obeys" in text
+    for law in result["physics"]:
+        assert law["measured"] in text and (law["passed"] is not False) == (law["name"] not in str(result["warnings"]))
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {
         "voltage.png", "raster.png", "roc.png", "intervals.png", "calibration.png"}  # fmt: skip
 
@@ -151,7 +140,7 @@ def test_a_damaged_cell_is_not(cell):
     artifact = Artifact.load(cell[0])
     params = artifact.arrays["params"] + np.random.default_rng(1).normal(0, 0.1, artifact.arrays["params"].size)
     worse = Artifact(artifact.header, artifact.arrays | {"params": params.astype(np.float32)})
-    result, perfect = validate(worse, cell[1], kinds=["network"]), validate(*cell, kinds=["network"])
+    result, perfect = (validate(a, cell[1], kinds=["network"], physics=False) for a in (worse, cell[0]))
     assert list(result["kinds"]) == ["network"] and result["report"] is None
     assert result["all"]["auc"] < perfect["all"]["auc"]
     assert result["all"]["voltage_below"]["rmse_mv"] > 0.1
@@ -160,16 +149,33 @@ def test_a_damaged_cell_is_not(cell):
 def test_a_cell_that_never_fires_still_gets_a_report(cell, tmp_path):
     artifact = Artifact.load(cell[0])
     dumb = Artifact(artifact.header | {"threshold": 1e9}, artifact.arrays)
-    result = validate(dumb, cell[1], output=tmp_path)
+    result = validate(dumb, cell[1], output=tmp_path, physics=False)
     assert result["all"]["spikes"]["rate_error"] == -1.0 and result["all"]["spikes"]["gamma"] == 0.0
     assert any("emitted no spike" in w for w in result["warnings"])
     assert "Read this first" in Path(result["report"]).read_text(encoding="utf-8")
 
 
 def test_only_silent_trials_still_get_a_report(cell, tmp_path):
-    result = validate(*cell, output=tmp_path, kinds=["silence"])
+    result = validate(*cell, output=tmp_path, kinds=["silence"], physics=False)
     assert result["all"]["auc"] is None and any("No trial recorded in a network" in w for w in result["warnings"])
     check_page(result["report"], ["voltage", "raster", "intervals", "calibration"])
+
+
+def test_the_f_i_curve_of_a_cell_that_is_its_own_truth(driven, cell, tmp_path):
+    result = validate(*driven, output=tmp_path, split="all", skip_ms=0)
+    f_i = result["f_i"]
+    assert f_i["rate_error_hz"] == 0 and f_i["one_silent"] == 0
+    assert f_i["stretches"] == 36 and sum(p["seconds"] for p in f_i["points"]) == pytest.approx(12.0)
+    assert {round(p["current_na"], 6) for p in f_i["points"]} >= {-1.0, 0.0, 3.0}
+    assert all(p["rate_true_hz"] == p["rate_model_hz"] for p in f_i["points"])
+    assert len({round(p["rate_true_hz"], 2) for p in f_i["points"]}) > 1
+    text = check_page(result["report"], ["voltage", "raster", "roc", "intervals", "calibration", "f_i"])
+    assert "36 stretches of constant current" in text
+
+
+def test_a_reduction_without_a_current_is_not_judged_on_trials_with_one(driven, cell):
+    with pytest.raises(RecordsError, match="it has none .the reduction takes no current into its soma"):
+        validate(cell[0], driven[1])
 
 
 def test_validate_refuses(cell, tmp_path):
@@ -264,17 +270,19 @@ def test_a_run_against_itself_differs_in_nothing(runs):
 
 
 def test_silent_run_still_gets_a_report(runs, tmp_path):
-    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0)
+    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0, mechanisms="another library")
     result = compare(runs["detailed"], silent, output=tmp_path / "report")
     text = " ".join(result["warnings"])
     assert "Population PYR is silent" in text and "fast build" in text and "Builds differ" in text
+    assert "Mechanisms differ" not in text  # another build of the same is another library
     assert "Durations differ" in text and result["window_ms"] == [200.0, 1500.0]
     check_page(result["report"], NETWORK_FIGURES)
 
 
 def test_what_the_engine_of_reduced_cells_counted_is_told(runs, tmp_path):
-    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200}}
+    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200, "currents_out_of_range": 3}}
     warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=True, reduced=reduced))["warnings"]
+    assert any("population PYR: 3 reduced cells get a current into the soma outside" in w for w in warnings)
     assert any("population PYR: 1,200 synapses" in w for w in warnings) and not any("too late" in w for w in warnings)
 
 
@@ -316,7 +324,8 @@ def test_commands_print_tables_or_json(cell, runs, tmp_path):
     app.command("validate")(validate_file.command)
     app.command("compare")(compare_file.command)
     run = CliRunner().invoke
-    done = run(app, ["validate", *map(str, cell), "--output", str(tmp_path / "v")], env={"COLUMNS": "160"})
+    done = run(app, ["validate", *map(str, cell), "--output", str(tmp_path / "v"), "--no-physics"],
+               env={"COLUMNS": "160"})  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "ROC AUC" in done.output and str(tmp_path / "v" / "report.html") in done.output.replace("\n", "")
     done = run(app, ["compare", str(runs["detailed"]), str(runs["swapped"]), "--floor", str(runs["again"]), "--json",

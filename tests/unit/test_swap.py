@@ -123,12 +123,46 @@ def test_connection(net, path, key, value, message):
         create(netml.swap(params, {"E": path}), cfg)
 
 
-def test_current_clamp(net, path):
+@pytest.mark.parametrize("clamp, current, message", [
+    ({}, False, "reduction of E was trained without a current into the soma: record .* and train it again"),
+    ({"sec": "apical"}, True, r"IClamp 'on->E' on reduced E 0 lies at apical\(0.5\); a reduction .* soma\(0.5\) only"),
+    ({"amp": float("nan")}, True, "IClamp 'on->E' on reduced E 0 has amp = nan; expected a number, nA"),
+    ({"type": "SEClamp"}, True, "SEClamp 'on->E' on reduced E 0: a reduction has synaptic input, and current clamps"),
+])  # fmt: skip
+def test_current_clamps_that_are_refused(net, tmp_path, clamp, current, message):
     params, cfg = net
-    params.stimSourceParams["clamp"] = {"type": "IClamp", "del": 1, "dur": 5, "amp": 0.1}
-    params.stimTargetParams["clamp->E"] = {"source": "clamp", "conds": {"pop": "E"}, "sec": "soma", "loc": 0.5}
-    with pytest.raises(ModelError, match="IClamp on reduced E"):
+    hybrid.clamp(params, cells=[0], **clamp)
+    path = hybrid.artifact(params, "Ecell", current=current).save(tmp_path / "e.netml")
+    with pytest.raises(ModelError, match=message):
         create(netml.swap(params, {"E": path}), cfg)
+
+
+def test_current_clamps(net, tmp_path, caplog):
+    """They move the voltage of their cells while they are on, are listed where NetPyNE lists them, and are counted."""
+    params, cfg = net
+    params.connParams.clear()
+    for label in [label for label in params.stimTargetParams if label.startswith("bg")]:
+        del params.stimTargetParams[label]
+    hybrid.clamp(params, cells=[0, 3])
+    artifact = hybrid.artifact(params, "Ecell", current=True)
+    artifact.header["threshold"], artifact.header["current_range_na"] = 1e9, [-0.2, 0.25]
+    path = artifact.save(tmp_path / "e.netml")
+    sim = create(netml.swap(params, {"E": path}), cfg)
+    with caplog.at_level(logging.WARNING, logger="netml"):
+        sim.simulate()
+    cells = [np.array(sim.allSimData["V_soma"][f"cell_{k}"])[::2] for k in range(4)]
+    for quiet in (1, 2):
+        np.testing.assert_array_equal(cells[quiet], cells[1])
+    np.testing.assert_array_equal(cells[0], cells[3])
+    moved = np.flatnonzero(cells[0] != cells[1])
+    assert moved[0] == 21  # ms: the end of the first step with the current
+    assert [(stim["type"], stim["amp"], stim["sec"]) for stim in sim.net.cells[0].stims] == [
+        ("IClamp", 0.3, "soma"), ("IClamp", -0.1, "soma")]  # fmt: skip
+    from netml.engine.swap import report
+
+    assert report()["E"]["currents_out_of_range"] == 2
+    said = "2 cells of reduced E get a current outside the range of training"
+    assert [r.getMessage() for r in caplog.records].count(said) == 1
 
 
 def test_rule_by_conditions(net, path):

@@ -133,3 +133,34 @@ def test_mod_error_has_the_compilers_message_and_the_file(cache, tmp_path):
     with pytest.raises(CompileError, match=r"(?s)^building \S*/mod/wrong\.mod failed .*undeclared_thing"):
         mechanisms.build([tmp_path / "mod"])
     assert entries(cache) == []
+
+
+MOD = """NEURON { SUFFIX wrong RANGE g NONSPECIFIC_CURRENT i }
+PARAMETER { g = 1e-4 (S/cm2) }
+ASSIGNED { v (mV) i (mA/cm2) }
+BREAKPOINT { i = g*(v + 65) }
+"""
+
+
+@pytest.mark.parametrize("text, line, message, remedy", [
+    (MOD + "VERBATIM\nstatic double* table() { double* x = malloc(56); return x; }\nENDVERBATIM\n",
+     6, "invalid conversion from .void", r"cast it, e\.g\. \(double\*\) malloc"),
+    (MOD + "VERBATIM\nstatic double add(a, b) double a, b; { return a + b; }\nENDVERBATIM\n",
+     6, "was not declared", "write the types into the parentheses"),
+    (MOD + "VERBATIM\nvoid* nrn_random_arg(int argpos);\nENDVERBATIM\n",
+     6, "ambiguating new declaration", r"are Rand\*.*remove the declaration"),
+    (MOD + "PROCEDURE p() {\nVERBATIM\n  Section* s = chk_access();\n  int k = s->nnode;\nENDVERBATIM\n}\n",
+     8, "incomplete type", "nrn_pushsec"),
+    (MOD.replace("65)", "65"), 4, "Illegal block", "translator does not take it"),
+], ids=("malloc", "old style", "Random", "Section", "syntax"))  # fmt: skip
+def test_a_mod_file_of_an_earlier_neuron_gets_its_line_and_the_remedy(cache, tmp_path, text, line, message, remedy):
+    folder = mod(tmp_path / "mod", "wrong.mod", text)
+    with pytest.raises(CompileError, match=rf"(?s)wrong\.mod failed in line {line}: .*{message}.*{remedy}"):
+        mechanisms.build([folder])
+    assert entries(cache) == []
+
+
+def test_a_mechanism_that_neuron_has_itself_is_refused(tmp_path):
+    folder = mod(tmp_path / "mod", "mine.mod", MOD.replace("wrong", "hh"))
+    with pytest.raises(CompileError, match="mine.mod defines hh, which NEURON has itself; rename its SUFFIX"):
+        mechanisms.collect([folder])

@@ -11,6 +11,7 @@ from netml.records import CellInfo, RecordWriter, Trial, write_index
 WEIGHT_US = {"AMPA_NMDA": 0.0004, "GABAA": 0.001}  # peak conductances of the recordings
 
 NEXUS_SHARE = 0.35  # of the larger tree: a smaller one is an oblique branch
+FINGERPRINT = "l5pc-benchmark"
 
 
 def segment_table(file: h5py.File) -> SegmentTable:
@@ -49,7 +50,7 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
     with h5py.File(source) as file:
         segments = segment_table(file)
         cell = CellInfo(
-            label="L5PC", fingerprint="l5pc-benchmark", synapses=tuple(WEIGHT_US), segments=segments,
+            label="L5PC", fingerprint=FINGERPRINT, synapses=tuple(WEIGHT_US), segments=segments,
             syn_mech_params={
                 "AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0, "tau_d_nmda": 70.0, "e": 0.0},
                 "GABAA": {"tau_r": 0.2, "tau_d": 8.0, "e": -80.0},

@@ -1,0 +1,82 @@
+// Synapses as rows, one row a source: collected in any order, then sorted by row, delay and target.
+#pragma once
+
+#include "netml_population.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+namespace netml {
+
+// What is the same for every synapse on a channel of the cell.
+struct Channels {
+    Channels(int64_t count, const int32_t* input_, const float* gain_, const int64_t* seen_, const float* low_,
+             const float* high_, float quantum)
+        : input(input_, input_ + count), seen(seen_, seen_ + count), low(low_, low_ + count),
+          high(high_, high_ + count), quanta_per_us(count) {
+        for (int64_t c = 0; c < count; ++c) quanta_per_us[c] = (double)gain_[c] / quantum;
+    }
+    bool unlike(int32_t channel, double weight_us) const {
+        return weight_us > 0 && (weight_us < low[channel] * (1 - 1e-6) || weight_us > high[channel] * (1 + 1e-6));
+    }
+    std::vector<int32_t> input;
+    std::vector<int64_t> seen;               // events in training
+    std::vector<float> low, high;            // uS, range of its weights in training
+    std::vector<double> quanta_per_us;
+};
+
+template <class Synapse>
+struct Rows {
+    // Synapses in the order of their making.
+    struct Batch {
+        std::vector<int32_t> row;
+        std::vector<Synapse> synapse;
+    };
+
+    // Takes those of the batches whose target lies in [low, high). A counting sort by row touches every synapse
+    // twice; sorting the short rows afterwards stays in the cache.
+    void build(int64_t rows, const std::vector<Batch>& batches, int64_t low, int64_t high) {
+        std::vector<int64_t> at(rows + 1, 0);
+        const auto each = [&](auto what) {
+            for (const Batch& batch : batches)
+                for (size_t i = 0; i < batch.row.size(); ++i)
+                    if (batch.synapse[i].target >= low && batch.synapse[i].target < high) what(batch.row[i], batch.synapse[i]);
+        };
+        each([&](int32_t row, const Synapse&) { ++at[row + 1]; });
+        std::partial_sum(at.begin(), at.end(), at.begin());
+        start = at;
+        synapses = std::vector<Synapse>(start.back());
+        each([&](int32_t row, const Synapse& s) { synapses[at[row]++] = s; });
+        const auto before = [](const Synapse& a, const Synapse& b) {
+            return ((uint64_t)a.delay << 32 | a.target) < ((uint64_t)b.delay << 32 | b.target);
+        };
+        for (int64_t r = 0; r < rows; ++r) {
+            const auto first = synapses.begin() + start[r], last = synapses.begin() + start[r + 1];
+            if constexpr (std::is_same_v<Synapse, netml_synapse>) std::sort(first, last, before);
+            else std::stable_sort(first, last, before);   // equal ones keep their order: their weights differ in time
+        }
+    }
+
+    Batch batch() const {
+        Batch out{{}, synapses};
+        out.row.reserve(synapses.size());
+        for (int64_t r = 0; r + 1 < (int64_t)start.size(); ++r) out.row.insert(out.row.end(), start[r + 1] - start[r], (int32_t)r);
+        return out;
+    }
+
+    int64_t size(int64_t row) const { return start[row + 1] - start[row]; }
+    int64_t longest() const {
+        int32_t delay = 0;
+        for (const Synapse& s : synapses) delay = std::max(delay, s.delay);
+        return delay;
+    }
+    int64_t bytes() const { return (int64_t)(synapses.size() * sizeof(Synapse) + start.size() * sizeof(int64_t)); }
+
+    std::vector<int64_t> start = {0};
+    std::vector<Synapse> synapses;
+};
+
+}  // namespace netml

@@ -1,0 +1,76 @@
+"""Write one cell as a small NetPyNE project folder that every netml command takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from netml.errors import ModelError
+from netml.files import output_folder
+
+TEMPLATE = Path(__file__).parent / "cell_project"
+#: What the cell gets where its source brings no synapses of its own; see mod/.
+SYNAPSES = {
+    "AMPA_NMDA": {"mod": "netml_ampa_nmda", "tau_r_ampa": 0.3, "tau_d_ampa": 2.0, "tau_r_nmda": 2.0, "tau_d_nmda": 45.0,
+                  "nmda_ratio": 0.8, "mg": 1.0, "e": 0.0},
+    "GABAA": {"mod": "netml_gabaa", "tau_r": 0.5, "tau_d": 8.0, "e": -80.0},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CellValues:
+    """What the project's cfg.py reads from cells/values.json.
+
+    Attributes:
+        cell: Label of the cell, its population and its file.
+        root: Its soma's section.
+        celsius, v_init, dt, threshold: degC, mV, ms, mV.
+        background: By synapse type: sites, rate (Hz), weight (uS).
+        source: Where it came from, in words.
+    """
+
+    cell: str
+    root: str
+    celsius: float
+    v_init: float
+    dt: float
+    threshold: float
+    background: Mapping[str, Mapping[str, float]]
+    source: str
+
+
+def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
+    """Return a folder that may take a cell's project: an empty one, or one that `netml import cell` made, on demand.
+
+    Raises:
+        ModelError: It holds something else. OutputError: It cannot be written.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / "cells" / "values.json").is_file():
+            raise ModelError(f"{folder} holds other files; choose an empty folder as --output")
+        if not overwrite:
+            raise ModelError(f"{folder} holds a cell already; choose another --output or give --overwrite")
+    return output_folder(folder)
+
+
+def write_cell(folder: Path, spec: dict, synapses: dict, values: CellValues, mods: Iterable[Path]) -> None:
+    """Write the project: cfg.py, netParams.py, cells/, and its own mod files with the headers beside them."""
+    for name in ("cells", "mod"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    for file in ("cfg.py", "netParams.py"):
+        shutil.copyfile(TEMPLATE / file, folder / file)
+    for path in mods:
+        shutil.copyfile(path, folder / "mod" / path.name)
+    for name, content in ((f"{values.cell}.json", spec), ("synapses.json", synapses)):
+        (folder / "cells" / name).write_text(json.dumps(content, indent=1) + "\n")
+    write_values(folder, values)
+
+
+def write_values(folder: Path, values: CellValues) -> None:
+    """Write cells/values.json, by which the folder is known as a whole project."""
+    (folder / "cells" / "values.json").write_text(json.dumps(asdict(values), indent=1) + "\n")

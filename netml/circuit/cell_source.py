@@ -1,0 +1,196 @@
+"""Where a user's cell comes from, and the forms that need no NEURON to be read: NetPyNE's cellParams, SWC files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from netml import unpickle
+from netml.errors import ModelError
+
+KINDS = {
+    ".hoc": "hoc", ".tem": "hoc", ".json": "cellParams", ".pkl": "cellParams", ".pickle": "cellParams", ".py": "python",
+    ".swc": "morphology", ".asc": "morphology",
+}  # fmt: skip
+_TEMPLATE = re.compile(r"^\s*begintemplate\s+(\w+)", re.MULTILINE)
+_HOC_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """One cell as a user has it (plain data).
+
+    Attributes:
+        kind: "hoc", "cellParams", "python" or "morphology".
+        file: It.
+        name: Of the template, the cellParams entry or the function in the file; "" for a file with only one.
+        biophysics: "file.py:function" that gives a morphology its channels.
+        arguments: Positional and named ones of the template or function.
+    """
+
+    kind: str
+    file: Path
+    name: str = ""
+    biophysics: str = ""
+    arguments: tuple[tuple, Mapping[str, Any]] = ((), {})
+
+    @property
+    def label(self) -> str:
+        """What the cell is called where nobody says."""
+        return re.sub(r"\W", "_", self.name.rpartition(".")[2] or self.file.stem)
+
+
+def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -> CellSource:
+    """Return what "cell.hoc:Template", "cells.json:PYR", "cell.py:make" or "cell.swc" means.
+
+    Args:
+        biophysics: "file.py:function", for a morphology.
+        arguments: A list or a dictionary for the template or function.
+
+    Raises:
+        ModelError: No such file, another kind of file, a template that is not in it, a morphology without biophysics.
+    """
+    text, name = str(source), ""
+    if not Path(text).exists() and ":" in text:
+        text, _, name = text.rpartition(":")
+    file = Path(text).expanduser()
+    if not file.is_file():
+        raise ModelError(
+            f"no file {file}; expected a hoc template (cell.hoc:Template), NetPyNE cellParams (cell.json, cell.pkl), a "
+            "Python function (cell.py:function) or a morphology (cell.swc, cell.asc)"
+        )
+    kind = KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise ModelError(f"{file} is no kind of cell; expected a file that ends in {', '.join(KINDS)}")
+    named = isinstance(arguments, Mapping)
+    if biophysics:
+        path, colon, function = biophysics.rpartition(":")
+        biophysics = f"{Path(path).expanduser().resolve()}{colon}{function}"
+    found = CellSource(
+        kind, file.resolve(), name, biophysics, ((), dict(arguments)) if named else (tuple(arguments), {})
+    )
+    if kind == "python" and not name:
+        raise ModelError(f"{file} needs the name of the function that builds the cell: {file.name}:function")
+    if kind == "morphology" and not biophysics:
+        raise ModelError(
+            f"{file} is a morphology without channels; give a function that inserts some: --biophysics file.py:function"
+        )
+    if kind != "morphology" and biophysics:
+        raise ModelError(f"biophysics {biophysics} was given, but {file.name} is no morphology (.swc, .asc)")
+    if kind == "morphology":
+        {".swc": check_swc, ".asc": check_asc}[file.suffix.lower()](found.file)
+    return replace(found, name=_template(found)) if kind == "hoc" else found
+
+
+def _template(source: CellSource) -> str:
+    """The template of a hoc file: the one asked for, or the only one; "" for a file that makes its sections itself."""
+    declared = templates(source.file)
+    if source.name or len(declared) < 2:  # one that is asked for may come from a file that this one loads
+        return source.name or "".join(declared)
+    raise ModelError(
+        f"{source.file.name} has templates {', '.join(declared)}; say which: {source.file.name}:{declared[-1]}"
+    )
+
+
+def templates(file: Path) -> list[str]:
+    """Names of the templates that stand in a hoc file."""
+    return _TEMPLATE.findall(_HOC_COMMENT.sub("", file.read_text(errors="replace")))
+
+
+def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
+    """Return (label, cellParams entry, synMechParams) of a JSON or pickle file: an entry, several by label, or a saved
+    network of NetPyNE.
+
+    Raises:
+        ModelError: Not JSON, no cell in it, several and none named, or an entry without sections.
+        PickleError: See :mod:`netml.unpickle`.
+    """
+    file = source.file
+    if file.suffix.lower() == ".json":
+        try:
+            data = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise ModelError(f"cannot read {file}: {error}") from error
+    else:
+        data = unpickle.load(file)
+    expected = "a NetPyNE cellParams entry (with 'secs'), several by label, or a saved network"
+    if not isinstance(data, Mapping):
+        raise ModelError(f"{file} holds a {type(data).__name__}; expected {expected}")
+    synapses: Mapping = {}
+    for path in (("net", "params"), ("netParams",), ("params",), ()):
+        inner: Any = data
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, Mapping) else None
+        if isinstance(inner, Mapping) and isinstance(inner.get("cellParams"), Mapping):
+            data, synapses = inner["cellParams"], inner.get("synMechParams") or {}
+            break
+    if "secs" in data:
+        return source.label, dict(data), dict(synapses)
+    cells = {str(label): entry for label, entry in data.items() if isinstance(entry, Mapping) and "secs" in entry}
+    if not cells:
+        raise ModelError(f"{file} holds no cell; expected {expected}")
+    if source.name and source.name not in cells:
+        raise ModelError(f"{file} has no cell {source.name!r}; it has {', '.join(cells)}")
+    if not source.name and len(cells) > 1:
+        raise ModelError(f"{file} holds cells {', '.join(cells)}; say which: {file.name}:{next(iter(cells))}")
+    label = source.name or next(iter(cells))
+    return label, dict(cells[label]), dict(synapses)
+
+
+def check_swc(path: Path) -> None:
+    """Refuse an SWC file that NEURON would read as another cell, or not at all.
+
+    Raises:
+        ModelError: What is wrong, and in which line.
+    """
+    kinds: dict[int, int] = {}
+    roots = 0
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        where = f"{path}, line {number}"
+        try:
+            values = [float(word) for word in words[:7]]
+            if len(values) < 7 or not all(map(math.isfinite, values)):
+                raise ValueError
+            point, kind, parent = (int(words[k]) for k in (0, 1, 6))
+        except ValueError:
+            raise ModelError(f"{where} is {line.strip()!r:.80}; expected n type x y z radius parent") from None
+        if point in kinds:
+            raise ModelError(f"{where}: point {point} is there twice")
+        if values[5] <= 0:
+            raise ModelError(f"{where}: point {point} has the radius {words[5]}; expected a positive number of um")
+        if parent != -1 and parent not in kinds:
+            raise ModelError(f"{where}: point {point} hangs on {parent}, which is not above it")
+        roots += parent == -1
+        kinds[point] = kind
+    if not kinds:
+        raise ModelError(f"{path} holds no point; expected lines of n type x y z radius parent")
+    if roots != 1:
+        raise ModelError(f"{path} has {roots} points without a parent; expected one tree")
+    if 1 not in kinds.values():
+        raise ModelError(f"{path} has no soma (no point of type 1)")
+
+
+def check_asc(path: Path) -> None:
+    """Refuse a Neurolucida file that ends too early: NEURON reads what there is of it.
+
+    Raises:
+        ModelError: Brackets that do not match, or none.
+    """
+    text = re.sub(r';[^\n]*|"[^"\n]*"', "", path.read_text(errors="replace"))
+    depth = 0
+    for line, row in enumerate(text.splitlines(), 1):
+        for bracket in re.findall(r"[()]", row):
+            depth += 1 if bracket == "(" else -1
+            if depth < 0:
+                raise ModelError(f"{path}, line {line}: a closing bracket without an opening one")
+    if depth or "(" not in text:
+        state = f"{depth} open brackets at its end" if depth else "no bracket in it"
+        raise ModelError(f"{path} is no whole Neurolucida file: {state}")

@@ -1,0 +1,44 @@
+"""`netml import cell`: a user's cell as a NetPyNE project."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    source: Annotated[
+        str, typer.Argument(help="cell.hoc:Template, cells.json:PYR, cells.pkl, cell.py:function, cell.swc or cell.asc")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the project.")],
+    mod: Annotated[list[Path] | None, typer.Option(help="Folder of its mod files; may be given several times.")] = None,
+    biophysics: Annotated[
+        str, typer.Option(metavar="FILE.py:FUNCTION", help="Gives a morphology its channels; called with the cell.")
+    ] = "",
+    arguments: Annotated[
+        str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
+    ] = "[]",
+    label: Annotated[str, typer.Option(help="Of the cell and its population (the template's or function's name)")] = "",
+    celsius: Annotated[float | None, typer.Option(help="degC; by default what the source sets.")] = None,
+    v_init: Annotated[float | None, typer.Option(help="mV; by default what the source sets.")] = None,
+    dt: Annotated[float, typer.Option(help="Time step, ms.")] = 0.025,
+    threshold: Annotated[float, typer.Option(help="Of a spike, mV at the soma.")] = -20.0,
+    rate: Annotated[float, typer.Option(help="Hz at which its random input shall let it fire; 0 leaves it.")] = 4.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a cell in --output")] = False,
+) -> None:
+    """Make a NetPyNE project of a cell of yours, checked against the original, to record and train on."""
+    from netml.engine.import_cell import import_cell
+    from netml.errors import ModelError
+
+    try:
+        given = json.loads(arguments)
+    except ValueError:
+        given = None
+    if not isinstance(given, (list, dict)):
+        raise ModelError(f"""--arguments is {arguments!r}; expected a JSON list or object, e.g. '["morphology.asc"]'""")
+    folder = import_cell(
+        source, output, mods=mod or (), biophysics=biophysics, arguments=given, label=label, celsius=celsius,
+        v_init=v_init, dt=dt, threshold=threshold, rate=rate, overwrite=overwrite, say=print,
+    )  # fmt: skip
+    print(folder)

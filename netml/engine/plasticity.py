@@ -1,0 +1,70 @@
+"""Plasticity of a projection; equations, order and times stand in the README beside this file."""
+
+import math
+from dataclasses import dataclass, fields
+
+from netml.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ShortTerm:
+    """Short-term plasticity after Tsodyks and Markram: each source has its own u and r.
+
+    Attributes:
+        use: U, share of the resources that a first spike uses, above 0 and up to 1.
+        tau_rec_ms: Time constant of recovery.
+        tau_facil_ms: Of facilitation; 0: none.
+    """
+
+    use: float
+    tau_rec_ms: float
+    tau_facil_ms: float = 0.0
+
+    def __post_init__(self):
+        _finite(self)
+        if not 0 < self.use <= 1:
+            raise ModelError(f"use (U) of short-term plasticity is {self.use}; expected above 0, at most 1")
+        if self.tau_rec_ms <= 0 or self.tau_facil_ms < 0:
+            raise ModelError(
+                f"short-term plasticity has tau_rec_ms {self.tau_rec_ms} and tau_facil_ms {self.tau_facil_ms}; "
+                "expected the first above 0, the second 0 (no facilitation) or more"
+            )
+
+
+@dataclass(frozen=True)
+class RewardStdp:
+    """Reward-modulated, pair-based STDP with an eligibility trace at each synapse.
+
+    Attributes:
+        rate_us: Change of the weight for one unit of reward x eligibility, uS.
+        high_us, low_us: Bounds of the weight.
+        a_plus, a_minus: Eligibility from a pair at no distance, spike after arrival and arrival after spike.
+        tau_plus_ms, tau_minus_ms: How it falls with the distance.
+        tau_eligibility_ms: How it is forgotten.
+    """
+
+    rate_us: float
+    high_us: float
+    low_us: float = 0.0
+    a_plus: float = 1.0
+    a_minus: float = 1.0
+    tau_plus_ms: float = 20.0
+    tau_minus_ms: float = 20.0
+    tau_eligibility_ms: float = 1000.0
+
+    def __post_init__(self):
+        _finite(self)
+        if not 0 <= self.low_us <= self.high_us:
+            raise ModelError(
+                f"bounds of a plastic weight are {self.low_us} to {self.high_us} uS; expected 0 <= low <= high"
+            )
+        for name in ("tau_plus_ms", "tau_minus_ms", "tau_eligibility_ms"):
+            if getattr(self, name) <= 0:
+                raise ModelError(f"{name} of STDP is {getattr(self, name)}; expected above 0")
+
+
+def _finite(rule) -> None:
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        if not math.isfinite(value):
+            raise ModelError(f"{field.name} of {type(rule).__name__} is {value}; expected a finite number")

@@ -1,0 +1,67 @@
+"""Running a reduction free on trials: what every score is taken from."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from netml.artifact import Artifact
+from netml.errors import ArtifactError
+from netml.records import Trial, windows
+from netml.reductions import kernel
+from netml.validation.cell_metrics import Prediction
+
+BATCH = 32
+
+
+def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]:
+    """Run a reduction from rest on its own spikes; nothing of the truth reaches it but the synaptic events
+    and, where it takes one, the current.
+
+    Arguments:
+        artifact: The reduction.
+        trials: Of its cell; read a batch at a time, so that they need not fit into memory. Trials of similar length
+            beside each other run fastest.
+
+    Yields:
+        A prediction of every trial, in their order.
+
+    Raises:
+        ArtifactError: The model's output is not finite.
+    """
+    reduction, library = kernel.Reduction.of(artifact), kernel.load()
+    dt = float(artifact.header["dt_r_ms"])
+    arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
+    types = len(artifact.header["synapses"])
+    limit = arrays.get("input_limit")
+    takes_current = bool(artifact.header.get("current"))
+    remaining = iter(trials)
+    while batch := list(islice(remaining, BATCH)):
+        lengths = [windows.steps(t.duration_ms, dt) for t in batch]
+        x = np.zeros((max(lengths), n_inputs, len(batch)), np.float32)
+        for i, trial in enumerate(batch):
+            x[: lengths[i], :, i] = windows.inputs(
+                trial, arrays["channel_input"], arrays["channel_gain"], n_inputs, dt, takes_current
+            )
+        logit, v, spike = library.free_run(reduction, x)
+        for i, (trial, n) in enumerate(zip(batch, lengths, strict=True)):
+            if not (np.isfinite(logit[:n, i]).all() and np.isfinite(v[:n, i]).all()):
+                raise ArtifactError(
+                    f"the reduction's output is not finite on the trial of kind {trial.kind!r}, gid {trial.gid}, seed "
+                    f"{trial.seed}; train it again"
+                )
+            yield Prediction(
+                kind=trial.kind,
+                dt_ms=dt,
+                logit=logit[:n, i].copy(),
+                v_mv=v[:n, i].copy(),
+                spike=spike[:n, i].astype(bool),
+                true_v_mv=windows.soma_voltage(trial, dt),
+                true_spike=windows.spike_train(trial, dt).astype(bool),
+                true_spike_ms=np.asarray(trial.spike_time, float),
+                input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
+                / (trial.duration_ms / 1000.0),
+                current_na=windows.current(trial, dt) if trial.current_na.size else None,
+                events=trial.event_time.size,
+                beyond=None if limit is None else (x[:n, : limit.size, i] > limit).any(axis=1),
+            )

@@ -1,0 +1,102 @@
+"""A trained reduction obeys the laws; one that breaks a law is found out."""
+
+from dataclasses import replace
+
+import lif
+import numpy as np
+import pytest
+
+from netml import keys
+from netml.artifact import Artifact
+from netml.records import Records
+from netml.reductions import kernel
+from netml.training import train
+from netml.validation import physics
+from netml.validation.cell import choose_trials
+from netml.validation.drive import Driver
+from netml.validation.prediction import predict
+
+SMALL = {"updates": 250, "branches": 3, "memory": 8, "hidden": 12, "sequences": 32, "window_ms": 100.0,
+         "validate_every": 100, "learning_rate": 0.01, "v_clip_mv": -50.0}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=keys.REDUCTIONS)
+def trained(request, tmp_path_factory):
+    """A reduction of each kind, and records of its cell whose trials differ in their excitation."""
+    folder = tmp_path_factory.mktemp("physics")
+    trials = [lif.trial(seed, 600, strength=0.85, rate=0.4 + 0.03 * seed) for seed in range(40)]
+    lif.write(folder / "records", trials)
+    path = train(folder / "records", output=folder / "lif.netml", progress=False, **SMALL)
+    return Artifact.load(path), Records.open(folder / "records")
+
+
+def test_a_trained_reduction_obeys_every_law(trained):
+    artifact, records = trained
+    predictions = list(predict(artifact, map(records.trial, choose_trials(artifact, records, "all", None, 0.0))))
+    laws = physics.physics(artifact, predictions)
+    assert len(laws) == 7 and all(law["passed"] is True for law in laws), laws
+    assert "1,000,000 steps" in laws[5]["name"]
+
+
+def changed(artifact, header=None, **factors) -> Artifact:
+    """A copy whose parameters of some names are multiplied (or replaced, where a function is given)."""
+    dims = kernel.Dims(**artifact.header["dims"])
+    arrays = {name: value.copy() for name, value in kernel.unpack(dims, artifact.arrays["params"]).items()}
+    for name, change in factors.items():
+        arrays[name] = change(arrays[name]) if callable(change) else arrays[name] * change
+    return Artifact(artifact.header | (header or {}), artifact.arrays | {"params": kernel.pack(dims, arrays)})
+
+
+def law(artifact, name: str) -> physics.Check:
+    driver = Driver(artifact)
+    return {
+        "rest": lambda: physics.rest(driver), "quiet": lambda: physics.quiet_again(driver),
+        "range": lambda: physics.voltage_range(driver), "bounded": lambda: physics.bounded(driver, 40_000),
+    }[name]()  # fmt: skip
+
+
+def test_broken_reductions_are_found_out(trained):
+    artifact, _ = trained
+    assert not law(changed(artifact, {"threshold": -1e3}), "rest").passed
+    assert not law(changed(artifact, memory_rest=lambda m: m - 0.5), "rest").passed
+    assert not law(changed(artifact, v_w=200.0), "range").passed
+    assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.0001)), "bounded").passed
+    assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.01)), "bounded").passed
+    assert not law(
+        changed(artifact, trace_decay=lambda d: np.full_like(d, 0.99995)), "quiet"
+    ).passed  # forgets too late
+
+
+class Knowing(Driver):
+    """A cell that gives its output five steps too early."""
+
+    def run(self, *arguments, **named):
+        out = super().run(*arguments, **named)
+        return replace(out, logit=np.roll(out.logit, -5, axis=0), v_mv=np.roll(out.v_mv, -5, axis=0))
+
+
+class Clock(Driver):
+    """A cell whose voltage depends on the hour."""
+
+    def run(self, *arguments, **named):
+        out = super().run(*arguments, **named)
+        return replace(out, v_mv=out.v_mv + 0.01 * np.arange(len(out.v_mv))[:, None])
+
+
+def test_cells_that_foresee_or_age_are_found_out(trained):
+    artifact, _ = trained
+    assert physics.causality(Driver(artifact)).passed and not physics.causality(Knowing(artifact)).passed
+    assert physics.time_shift(Driver(artifact)).passed and not physics.time_shift(Clock(artifact)).passed
+
+
+def test_excitation_is_told_from_inhibition_and_its_effect_judged(trained):
+    artifact, records = trained
+    excites = Driver(artifact).excites
+    assert excites.tolist() == [True, False]
+    predictions = list(predict(artifact, map(records.trial, range(len(records)))))
+    assert physics.excitation(predictions, excites).passed
+    saturated = [
+        replace(p, spike=np.arange(p.spike.size) % int(5 + p.input_us_per_s[0] * 60) == 0) for p in predictions
+    ]
+    assert physics.excitation(saturated, excites).passed is False
+    assert physics.excitation(predictions[:5], excites).passed is None
