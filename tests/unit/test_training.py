@@ -98,11 +98,16 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     assert a.header["threshold"] == b.header["threshold"]
 
 
-def test_learns_the_same_on_a_device(records):
-    """Ten updates in plain torch, as on CUDA but without graphs: the weights of the kernel's, but for rounding."""
-    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_from": 0.4}))
+# Of a cable, gradients of a slope and of the leak are small differences of large float32 sums in the kernel's parameters.
+@pytest.mark.parametrize("reduction, tolerance", [("leaky_memory", 1e-4), ("cable", 5e-3)])
+def test_learns_the_same_on_a_device(records, reduction, tolerance):
+    """Ten updates in plain torch, as on CUDA but without graphs: the kernel's first loss and gradient, but for rounding.
+
+    The weights then drift apart a little: AdamW moves one whose gradient is nothing but rounding as far as any other.
+    """
+    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_from": 0.4, "reduction": reduction}))
     steps, training, validation = load(Records.open(records), config)
-    weights = []
+    gradients, losses = [], []
     for device in (False, True):
         trainer = Trainer(steps, training, validation, config)
         if device:
@@ -112,13 +117,20 @@ def test_learns_the_same_on_a_device(records):
                 kernel.load(), model.dims, model.wiring.numpy(), trainer.learner.channel_input, steps.events,
                 longest=trainer.walk.longest, device="cpu",
             )  # fmt: skip
-        before = torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
-        trainer.run()
+        losses.append([])
+        gradients.append([])
+
+        def note(state, trainer=trainer):
+            losses[-1].append(state["loss"])
+            gradients[-1].append(torch.cat([p.grad.flatten() for p in trainer.learner.parameters()]))
+
+        trainer.run(note)
         trainer.close()
-        weights.append(torch.cat([p.detach().flatten() for p in trainer.learner.parameters()]) - before)
-    assert weights[0].abs().max() > 1e-4
-    # As a whole: AdamW moves a weight whose gradient is nothing but rounding as far as any other.
-    assert (weights[1] - weights[0]).norm() < 0.01 * weights[0].norm()
+    assert len(losses[0]) == 10
+    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-5)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    first = [one[0] for one in gradients]  # of the same weights
+    assert (first[1] - first[0]).norm() < tolerance * first[0].norm()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
