@@ -232,16 +232,11 @@ class Cable(Head):
         gates = state["gates"] + p["gate_rate"][:, None] * (goal - state["gates"])
         open_g = p["gate_g"] * gates
         diagonal = p["capacity"] + p["leak"] + g.sum(1) + open_g.sum(1)
-        # Solved for the change of a step: sums of large voltages would leave the gradient of the capacity to rounding.
-        right = p["leak_drive"] - p["leak"] * before + injected
-        right = right + (g * (p["reversal"][:, None] - before[:, None])).sum(1)
-        right = right + (open_g * (p["gate_reversal"][:, None] - before[:, None])).sum(1)
+        right = p["capacity"] * before + p["leak_drive"] + injected
+        right = right + (g * p["reversal"][:, None]).sum(1) + (open_g * p["gate_reversal"][:, None]).sum(1)
         if n.current:
             right = right + nn.functional.pad(x[:, -1:], (0, n.compartments - 1))
-        for child, parent in self.wires.levels:
-            flow = p["axial"][child] * (before[:, parent] - before[:, child])
-            right = right.index_add(1, child, flow).index_add(1, parent, -flow)
-        tree = before + solve_tree(diagonal, p["axial"], right, self.wires.levels)
+        tree = solve_tree(diagonal, p["axial"], right, self.wires.levels)
         new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
         return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v + p["v_soma"] * tree[:, 0]
 

@@ -103,7 +103,7 @@ class DeviceRecurrence(Recurrence):
 
 def _by_sequence(array: np.ndarray) -> np.ndarray:
     """(rows, sequences) float32 from (blocks, rows, 16)."""
-    return np.ascontiguousarray(array.transpose(1, 0, 2).reshape(array.shape[1], -1), np.float32)
+    return np.array(array.transpose(1, 0, 2).reshape(array.shape[1], -1), np.float32)  # of its own: the state changes
 
 
 def _by_block(array: np.ndarray) -> np.ndarray:

@@ -98,9 +98,8 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     assert a.header["threshold"] == b.header["threshold"]
 
 
-# Of a cable, gradients of a slope and of the leak are small differences of large float32 sums in the kernel's parameters.
-@pytest.mark.parametrize("reduction, tolerance", [("leaky_memory", 1e-4), ("cable", 5e-3)])
-def test_learns_the_same_on_a_device(records, reduction, tolerance):
+@pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
+def test_learns_the_same_on_a_device(records, reduction):
     """Ten updates in plain torch, as on CUDA but without graphs: the kernel's first loss and gradient, but for rounding.
 
     The weights then drift apart a little: AdamW moves one whose gradient is nothing but rounding as far as any other.
@@ -127,10 +126,9 @@ def test_learns_the_same_on_a_device(records, reduction, tolerance):
         trainer.run(note)
         trainer.close()
     assert len(losses[0]) == 10
-    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-5)
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     first = [one[0] for one in gradients]  # of the same weights
-    assert (first[1] - first[0]).norm() < tolerance * first[0].norm()
+    assert (first[1] - first[0]).norm() < 1e-5 * first[0].norm()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
