@@ -21,6 +21,8 @@ _HOME = {
     "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
+    "ShortTerm": "netml.engine.plasticity",
+    "RewardStdp": "netml.engine.plasticity",
     "Records": "netml.records",
     "Run": "netml.runs",
 }

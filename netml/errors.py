@@ -28,6 +28,10 @@ class RecordsError(NetmlError, ValueError):
     """Records that are missing, damaged, incomplete or unfit for learning."""
 
 
+class CheckpointError(NetmlError, ValueError):
+    """A checkpoint of a network that is missing, damaged, or of another network."""
+
+
 class OutputError(NetmlError, OSError):
     """A place that cannot be written to."""
 

@@ -11,6 +11,9 @@
 #include "workers.hpp"
 
 #include <chrono>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <map>
 #include <memory>
 
@@ -116,6 +119,9 @@ struct netml_population {
             }
         });
         for (netml::Projection& p : projections) p.plain = {}, p.plastic = {};
+#ifdef __GLIBC__
+        malloc_trim(0);       // the batches were as large as what was made of them
+#endif
         reset();
     }
 

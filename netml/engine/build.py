@@ -7,6 +7,8 @@ rates = simulation.rates()
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,16 +18,17 @@ from typing import Any
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.circuit.cell import cell_label
+from netml.circuit.cell import cell_label, plain
 from netml.engine import mechanisms, mpi
-from netml.engine.population import TICKS_PER_MS
+from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.engine.population_library import TICKS_PER_MS
 from netml.engine.swap import check_cell
 from netml.errors import ModelError
 from netml.network.cells import CellKind
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
-from netml.network.stims import Background, backgrounds, sources
+from netml.network.stims import Background, Stimulations, sources
 from netml.network.trains import Given, Trains
 
 logger = logging.getLogger("netml")
@@ -69,7 +72,9 @@ class Network:
         index: (gids) index of a cell in its population on this rank, for those that live here.
         gids: By reduced population, those of the cells here, in the order of their indices.
         sources: By population of sources.
-        backgrounds: Stimulations of cells here.
+        backgrounds: Stimulations of cells here that need trains.
+        held_back_ms: How long NEURON holds a spike back at most, on any rank.
+        projections: Number of each plastic rule's projection, by rule and population.
     """
 
     world: mpi.World
@@ -80,23 +85,39 @@ class Network:
     gids: dict[str, np.ndarray] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     backgrounds: list[Background] = field(default_factory=list)
+    projections: dict[str, dict[str, int]] = field(default_factory=dict)
+    held_back_ms: float = 0.0
 
     @property
     def layout(self) -> Layout:
         return self.circuit.layout
 
+    def gathered(self, mine) -> list:
+        """What every rank has, on every rank; all call it."""
+        from neuron import h
 
-def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None):
+        return h.ParallelContext().py_allgather(mine) if self.world.size > 1 else [mine]
+
+    def summed(self, numbers: list) -> list:
+        """Sums over all ranks; all call it."""
+        return np.sum(self.gathered(numbers), axis=0).tolist()
+
+
+def build(
+    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    plasticity: Mapping[str, Any] | None = None,
+):  # fmt: skip
     """A network whose cells are all reduced, ready to step.
 
-    Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on the
-    number of ranks.  Start it under ``mpirun`` for more than one; every rank makes the same calls.
+    Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on
+    the number of ranks.  Start it under ``mpirun`` for more than one; every rank makes the same calls.
 
     Arguments:
         netParams: NetPyNE's ``specs.NetParams``.
         reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
         simConfig: NetPyNE's; its seeds and its switches of connectivity are used (:data:`SWITCHES`).
         seed: Takes the place of its seeds conn, stim and loc.
+        plasticity: By label of connParams, a :class:`netml.engine.plasticity.ShortTerm`, a ``RewardStdp``, or both.
 
     Returns:
         A :class:`netml.engine.stepped.Simulation`.
@@ -115,11 +136,16 @@ def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, se
     circuit = compiled(netParams, artifacts, simConfig, seeds)
     cells = circuit.layout.cells
     here = np.arange(cells) % world.size == world.rank
-    about = {"seeds": seeds, "reductions": {label: str(path) for label, path in reductions.items()}}
+    about = {"seeds": seeds, "network": _fingerprint(netParams, artifacts, circuit.cfg, plasticity)}
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
     _make_cells(h, network, artifacts, here, seeds["stim"])
-    _connect(network, here)
-    network.backgrounds = list(backgrounds(circuit, seeds["stim"], here))
+    stimulations = Stimulations(circuit, seeds["stim"])
+    for label, gid, clamp in stimulations.clamps(here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
+    for label, found in stimulations.poisson().items():
+        network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seeds["stim"] % 2**32)
+    _connect(network, here, plasticity or {})
+    network.backgrounds = list(stimulations.backgrounds(here))
     return Simulation(network)
 
 
@@ -135,6 +161,21 @@ def compiled(netParams, artifacts: Mapping[str, Artifact], simConfig, seeds: Map
     return Circuit(netParams, layout, kinds, switches, seeds["conn"])
 
 
+def _fingerprint(netParams, artifacts: Mapping[str, Artifact], switches: Mapping[str, bool], plasticity) -> str:
+    """SHA-256 (hex) of all that makes the network but its seeds, for checkpoints."""
+    names = ("popParams", "connParams", "stimSourceParams", "stimTargetParams", "synMechParams")
+    digest = hashlib.sha256(json.dumps(plain([
+        {name: dict(getattr(netParams, name)) for name in names},
+        {name: value for name, value in vars(netParams).items() if isinstance(value, (int, float, str))},
+        switches, {label: repr(rule) for label, rule in (plasticity or {}).items()},
+        {label: artifact.header for label, artifact in artifacts.items()},
+    ]), sort_keys=True).encode())  # fmt: skip
+    for _, artifact in sorted(artifacts.items()):
+        for name, array in sorted(artifact.arrays.items()):
+            digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
     """The reductions, of which each fits its population."""
     for name in ("subConnParams", "rxdParams"):
@@ -144,8 +185,8 @@ def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artif
              if tags.get("cellModel") not in ("NetStim", "VecStim") and label not in reductions]  # fmt: skip
     if whole:
         raise ModelError(
-            f"population {whole[0]} has no reduction, and netml.build makes networks of reduced cells only: give it one, or "
-            "mix detailed and reduced cells with netml.swap"
+            f"population {whole[0]} has no reduction, and netml.build makes networks of reduced cells only: give it "
+            "one, or mix detailed and reduced cells with netml.swap"
         )
     artifacts = {}
     for label, path in reductions.items():
@@ -201,15 +242,30 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
             context.cell(gid, h.NetCon(cell, None))
 
 
-def _connect(network: Network, here: np.ndarray) -> None:
+def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
+    rules = network.circuit.net_params.connParams
+    if unknown := sorted(set(plasticity) - set(rules)):
+        raise ModelError(f"plasticity is for {unknown[0]!r}; connParams has {', '.join(map(str, rules)) or 'none'}")
+    for label, wanted in plasticity.items():
+        parts = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+        short, stdp = (next((p for p in parts if isinstance(p, kind)), None) for kind in (ShortTerm, RewardStdp))
+        if len(parts) != (short is not None) + (stdp is not None):
+            raise ModelError(
+                f"plasticity of {label!r} is {wanted!r}; expected a ShortTerm, a RewardStdp, or one of each"
+            )
+        network.projections[label] = {
+            population: reduced.population.add_projection(short, stdp)
+            for population, reduced in network.reduced.items()
+        }
     shortest = {label: np.full(network.layout.cells, np.inf) for label in network.reduced}
     for label, params in network.circuit.net_params.connParams.items():
         for population, found in Rule(label, params, network.circuit).synapses(here):
             try:
                 network.reduced[population].population.add_synapses(
-                    found.pre, network.index[found.post], found.channel, found.weight_us, found.delay_ms
-                )
+                    found.pre, network.index[found.post], found.channel, found.weight_us, found.delay_ms,
+                    network.projections.get(label, {}).get(population, 0),
+                )  # fmt: skip
             except ModelError as error:
                 raise ModelError(f"connParams {label!r}: {error}") from error
             np.minimum.at(shortest[population], found.pre, found.delay_ms)
@@ -219,6 +275,8 @@ def _connect(network: Network, here: np.ndarray) -> None:
                 network, source, label, shortest[label][population.first : population.first + len(population)]
             )
         reduced.freeze()
+    longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
+    network.held_back_ms = max(network.gathered(longest))
 
 
 def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:

@@ -55,7 +55,7 @@ class NeuronPopulation:
         outlet = h.NetmlCell()
         self._outlets.append(outlet)
         self.object.add_cell(outlet, gid)
-        return self.population.add_cell(), outlet
+        return self.population.add_cell(gid), outlet
 
     def channel(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse.
@@ -84,6 +84,11 @@ class NeuronPopulation:
         netcon = h.ParallelContext().gid_connect(gid, self.object)
         self._sources[gid] = row, netcon
         self._set(netcon, row, delay_ms)
+
+    @property
+    def longest_wait_ms(self) -> float:
+        """How long NEURON holds a spike back at most before the population has it."""
+        return max((netcon.delay for _, netcon in self._sources.values()), default=0.0)
 
     def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float):
         """A synapse from a NetStim of its own; returns the NetCon."""

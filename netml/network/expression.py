@@ -26,7 +26,8 @@ FUNCTIONS: dict[str, Callable] = {name: getattr(np, name) for name in (
     "exp", "log", "log10", "sqrt", "sin", "cos", "tan", "arctan2", "remainder", "ceil")}  # fmt: skip
 FUNCTIONS |= {"abs": np.abs, "pow": lambda a, b: np.power(np.asarray(a, float), b), "int": np.trunc,
               "float": lambda a: np.asarray(a, float), "round": np.rint,
-              "min": lambda *a: functools.reduce(np.minimum, a), "max": lambda *a: functools.reduce(np.maximum, a)}  # fmt: skip
+              "min": lambda *a: functools.reduce(np.minimum, a),
+              "max": lambda *a: functools.reduce(np.maximum, a)}  # fmt: skip
 CONSTANTS = {"pi": np.pi, "inf": np.inf, "True": True, "False": False}
 
 

@@ -66,9 +66,10 @@ def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
 def warnings(a: Run, b: Run, floors: list[Run]) -> list[str]:
     """What differs between the runs beside the swap, and what a reader must know."""
     found = []
+    built_alike = all(a.metadata.get(key) == b.metadata.get(key) for key in ("engine", "build"))
     for key, meaning in SHOULD_AGREE.items():
         values = [run.metadata.get(key) for run in (a, b)]
-        if values[0] != values[1]:
+        if values[0] != values[1] and (built_alike or key != "mechanisms"):  # their hash includes how they were built
             shown = "" if key == "versions" else f" ({values[0]} and {values[1]})"
             changed = changed_versions(*values) if key == "versions" else ""
             found.append(f"{meaning[0].upper()}{meaning[1:]}{shown}{changed}.")
