@@ -181,8 +181,8 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
     dense = 2 * count > total
     drawn = np.where(dense, total - count, count)
     columns, outside = int(drawn.max(initial=0)), int(total.max(initial=0))
-    slot = np.arange(columns)
-    found = np.floor(uniform(own[:, None], slot.astype(np.uint64)) * total[:, None]).astype(np.int64)
+    slot = np.arange(columns, dtype=np.int32)
+    found = np.floor(uniform(own[:, None], slot.astype(np.uint64)) * total[:, None]).astype(np.int32)
     spare = slot >= drawn[:, None]
     found[spare] = (outside + np.broadcast_to(slot, found.shape))[spare]
     open_rows, attempt = np.arange(len(own)), 0
@@ -193,7 +193,7 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
         row, at = np.nonzero(again)
         attempt += 1
         fresh = uniform(own[open_rows[row]], at.astype(np.uint64) + np.uint64(attempt << 32))
-        part[row, at] = np.floor(fresh * total[open_rows[row]]).astype(np.int64)
+        part[row, at] = np.floor(fresh * total[open_rows[row]]).astype(np.int32)
         found[open_rows] = part
         open_rows = open_rows[again.any(axis=1)]
     valid = found < total[:, None]
