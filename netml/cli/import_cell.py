@@ -1,4 +1,4 @@
-"""`netml import-cell`: a user's cell as a NetPyNE project."""
+"""`netml import cell`: a user's cell as a NetPyNE project."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def command(
     v_init: Annotated[float | None, typer.Option(help="mV; by default what the source sets.")] = None,
     dt: Annotated[float, typer.Option(help="Time step, ms.")] = 0.025,
     threshold: Annotated[float, typer.Option(help="Of a spike, mV at the soma.")] = -20.0,
-    rate: Annotated[float, typer.Option(help="Hz to tune its random input for; 0 leaves it.")] = 4.0,
+    rate: Annotated[float, typer.Option(help="Hz at which its random input shall let it fire; 0 leaves it.")] = 4.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a cell in --output")] = False,
 ) -> None:
     """Make a NetPyNE project of a cell of yours, checked against the original, to record and train on."""

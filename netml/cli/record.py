@@ -19,6 +19,9 @@ def command(
     current_trials: Annotated[
         int | None, typer.Option(help="Trials with currents into the soma; one for five protocol trials.")
     ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="Kinds of the protocol trials, in turn: weights,moved,crowded,volleys,dense.")
+    ] = None,
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
     seed: Annotated[int, typer.Option(help="First seed; network run k takes seed + k.")] = 1,
     dt: Annotated[float | None, typer.Option(help="Time step in ms; by default the model's.")] = None,
@@ -47,6 +50,7 @@ def command(
         network_trials=network_trials,
         protocol_trials=protocol_trials,
         current_trials=current_trials,
+        kinds=kinds.split(",") if kinds else None,
         duration=duration,
         seed=seed,
         dt=dt,

@@ -140,6 +140,8 @@ def build(
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
     _make_cells(h, network, artifacts, here, seeds["stim"])
     stimulations = Stimulations(circuit, seeds["stim"])
+    for label, gid, clamp in stimulations.clamps(here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
     for label, found in stimulations.poisson().items():
         network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seeds["stim"] % 2**32)
     _connect(network, here, plasticity or {})

@@ -1,4 +1,4 @@
-"""What runs in processes of their own to import a cell: the original alone, the imported one alone, and its background."""
+"""What runs in processes of their own to import a cell: the original, the imported one, and its background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell_source import CellSource
 from netml.engine import mechanisms, mpi
-from netml.engine.cell_params import cell_params, facts, globals_of
+from netml.engine.cell_params import cell_params, check_variables, facts, globals_of
 from netml.engine.protocol import isolate
 from netml.engine.simulation import SimulateConfig, Simulation
 from netml.engine.user_cell import build as build_cell
@@ -20,9 +20,9 @@ from netml.errors import ModelError
 
 DELAY_MS, PULSE_MS, END_MS = 100.0, 200.0, 350.0
 PROBE_NA = -0.01
-STEPS_MV = (-10.0, 15.0, 40.0)  # that the currents would move a passive cell of the same input resistance
+STEPS_MV = (-10.0, 20.0, 100.0)  # that the currents would move a passive cell of the same input resistance
 TUNING_MS, TUNING_DT_MS = 1500.0, 0.1
-RATES_HZ = (0.5, 128.0)  # of an excitatory site, tried by doubling
+FACTORS = (0.125, 128.0)  # on the excitatory weights, tried by doubling
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ReplayJob:
 
 @dataclass(frozen=True)
 class TuneJob:
-    """Find the rate of the synapse types ``exciting`` at which the cell of a project fires at ``target`` Hz."""
+    """Find the weights of the synapse types ``exciting`` at which the cell of a project fires at ``target`` Hz."""
 
     project: str
     exciting: tuple[str, ...]
@@ -132,6 +132,9 @@ class _Alone(Simulation):
         self._cell = job.cell
 
     def create(self, net_params: Any, cfg: Any) -> None:
+        from neuron import h
+
+        check_variables(h, net_params.cellParams[self._cell])
         cfg.recordTraces = {}
         super().create(isolate(net_params, self._cell, 1), cfg)
 
@@ -159,7 +162,7 @@ def _respond(h: Any, root: Any, last: Any, v_init: float, currents: tuple[float,
 
 
 def tune(job: TuneJob) -> tuple[float, float]:
-    """Return (rate of each exciting site, rate of the cell), Hz; doubles, then halves the interval in logarithms."""
+    """Return (factor on the exciting weights, rate of the cell in Hz): by doubling, then by halving the interval."""
     world = mpi.start()
     config = SimulateConfig(
         model=job.project, duration=TUNING_MS, dt=TUNING_DT_MS, cfg={"cells": 1, "recordTraces": {}, "recordCells": []}
@@ -169,20 +172,21 @@ def tune(job: TuneJob) -> tuple[float, float]:
     from neuron import h
 
     sim = simulation.sim
-    sources = [conn["hObj"].pre() for conn in sim.net.cells[0].conns if conn["synMech"] in job.exciting]
+    inputs = [conn["hObj"] for conn in sim.net.cells[0].conns if conn["synMech"] in job.exciting]
+    weights = [netcon.weight[0] for netcon in inputs]
     sim.preRun()
 
-    def fires(rate: float) -> float:
-        for source in sources:
-            source.interval = 1000.0 / rate
+    def fires(factor: float) -> float:
+        for netcon, weight in zip(inputs, weights, strict=True):
+            netcon.weight[0] = factor * weight
         sim.simData["spkt"].resize(0)
         h.finitialize(float(sim.cfg.hParams["v_init"]))
         sim.pc.psolve(TUNING_MS)
         return len(sim.simData["spkt"]) / TUNING_MS * 1000.0
 
-    low = high = RATES_HZ[0]
+    low = high = FACTORS[0]
     found = fires(high)
-    while found < job.target and high < RATES_HZ[1]:
+    while found < job.target and high < FACTORS[1]:
         low, high = high, 2 * high
         found = fires(high)
     best = (high, found)
@@ -192,4 +196,4 @@ def tune(job: TuneJob) -> tuple[float, float]:
         low, high = (low, middle) if found >= job.target else (middle, high)
         if abs(found - job.target) < abs(best[1] - job.target):
             best = (middle, found)
-    return float(f"{best[0]:.3g}"), best[1]
+    return best

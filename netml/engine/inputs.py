@@ -13,9 +13,11 @@ import numpy as np
 
 from netml.errors import RecordsError
 
-KINDS = ("silence", "sparse", "dense", "bursts", "volleys")
+KINDS = ("silence", "sparse", "dense", "bursts", "volleys", "weights", "moved", "crowded")
+#: What no network need give; scores show each beside the plain kind.
+UNSEEN = ("weights", "moved", "crowded")
 #: Kind of each trial in turn: most of those that make the cell spike.
-TURNS = ("dense", "volleys", "bursts", "dense", "sparse", "dense", "bursts", "volleys", "dense", "silence")
+TURNS = ("dense", "volleys", "weights", "bursts", "sparse", "dense", "moved", "crowded", "dense", "silence")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Ranges:
     weight_spread: SD of the natural logarithm of single channels' weights.
     strong: share of the channels whose weight is raised up to ``strong_factor``.
     unseen: share of the events that falls on any segment by its length, not by the network's placement.
+    scatter: factors on the weight of each channel in trials of scattered weights: 95 % of a log-normal's.
+    moved: share of the segments that carry all synapses in trials of moved ones.
     """
 
     excitation: tuple[float, float] = (0.5, 1.8)
@@ -36,6 +40,8 @@ class Ranges:
     strong: float = 0.03
     strong_factor: float = 10.0
     unseen: float = 0.15
+    scatter: tuple[float, float] = (0.1, 10.0)
+    moved: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,13 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
     scale = _log_uniform(rng, ranges.weight)
     weight = _weights(rng, profile, ranges, scale)
     rate = profile.spread(ranges.unseen) / scale
+    if kind == "weights":
+        scattered = _scattered(rng, weight.size, ranges.scatter)
+        weight, rate = profile.weight_us * scattered, profile.spread(ranges.unseen) / scattered.mean()
+    elif kind == "moved":
+        carries = rng.permutation(profile.length_um.size) < np.ceil(ranges.moved * profile.length_um.size)
+        rate = profile.spread(1.0) * carries.repeat(len(profile.excitatory))
+        rate *= profile.rate_hz.sum() / scale / rate.sum()
     factor = np.array(
         [_log_uniform(rng, ranges.excitation if exc else ranges.inhibition) for exc in profile.excitatory]
     )
@@ -135,7 +148,7 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
         factor = factor * _log_uniform(rng, (1e-3, 2e-2))
     elif kind == "sparse":
         factor = factor * _log_uniform(rng, (2e-2, 0.4))
-    elif kind in ("bursts", "volleys"):
+    elif kind in ("bursts", "volleys", "crowded"):
         factor = factor * _log_uniform(rng, (0.3, 1.1))
     rate = rate * factor[profile.synapse]
     parts = [_background(rng, profile, rate, duration_ms, steady=kind in ("silence", "sparse"))]
@@ -143,6 +156,8 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
         parts += _bursts(rng, profile, duration_ms)
     elif kind == "volleys":
         parts += _volleys(rng, profile, duration_ms)
+    elif kind == "crowded":
+        parts += _crowds(rng, profile, duration_ms)
     time = np.concatenate([t for t, _ in parts])
     channel = np.concatenate([c for _, c in parts])
     keep = (time > 0.0) & (time < duration_ms)
@@ -159,6 +174,12 @@ def _weights(rng, profile, ranges, scale):
     weight = profile.weight_us * scale * np.exp(ranges.weight_spread * rng.standard_normal(n))
     strong = rng.random(n) < ranges.strong
     return np.where(strong, weight * _log_uniform(rng, (1.0, ranges.strong_factor), n), weight)
+
+
+def _scattered(rng, size, limits):
+    """Log-normal factors; of any weights, 95 % lie within the limits, and the rest at them."""
+    low, high = np.log(limits)
+    return np.exp(np.clip(rng.normal((low + high) / 2, (high - low) / 4, size), low, high))
 
 
 def _background(rng, profile, rate, duration_ms, steady):
@@ -231,4 +252,18 @@ def _volleys(rng, profile, duration_ms):
             place = place / place.sum()
         time = rng.uniform(0, duration_ms) + _log_uniform(rng, (0.3, 4.0)) * rng.standard_normal(count)
         parts.append((time, rng.choice(len(weight), count, p=place) * len(profile.excitatory) + synapse))
+    return parts
+
+
+def _crowds(rng, profile, duration_ms):
+    """One to three channels that get two to six events a ms for 3 to 20 ms, one to five times a second."""
+    parts = []
+    weight = profile.length_um / profile.length_um.sum()
+    for _ in range(rng.poisson(duration_ms / 1000.0 * _log_uniform(rng, (1.0, 5.0)))):
+        segments = rng.choice(len(weight), rng.integers(1, 4), p=weight)
+        length = _log_uniform(rng, (3.0, 20.0))
+        count = rng.poisson(len(segments) * length * rng.uniform(2.0, 6.0))
+        synapse = rng.integers(len(profile.excitatory))
+        time = rng.uniform(0, duration_ms) + length * rng.random(count)
+        parts.append((time, rng.choice(segments, count) * len(profile.excitatory) + synapse))
     return parts

@@ -17,7 +17,8 @@ _DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
 _POINTER = re.compile(r"\b(?:BBCORE)?POINTER\s+(\w+)|\bRANDOM\s+(\w+)")
 _EVENT = re.compile(r"\bNET_RECEIVE\s*\(([^)]*)\)")
 _ERROR = re.compile(r"(?P<stem>[^/\s:]+)\.cpp:\d+:\d+: error: (?P<what>[^\n]*)\n(?:\s*\d+ \| ?(?P<code>[^\n]*))?")
-_TRANSLATOR = re.compile(r"(?:[Ee]rror: ?|error at )?(?P<what>[^\n]*) at line (?P<line>\d+) in file (?P<name>[^\s/]+\.mod)")
+_EXPANDED = re.compile(r"note: in expansion of macro [^\n]*\n\s*\d+ \| ?(?P<code>[^\n]*)")
+_TRANSLATOR = re.compile(r"(?:[Ee]rror: ?)?(?P<what>[^\n]*) at line (?P<line>\d+) in file (?P<name>[^\s/]+\.mod)")
 _OLD_STYLE = re.compile(r"\w\s*\(\s*\w+(?:\s*,\s*\w+)*\s*\)\s*(?:\w+[\w\s,*]*;\s*)+\{?")
 
 #: Pattern of the compiler's message -> what to do.
@@ -37,6 +38,7 @@ _REMEDIES = (
     (r".(_p|_ppvar|_thread|_nt|_pnt)\w*. was not declared",
      "NEURON 9 keeps no array of the mechanism's variables: use the variable's own name in VERBATIM"),
     (r"before .\.. token", "a name in VERBATIM is also a variable of the mod file, which NEURON 9 replaces: rename it"),
+    (r".hoc_Exp. is not a member", "NEURON calls exp by a function of its own: write exp(...), without std::"),
     (r"was not declared in this scope",
      "declare it in the mod file (PARAMETER, ASSIGNED or LOCAL); for a function of C in VERBATIM, include its header"),
 )  # fmt: skip
@@ -73,7 +75,11 @@ def explain(output: str, files: Mapping[str, Path]) -> str:
     by_stem = {Path(name).stem: path for name, path in files.items()}
     for match in _ERROR.finditer(output):
         if (path := by_stem.get(match["stem"])) is not None:
-            return _explain_cpp(path, match["what"], (match["code"] or "").strip())
+            code = match["code"] or ""
+            if code.startswith("#define"):  # NEURON's; the user's is where it is used
+                expanded = _EXPANDED.search(output, match.end())
+                code = expanded["code"] if expanded else ""
+            return _explain_cpp(path, match["what"], code.strip())
     for match in _TRANSLATOR.finditer(output):
         if (path := files.get(match["name"])) is not None:
             line = _line(path, int(match["line"]))
@@ -83,16 +89,16 @@ def explain(output: str, files: Mapping[str, Path]) -> str:
 
 
 def _explain_cpp(path: Path, what: str, code: str) -> str:
-    code = "" if code.startswith("#define") else code  # NEURON's, not the user's
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
-    where = f" in line {lines.index(code) + 1}" if code in lines else " with"
+    where = f" in line {lines.index(code) + 1}" if code and code in lines else " with"
     remedy = _OLD_STYLE_REMEDY if _OLD_STYLE.search(code) and "expected" not in what else ""
     for pattern, advice in _REMEDIES if not remedy else ():
         if match := re.search(pattern, what):
             remedy = match.expand(advice) if "\\" in advice else advice
             break
     shown = f"\n  {code}" if code else ""
-    return f"building {path} failed{where}: {what}{shown}\n  {remedy or 'NEURON 9 translates mod files to C++'}; see {GUIDE}"
+    remedy = remedy or "NEURON 9 translates mod files to C++"
+    return f"building {path} failed{where}: {what}{shown}\n  {remedy}; see {GUIDE}"
 
 
 def _line(path: Path, number: int) -> str:

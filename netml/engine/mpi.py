@@ -187,6 +187,7 @@ def start() -> World:
     if expected > 1:
         neuron.nrnmpi_init()
     context = neuron.ParallelContext()
+    context.mpiabort_on_error(0)  # an error of NEURON comes as an exception, so that it ends in one message
     if int(context.nhost()) != expected:
         raise LaunchError(
             f"the launcher started {expected} ranks but NEURON sees {int(context.nhost())}; "

@@ -2,8 +2,7 @@
 
 The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, delivers spikes along them
 and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON:
-``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation, and a test or a notebook can drive it
-directly.
+``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation.
 """
 
 import ctypes
@@ -17,10 +16,11 @@ import numpy as np
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp
 from netml.engine import population_checks as checks
-from netml.engine import population_model, population_state
 from netml.engine.plasticity import RewardStdp, ShortTerm
 from netml.engine.population_checks import COLUMNS
-from netml.engine.population_library import TICKS_PER_MS, Plasticity, Stats, load, view
+from netml.engine.population_driven import Driven
+from netml.engine.population_library import TICKS_PER_MS, Plasticity, load
+from netml.engine.population_model import create, quantum, synaptic_gain
 from netml.engine.soma_current import SomaCurrent
 from netml.errors import ArtifactError, ModelError
 
@@ -40,7 +40,7 @@ class OutOfRange:
     currents: int
 
 
-class Population:
+class Population(Driven):
     """Cells of one artifact, first collected, then frozen into the C++ population.
 
     Arguments:
@@ -62,19 +62,20 @@ class Population:
         ticks = round(self.dt_r_ms * TICKS_PER_MS)
         if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
+        self.quantum, self._channels = quantum(artifact), synaptic_gain(artifact).size
         self._current = SomaCurrent(artifact, label)
-        sections, synapses = artifact.header["sections"], artifact.header["synapses"]
-        self._channels = sum(nseg for _, nseg in sections) * len(synapses)  # synaptic ones
-        self.quantum = population_model.quantum(artifact, self._channels)
         self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single = {name: array(code) for name, code in COLUMNS.items()}
         self._backgrounds, self._frozen, self._dirty = 0, False, True
         self.library = load()
-        self.handle = population_model.create(self.library, artifact, self._channels, self.quantum)
+        self.handle = create(self.library, artifact)
         if not self.handle:
             raise MemoryError(f"no memory for population {label}")
+        if (limit := artifact.arrays.get("input_limit")) is not None:
+            limit = np.ascontiguousarray(limit, np.float32)
+            self._checked(self.library.netml_population_watch(self.handle, limit.ctypes.data))
 
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
@@ -173,7 +174,7 @@ class Population:
             which, rate, weight = (column[bad - 1].item() for column in columns)
             raise ModelError(
                 f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a "
-                f"channel below {self._channels}, a rate and a weight from 0, and in all at most 64 events a cell and step"
+                f"channel below {self._channels}, a rate and a weight from 0, in all at most 64 events a cell and step"
             )
         self._backgrounds += 1
 
@@ -201,7 +202,7 @@ class Population:
                 self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
             ))  # fmt: skip
             clamps = self._current.clamps()
-            self._checked(self.library.netml_population_clamp(self.handle, len(clamps), clamps.ctypes.data))
+            self._checked(self.library.netml_population_clamp(self.handle, clamps.size, clamps.ctypes.data))
             self._frozen, self._dirty = True, False
         return self.handle
 
@@ -228,114 +229,6 @@ class Population:
         self._flush()
         stats = self.stats()
         return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
-
-    # Driving the population; inside a simulation NetmlPopulation does it.
-
-    def reset(self) -> None:
-        """All cells at rest, nothing on its way, step 0."""
-        self.library.netml_population_reset(self.freeze())
-
-    def deliver(self, row: int, spike_ms: float) -> None:
-        """A spike of a row's source."""
-        self.library.netml_population_deliver(self.handle, row, spike_ms)
-
-    def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, beside the clamps, from the next step until it is set again or reset.
-
-        A checkpoint does not hold it.
-
-        Arguments:
-            current_na: (cells) nA, or one for all.
-
-        Raises:
-            ModelError: The reduction takes no current, or it is no finite number a cell.
-        """
-        each = self._current.scaled(current_na, self.cells)
-        self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
-
-    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
-        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
-
-        Arguments:
-            cell, channel: (n) int32.
-            weight_us: (n) float64.
-            arrival_ms: (n) float64, from the end of the last step on.
-
-        Raises:
-            ModelError: An event out of range; those before it are in.
-        """
-        values, what = (cell, channel, weight_us, arrival_ms), f"events for reduced {self.label}"
-        columns = checks.columns(values, "iidd", what)
-        bad = self._checked(self.library.netml_population_inject(
-            self.handle, columns[0].size, *(column.ctypes.data for column in columns)
-        ))  # fmt: skip
-        if bad:
-            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
-            raise ModelError(
-                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival "
-                f"{arrival} ms; expected a cell and a channel that are there, a weight from 0, and a time still to come"
-            )
-
-    def reward(self, amount: float, projection: int | None = None) -> None:
-        """A reward at the end of the last step, to one projection or to all that have STDP."""
-        for k, (_, stdp) in enumerate(self.rules):
-            if stdp and projection in (None, k):
-                self._checked(self.library.netml_population_reward(self.handle, k, amount))
-
-    def step(self) -> np.ndarray:
-        """Take one step; returns the indices of the cells that spike."""
-        count = self.library.netml_population_step(self.handle)
-        return view(self.library.netml_population_spiking(self.handle), np.int32, count).copy()
-
-    def voltage(self) -> np.ndarray:
-        """(cells) float32, mV at the end of the last step."""
-        return view(self.library.netml_population_voltage(self.handle), np.float32, self.cells).copy()
-
-    def logit(self) -> np.ndarray:
-        """(cells) float32, of the last step."""
-        return view(self.library.netml_population_logit(self.handle), np.float32, self.cells).copy()
-
-    def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
-        """All that a run needs to go on from here; see :mod:`netml.engine.population_state`.
-
-        Arguments:
-            sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
-                shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
-                once.
-        """
-        rows = {source: row for row, source in enumerate(self.sources)} if len(sources) else {}
-        for source, spike_ms in zip(sources, spikes_ms, strict=True):
-            if source in rows:
-                self.library.netml_population_deliver_once(self.handle, rows[source], spike_ms)
-        return population_state.save(self)
-
-    def restore_state(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from a saved state, of this rank or merged from several.
-
-        Raises:
-            ModelError: It is of another network.
-        """
-        population_state.restore(self, state)
-
-    def stats(self) -> dict:
-        """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
-        stats = Stats()
-        if self.handle:
-            self.library.netml_population_get_stats(self.handle, ctypes.byref(stats))
-        return {name: getattr(stats, name) for name, _ in Stats._fields_}
-
-    def close(self) -> None:
-        """Free the C++ population; nothing may drive it any more."""
-        if self.handle:
-            self.library.netml_population_delete(self.handle)
-            self.handle = None
-
-    __del__ = close
-
-    def _checked(self, result: int) -> int:
-        if result < 0:
-            raise MemoryError(f"no memory for the {self.cells} cells of population {self.label} and their synapses")
-        return result
 
     def _flush(self) -> None:
         """Hand over what was added one by one."""

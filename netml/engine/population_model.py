@@ -11,14 +11,10 @@ from netml.reductions.kernel import Reduction
 HEADROOM_EVENTS = 1024
 
 
-def create(library: ctypes.CDLL, artifact: Artifact, channels: int, quantum_: float) -> int:
-    """A C++ population without cells; returns its address, 0 where memory is short.
-
-    Arguments:
-        channels: Those of synapses.
-        quantum_: See :func:`quantum`.
-    """
+def create(library: ctypes.CDLL, artifact: Artifact) -> int:
+    """A C++ population without cells; returns its address, 0 where memory is short."""
     reduction, arrays, header = Reduction.of(artifact), artifact.arrays, artifact.header
+    channels = synaptic_gain(artifact).size
     ranges = np.array([weight_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
     low, high = np.resize(ranges, (channels, 2)).T
     tables = [
@@ -29,7 +25,7 @@ def create(library: ctypes.CDLL, artifact: Artifact, channels: int, quantum_: fl
     dims = np.asarray(reduction.dims, np.int32)
     return library.netml_population_new(
         dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
-        float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum_,
+        float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum(artifact),
         channels, *(table.ctypes.data for table in tables),
     )  # fmt: skip
 
@@ -40,10 +36,16 @@ def weight_range(header: dict, synapse: str) -> tuple[float, float]:
     return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
 
 
-def quantum(artifact: Artifact, channels: int) -> float:
-    """Unit of the fixed-point sums of the synaptic channels, a power of two that follows from the artifact alone."""
+def synaptic_gain(artifact: Artifact) -> np.ndarray:
+    """(segments x synapse types) 1/uS: without the current's, which is no event."""
+    gain = artifact.arrays["channel_gain"]
+    return gain[: gain.size - bool(artifact.header.get("current"))]
+
+
+def quantum(artifact: Artifact) -> float:
+    """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
     synapses = artifact.header["synapses"]
-    gain = artifact.arrays["channel_gain"][:channels].reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    gain = synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
     high = [weight_range(artifact.header, synapse)[1] for synapse in synapses]
     largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
     return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))

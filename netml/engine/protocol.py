@@ -132,10 +132,11 @@ class Protocol:
         info: The cell; must be the one of the network's records.
         drive: What it gets in its network.
         ranges: How far trials leave that.
+        kinds: Of the trials of synaptic input, in turn.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None):
-        self.sim, self.info, self.ranges = sim, info, ranges or Ranges()
+    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS):
+        self.sim, self.info, self.ranges, self.kinds = sim, info, ranges or Ranges(), kinds
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         cells = list(sim.net.cells)
@@ -219,7 +220,7 @@ class Protocol:
     def _draw(self, k: int, seed: int, scale_na: float | None) -> _Drawn:
         """The input of trial k; with a current where its scale is given."""
         if scale_na is None:
-            kind = TURNS[k % len(TURNS)]
+            kind = self.kinds[k % len(self.kinds)]
             return _Drawn(kind, *draw(kind, self.profile, self.duration_ms, seed, k, self.ranges))
         kind = currents.KINDS[k % len(currents.KINDS)]
         changes, current, under = currents.draw(kind, scale_na, self.duration_ms, seed, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -11,6 +11,7 @@ from typing import Any
 
 from netml.circuit.project import find_project
 from netml.engine import mpi
+from netml.engine.inputs import KINDS, TURNS
 from netml.engine.launch import launch
 from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
 from netml.engine.recording import whole_milliseconds
@@ -33,6 +34,7 @@ def record(
     network_trials: int | None = None,
     protocol_trials: int | None = None,
     current_trials: int | None = None,
+    kinds: Sequence[str] | None = None,
     duration: float | None = None,
     seed: int = 1,
     dt: float | None = None,
@@ -55,6 +57,7 @@ def record(
         network_trials: Runs of the network; run k has seed + k.
         protocol_trials: Trials of single cells; see netml/records/README.md for the kinds.
         current_trials: Trials of single cells with currents into the soma; by default one for five protocol trials.
+        kinds: Of the protocol trials, in turn (see netml/records/README.md); by default those that train a reduction.
         duration: Length of every trial, whole ms.
         seed: First seed of the background (cfg.seeds["stim"]) and of the protocol.
         dt: ms; the model's by default.
@@ -83,6 +86,9 @@ def record(
     _check(runs, trials, current_trials, cells, ranks)
     if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
+    kinds = tuple(kinds or TURNS)
+    if unknown := set(kinds) - set(KINDS):
+        raise ModelError(f"unknown kind of protocol {', '.join(sorted(unknown))}; known: {', '.join(KINDS)}")
     project = find_project(model)
     config = SimulateConfig(
         model=str(model),
@@ -115,6 +121,7 @@ def record(
                 cell=found[0].cell,
                 trials=trials,
                 current_trials=current_trials,
+                kinds=kinds,
                 label="single cells",
                 drive=reduce(add, [one.drive for one in found]),
                 **common,
@@ -132,6 +139,7 @@ def record(
             "protocol_trials": trials,
             "current_trials": current_trials,
             "protocol_seed": seed,
+            "protocol_kinds": sorted(set(kinds)),
         }
         write_index(made, found[0].cell, about)
     return folder

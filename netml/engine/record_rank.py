@@ -8,7 +8,7 @@ from operator import add
 from typing import Any
 
 from netml.engine import mpi
-from netml.engine.inputs import Drive, Ranges
+from netml.engine.inputs import TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather
 from netml.engine.simulation import SimulateConfig, Simulation
@@ -59,6 +59,7 @@ class ProtocolJob:
     trials: int
     current_trials: int
     ranges: Ranges = field(default_factory=Ranges)
+    kinds: tuple[str, ...] = TURNS
     label: str = ""
 
 
@@ -127,7 +128,7 @@ def protocol(job: ProtocolJob) -> None:
     progress = _Labelled(job.label, reporter(job.config.progress, world.rank))
     simulation = _Isolated(job, world, progress)
     simulation.build()
-    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges)
+    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds)
     share = len(range(world.rank, job.trials + job.current_trials, world.size))
     progress.begin("trials", share)
     with RecordWriter(job.folder, job.first_shard + world.rank, job.cell) as writer:

@@ -1,4 +1,4 @@
-"""Spikes from outside: stimSourceParams and stimTargetParams, and populations of NetStims and VecStims."""
+"""Input from outside: stimSourceParams and stimTargetParams, and populations of NetStims and VecStims."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from netml.circuit.current import Clamp
 from netml.errors import ModelError
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
@@ -19,6 +20,8 @@ _TRAIN = {"rate", "interval", "noise", "start", "number", "seed"}
 _SOURCE = _TRAIN | {"type"}
 _TARGET = {"source", "conds", "sec", "loc", "weight", "delay", "synsPerConn", "synMech", "label",
            "synMechWeightFactor", "synMechDelayFactor", "synMechLocFactor"}  # fmt: skip
+_CLAMP = {"del", "delay", "dur", "amp"}
+_KEYS = {"NetStim": (_TARGET, _SOURCE), "IClamp": ({"source", "conds", "sec", "loc", "label"}, _CLAMP | {"type"})}
 _CONTACT = _TARGET - {"source", "conds", "label"}
 
 
@@ -54,14 +57,16 @@ class Stimulations:
         stim_seed: cfg.seeds["stim"].
 
     Raises:
-        ModelError: A stimulation that is no NetStim, or says something not supported.
+        ModelError: A stimulation that is no NetStim or IClamp, or says something not supported.
     """
 
     def __init__(self, circuit: Circuit, stim_seed: int):
         self._circuit, self._seed = circuit, stim_seed
         targets = circuit.net_params.stimTargetParams
-        self._all = {str(label): self._checked(label, target) for label, target in targets.items()}
-        self._targets = {label: self._cells(label) for label in self._all}
+        checked = {str(label): self._checked(label, target) for label, target in targets.items()}
+        self._targets = {label: self._cells(label, target) for label, (target, _) in checked.items()}
+        self._all = {label: both for label, both in checked.items() if both[1]["type"] == "NetStim"}
+        self._clamps = {label: both for label, both in checked.items() if label not in self._all}
         self._seeds = Counter(
             (population, source.get("seed", stim_seed))
             for label, (_, source) in self._all.items() for population, _ in self._targets[label]
@@ -92,24 +97,46 @@ class Stimulations:
                 trains = _trains(source, synapses, self._circuit, self._seed, f"stimTargetParams {label!r}")
                 yield Background(f"{label}->{population}", population, synapses, trains)
 
+    def clamps(self, here: np.ndarray) -> Iterator[tuple[str, int, Clamp]]:
+        """The current clamps at the somata of this rank's cells: population, gid, clamp.
+
+        Arguments:
+            here: (gids) whether a gid lives on this rank.
+
+        Raises:
+            ModelError: A clamp elsewhere than at the soma, or of values that are no finite numbers.
+        """
+        for label, (target, source) in self._clamps.items():
+            where = f"stimTargetParams {label!r}"
+            for population, gids in self._targets[label]:
+                table = self._circuit.kinds[population].table
+                loc = 0.5 if target.get("loc") is None else float(target["loc"])
+                table.check_soma(target.get("sec") or table.sections[0][0], loc, where)
+                values_of = _evaluated(source, _CLAMP, self._circuit, self._seed, gids, where)
+                for k in np.flatnonzero(here[gids]).tolist():
+                    own = {name: value[k] if np.ndim(value) else value for name, value in values_of.items()}
+                    yield population, int(gids[k]), Clamp.of(own, f"{where} on cell {gids[k]}")
+
     def _checked(self, label: str, target: Mapping) -> tuple[Mapping, Mapping]:
         where, named = f"stimTargetParams {label!r}", self._circuit.net_params.stimSourceParams
         if target.get("source") not in named:
             raise ModelError(f"{where} has source {target.get('source')!r}; stimSourceParams has "
                              f"{', '.join(map(str, named)) or 'none'}")  # fmt: skip
         source = named[target["source"]]
-        if source.get("type") != "NetStim":
-            raise ModelError(f"{where} puts a {source.get('type')!r} on cells; netml.build supports NetStim")
-        of = f"stimSourceParams {target['source']!r}"
-        for params, known, place in ((target, _TARGET, where), (source, _SOURCE, of)):
+        if source.get("type") not in _KEYS:
+            raise ModelError(
+                f"{where} puts a {source.get('type')!r} on cells; netml.build supports NetStim, and IClamp at the soma"
+            )
+        places = (where, f"stimSourceParams {target['source']!r}")
+        for params, known, place in zip((target, source), _KEYS[source["type"]], places, strict=True):
             if unknown := sorted(set(params) - known):
                 raise ModelError(f"{place} has {unknown[0]!r}, which netml.build does not support")
         return target, source
 
-    def _cells(self, label: str) -> list[tuple[str, np.ndarray]]:
+    def _cells(self, label: str, target: Mapping) -> list[tuple[str, np.ndarray]]:
         """The stimulated cells by population."""
         layout, where = self._circuit.layout, f"stimTargetParams {label!r}"
-        conditions = dict(self._all[label][0].get("conds") or {})
+        conditions = dict(target.get("conds") or {})
         listed = conditions.pop("cellList", None)
         gids = layout.select(conditions, f"conds of {where}")
         if isinstance(listed, (list, tuple)):
@@ -160,16 +187,22 @@ class Stimulations:
 def _trains(source: Mapping, synapses: Synapses, circuit: Circuit, stim_seed: int, where: str) -> Trains:
     """A train for each synapse; string functions are evaluated for its cell."""
     gids = synapses.post
-    draws = Draws(keys(key("stimulation of", stim_seed), gids))
     found: dict[str, Any] = {"noise": 0.0, "start": 0.0, "number": 1e9, "seed": stim_seed}
-    for name in sorted(_TRAIN & set(source)):
-        value = source[name]
-        if isinstance(value, str):
-            expression = circuit.expression(value, f"{name} of {where}", POST)
-            value = values(expression, circuit.layout, Pairs(gids, gids), draws)
-        found[name] = value
+    found |= _evaluated(source, _TRAIN, circuit, stim_seed, gids, where)
     return Trains(own_keys(found["seed"], gids), interval_of(found, where), found["noise"], found["start"],
                   found["number"], where, synapses.delay_ms)  # fmt: skip
+
+
+def _evaluated(source: Mapping, names: set, circuit: Circuit, stim_seed: int, gids: np.ndarray, where: str) -> dict:
+    """Some values of a source by name: of a string function one for each cell, else the value itself."""
+    draws = Draws(keys(key("stimulation of", stim_seed), gids))
+    found = {}
+    for name in sorted(names & set(source)):
+        found[name] = source[name]
+        if isinstance(source[name], str):
+            expression = circuit.expression(source[name], f"{name} of {where}", POST)
+            found[name] = values(expression, circuit.layout, Pairs(gids, gids), draws)
+    return found
 
 
 def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains | Given:

@@ -103,7 +103,45 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
             "figures are of another cell and another input: an orientation, not a contest.",
         ),
     ]  # fmt: skip
-    return [*found, physics_table(result["physics"])] if result["physics"] else found
+    found += [unseen_table(result)] if result["unseen"] else []
+    found += [doubt_table(result["doubt"])] if any(result["doubt"].values()) else []
+    found += [physics_table(result["physics"])] if result["physics"] else []
+    return found
+
+
+def unseen_table(result: dict) -> Table:
+    """How the reduction takes input that no network need give."""
+    plain, changes = result["unseen"]["plain"], result["unseen"]["auc_change"]
+    rows = [
+        [kind, str(m["trials"]), number(m["auc"], 4), interval("auc", 4)(m), number(changes.get(kind), 4, signed=True)]
+        for kind, m in ((kind, result["kinds"][kind]) for kind in (plain, *changes))
+    ]
+    note = (
+        f"Weights drawn anew for every channel (0.1 to 10 times), all synapses on other segments, several events a ms "
+        f"on a channel, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
+    )
+    return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
+
+
+def doubt_table(doubt: dict) -> Table:
+    """Whether what warns in a run warned rightly on these trials."""
+    rows = []
+    if beyond := doubt["beyond"]:
+        rows += [
+            ["steps with more input than in training", percent(beyond["mean"], 2)],
+            ["trials with more such steps than any held-out one", str(beyond["distrusted"])],
+            ["error of the rate there (RMS)", number(beyond["error_distrusted_hz"], 2, "Hz")],
+            ["error of the rate elsewhere (RMS)", number(beyond["error_hz"], 2, "Hz")],
+        ]
+    if spread := doubt["ensemble"]:
+        rows += [
+            ["spread of the ensemble's rates (RMS)", number(spread["sd_hz"], 2, "Hz")],
+            ["error of the rate (RMS)", number(spread["error_hz"], 2, "Hz")],
+            ["error / spread", number(spread["factor"], 2)],
+            ["rank correlation of spread and error, by trial", number(spread["rank_correlation"], 2)],
+        ]
+    note = "The signs that a run gives of each reduced cell, on trials whose truth is known."
+    return Table("Knowing when it is wrong", ["", ""], rows, note)
 
 
 def physics_table(laws: list[dict]) -> Table:
@@ -111,7 +149,7 @@ def physics_table(laws: list[dict]) -> Table:
     holds = {True: "holds", False: "broken", None: "not judged"}
     rows = [[law["name"], holds[law["passed"]], law["measured"], law["expected"]] for law in laws]
     note = "Artificial input, from the rates and weights of the training; the last row: the recorded trials."
-    return Table("Physics", ["", "", "measured", "expected"], rows, note)
+    return Table("What every cell obeys", ["", "", "measured", "expected"], rows, note)
 
 
 def shifted(m) -> str:
@@ -156,12 +194,12 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
     """
     source = result["source"]
-    detection, voltage, intervals, published, *physics = tables(result)
+    detection, voltage, intervals, published, *others = tables(result)
     page = html.Page(
         title=f"Reduced cell {source['cell']}",
         summary=(
             f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
-            f"trials, running free: it gets the synaptic events (and the current) of a trial and its own emitted spikes."
+            f"trials, running free: it gets the synaptic events and the current of a trial and its own emitted spikes."
         ),
         headline=headline(result),
         warnings=result["warnings"],
@@ -180,7 +218,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
             *current_report.sections(result.get("f_i")),
             html.Section("How sure the figures are", tables=[intervals]),
             html.Section("Beside the literature", tables=[published]),
-            *(html.Section("What every cell obeys", tables=[table]) for table in physics),
+            *(html.Section(table.title, tables=[table]) for table in others),
         ],
         facts=facts(source),
     )

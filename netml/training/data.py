@@ -25,19 +25,23 @@ class Steps:
         counts: (rows) bool, False where a trial has just begun.
         network: (rows) bool, True in trials recorded in a network.
         first: (trials) int64 first row of each trial; length: (trials) int32.
-        seen: (channels) int64 events; weight_range: (synapses, 2) float, uS.
+        current: Whether a trial has a current into the soma: then the channels are one more, its own.
+        forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
+            times.  Under a steady current one spike follows another in nearly fixed time, but a free-running model is
+            soon out of phase and learns no time at all, only the mean rate.
     """
 
     def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
         rows, channel, weight, spike, voltage, counts, network, length = ([] for _ in range(8))
+        self.current = bool(records.with_current[trials].any())
+        self.forced = records.with_current[trials] & (records.kinds[trials] != NETWORK)
         for k in trials:
             trial = records.trial(k)
             n = windows.steps(trial.duration_ms, dt_r_ms)
-            step = windows.event_step(trial.event_time, dt_r_ms)
-            inside = step < n
-            rows.append(np.bincount(step[inside], minlength=n))
-            channel.append(trial.event_channel[inside].astype(np.int32))
-            weight.append(trial.event_weight[inside].astype(np.float32))
+            step, *what = windows.events(trial, dt_r_ms, records.cell.channels if self.current else None)
+            rows.append(np.bincount(step, minlength=n))
+            channel.append(what[0])
+            weight.append(what[1])
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
             counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
@@ -67,20 +71,37 @@ class Steps:
         return int(np.quantile(intervals, quantile, method="lower"))
 
     def channel_statistics(self, trials) -> tuple[np.ndarray, np.ndarray, dict]:
-        """Of some trials: events a channel (int64), mean weight a channel's synapse type (uS), range by type."""
-        synapses, start = self.cell.synapses, self.events.row_start
-        parts = [slice(start[self.first[k]], start[self.first[k] + self.length[k]]) for k in trials]
-        channel = np.concatenate([self.events.channel[p] for p in parts])
-        weight = np.concatenate([self.events.weight[p] for p in parts])
-        seen = np.bincount(channel, minlength=self.cell.channels)
-        kind = channel % len(synapses)
+        """Of some trials: events a channel (int64), mean weight a channel's synapse type (uS), range by type.
+
+        The current's channel counts steps, and its mean is of the size (nA).
+        """
+        synapses = self.cell.synapses
+        channel, weight = self._events_of(trials)
+        seen = np.bincount(channel, minlength=self.cell.channels + self.current)
+        kind = np.where(channel < self.cell.channels, channel % len(synapses), len(synapses))
         mean, span = np.ones(len(synapses)), {}
         for s, label in enumerate(synapses):
             own = weight[kind == s]
             if own.size:
                 mean[s] = max(float(own.mean()), 1e-12)
             span[label] = [float(own.min(initial=np.inf)), float(own.max(initial=0))] if own.size else [0.0, 0.0]
-        return seen, np.tile(mean, self.cell.channels // len(synapses)), span
+        typical = np.tile(mean, self.cell.channels // len(synapses))
+        if self.current:
+            size = np.abs(weight[kind == len(synapses)])
+            typical = np.append(typical, float(size.mean()) if size.size else 1.0)
+        return seen, typical, span
+
+    def current_range(self, trials) -> list[float]:
+        """Lowest and highest mean current of a step (nA) in some trials."""
+        channel, weight = self._events_of(trials)
+        own = weight[channel == self.cell.channels]
+        return [float(own.min(initial=0.0)), float(own.max(initial=0.0))]
+
+    def _events_of(self, trials) -> tuple[np.ndarray, np.ndarray]:
+        """Channel and weight of all events of some trials."""
+        start = self.events.row_start
+        parts = [slice(start[self.first[k]], start[self.first[k] + self.length[k]]) for k in trials]
+        return tuple(np.concatenate([values[p] for p in parts]) for values in (self.events.channel, self.events.weight))
 
 
 def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
@@ -152,7 +173,9 @@ class Walk:
         length = np.minimum(n, self.steps.length[self.trial] - self.position)
         self.position += n
         first, length = first.reshape(-1, LANES), length.reshape(-1, LANES).astype(np.int32)
-        return make_window(self.steps, first, length, n, self.state, free_lanes)
+        window, rows = make_window(self.steps, first, length, n, self.state, free_lanes)
+        window.free_running[self.steps.forced[self.trial].reshape(-1, LANES)] = 0
+        return window, rows
 
     def state_dict(self) -> dict:
         return {

@@ -15,6 +15,7 @@ from netml.records import Records, windows
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 from netml.training.learner import Learner
+from netml.training.ranges import held_out, input_limits
 from netml.training.trainer import Trainer
 
 CALIBRATION_ROUNDS = 20
@@ -68,6 +69,8 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
             "parameters": learner.parameter_count(int((seen > 0).sum())),
         },
     }
+    if trainer.steps.current:
+        header |= {"current": True, "current_range_na": trainer.steps.current_range(trainer.training)}
     arrays = {
         "params": params.astype(np.float32),
         "trace_input": model.trace_input.numpy().astype(np.int32),
@@ -75,7 +78,10 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
         "channel_gain": fill_unseen(gain, learner.channel_input, seen),
         "channel_seen": seen.astype(np.int64),
     }
-    return Artifact(header, arrays)
+    table = (learner.channel_input, arrays["channel_gain"])
+    limit = input_limits(trainer.steps, trainer.training, *table, model.inputs)
+    header["held_out_beyond"] = held_out(trainer.steps, trainer.validation, *table, limit)
+    return Artifact(header, arrays | {"input_limit": limit})
 
 
 def fill_unseen(gain: np.ndarray, channel_input: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -103,7 +109,7 @@ def verify(artifact: Artifact, learner: Learner, records: Records, trial: int) -
     arrays = artifact.arrays
     x = windows.inputs(
         records.trial(trial), arrays["channel_input"], arrays["channel_gain"], reduction.dims.inputs,
-        artifact.header["dt_r_ms"],
+        artifact.header["dt_r_ms"], bool(artifact.header.get("current")),
     )[:CHECK_STEPS]  # fmt: skip
     logit, v, spike = (out[:, 0] for out in kernel.load().free_run(reduction, np.ascontiguousarray(x[:, :, None])))
     model, state, last = learner.model, learner.model.init_state(1), 0.0

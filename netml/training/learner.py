@@ -1,5 +1,6 @@
 """What is learned: a reduction and the gain of every channel."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -8,6 +9,8 @@ from netml.records import CellInfo
 from netml.reductions.branches import channel_inputs, group_segments
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
 from netml.training.config import TrainConfig
+
+CURRENT_TAU_MS = 1.0  # at first, of the trace of a current
 
 
 class Learner(nn.Module):
@@ -27,11 +30,15 @@ class Learner(nn.Module):
         branches, synapses = int(branch.max()) + 1, len(cell.synapses)
         self.channel_input = channel_inputs(branch, synapses)
         trace_input, trace_tau = trace_layout(cell.synapses, cell.syn_mech_params, branches)
+        inputs, current = branches * synapses, len(typical_weight) > cell.channels
+        if current:
+            self.channel_input = np.append(self.channel_input, np.int32(inputs))
+            trace_input, trace_tau = np.append(trace_input, inputs), np.append(trace_tau, CURRENT_TAU_MS)
         self.model = LeakyMemory(
-            trace_input, trace_tau, inputs=branches * synapses, memory=config.memory, hidden=config.hidden,
+            trace_input, trace_tau, inputs=inputs + current, memory=config.memory, hidden=config.hidden,
             feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
         )  # fmt: skip
-        self.log_gain = nn.Parameter(torch.zeros(cell.channels))
+        self.log_gain = nn.Parameter(torch.zeros(self.channel_input.size))
         self.register_buffer("typical_gain", torch.as_tensor(1.0 / typical_weight, dtype=torch.float32))
 
     def gain(self) -> torch.Tensor:

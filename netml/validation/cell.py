@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from netml.artifact import Artifact
+from netml.engine import inputs
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
 from netml.records import Records
@@ -11,6 +12,7 @@ from netml.records.trial import NETWORK
 from netml.validation import bootstrap, cell_metrics, currents
 from netml.validation import physics as laws
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
+from netml.validation.doubt import doubt
 from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
@@ -37,7 +39,9 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
-        they hold), what was measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
+        they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
+        :mod:`netml.validation.doubt`), what was measured, ``warnings``,
+        and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -55,6 +59,7 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
+    result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
     result["physics"] = laws.physics(artifact, predictions) if physics else []
     result["source"] = {
         "artifact": name,
@@ -117,11 +122,12 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
     candidates = range(len(records)) if split == "all" else records.split(seed)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
-    if not artifact.header.get("current"):
-        chosen = [k for k in chosen if not records.with_current[k]]
+    takes_current = bool(artifact.header.get("current"))
+    chosen = [k for k in chosen if takes_current or not records.with_current[k]]
     long = [k for k in chosen if records.durations_ms[k] > skip_ms]
     if not long:
         why = f"none of its {len(chosen)} is longer than skip_ms = {skip_ms:g}" if chosen else "it has none"
+        why += "" if takes_current else " (the reduction takes no current into its soma: trials with one do not count)"
         raise RecordsError(
             f"no {split} trial of kind {', '.join(kinds or known)} in {records.folder} to validate on: {why}"
         )
@@ -139,15 +145,35 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
         return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
 
     published = cell_metrics.published_trials(predictions)
+    metrics = {kind: honest(chosen) for kind, chosen in by_kind.items()}
     return {
         "skip_ms": skip_ms,
         "v_clip_mv": v_clip,
         "all": honest(predictions),
-        "kinds": {kind: honest(chosen) for kind, chosen in by_kind.items()},
+        "kinds": metrics,
+        "unseen": unseen(metrics),
         "f_i": currents.f_i_curve(predictions),
         "published": cell_metrics.published(predictions)
         | {"interval_95": bootstrap.intervals(published, PUBLISHED_SKIP_MS, PUBLISHED_CLIP_MV)},
     }
+
+
+def unseen(kinds: dict) -> dict | None:
+    """AUC on input that no network need give, against the plain input of the same protocol.
+
+    Arguments:
+        kinds: Metrics by kind.
+
+    Returns:
+        ``plain`` (the kind compared with) and ``auc_change`` by kind; None without such trials.
+    """
+    plain = next((kind for kind in ("dense", NETWORK) if kind in kinds), None)
+    found = [kind for kind in (*inputs.UNSEEN, "volleys") if kind in kinds]
+    if plain is None or not set(found) & set(inputs.UNSEEN):
+        return None
+    aucs = {kind: kinds[kind]["auc"] for kind in (plain, *found)}
+    changes = {k: None if None in (aucs[k], aucs[plain]) else aucs[k] - aucs[plain] for k in found}
+    return {"plain": plain, "auc_change": changes}
 
 
 def clip_of(artifact: Artifact) -> float:

@@ -32,6 +32,7 @@ class Prediction:
     input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
     current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
     events: int = 0  # number of synaptic events
+    beyond: np.ndarray | None = None  # [T] bool, an input passes what it got in training; None: the artifact is older
 
     def after(self, skip_ms):
         """Index of the first step that starts at or after ``skip_ms``."""

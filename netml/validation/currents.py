@@ -20,7 +20,7 @@ def f_i_curve(predictions: list[Prediction]) -> dict | None:
         weighted by its length; ``one_silent``, the share of the stretches in which only one of both fires.
     """
     found = [stretch for p in predictions if p.current_na is not None and not p.events for stretch in stretches(p)]
-    if not found:
+    if not any(current for current, *_ in found):
         return None
     current, seconds, true, model = np.array(sorted(found)).T
     points = []

@@ -49,6 +49,7 @@ class Driver:
 
     Attributes:
         dt_ms: Step of the reduction.
+        current_range_na: Lowest and highest current of the training; None for a reduction that takes none.
         types: Synapse types.
         excites: (types) bool, found by trial: whether more of its events raise the logit.
         rate: (channels) events a step in training. weight_us: (channels) typical weight of the synapse type.
@@ -61,10 +62,13 @@ class Driver:
         self.types = list(header["synapses"])
         self._channel_input, self._gain = arrays["channel_input"], arrays["channel_gain"]
         self.type = np.arange(artifact.channels) % len(self.types)
+        self.current_range_na = header["current_range_na"] if header.get("current") else None
         seen = arrays["channel_seen"]
         seconds = header["provenance"].get("training_seconds")
         hz = seen / seconds if seconds else FALLBACK_HZ * (seen > 0)
         self.rate = hz * self.dt_ms / 1000.0
+        if self.current_range_na:
+            self.rate[-1] = 0.0  # the last channel is no synapse
         log_weight = -np.log(np.maximum(self._gain, 1e-12))
         typical = [np.exp(log_weight[(self.type == s) & (seen > 0)].mean()) if (seen[self.type == s] > 0).any() else 0.0
                    for s in range(len(self.types))]  # fmt: skip
@@ -98,6 +102,11 @@ class Driver:
         step = np.asarray(step)
         return Events(np.repeat(step, channel.size), np.tile(channel, step.size).astype(np.int32),
                       np.tile(weight * self.weight_us[channel], step.size).astype(np.float32))  # fmt: skip
+
+    def current(self, step, na: float) -> Events:
+        """A current into the soma at the given steps, nA; of a reduction that takes one."""
+        step = np.asarray(step)
+        return Events(step, np.full(step.size, self.type.size - 1, np.int32), np.full(step.size, na, np.float32))
 
     def run(self, lanes: list[Events], steps: int, *, repeats: int = 1, each=None) -> Outcome:
         """Run up to 16 lanes of events from rest, ``repeats`` times one after the other without a break.

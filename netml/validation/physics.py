@@ -84,12 +84,14 @@ def quiet_again(driver: Driver) -> Check:
 
 
 def voltage_range(driver: Driver) -> Check:
-    """Under input of the training's kind, of thrice its rates, of ten times its weights, and under volleys."""
+    """Under input like the training's, thrice its rates, ten times its weights, volleys, and its range of currents."""
     steps = round(1000 / driver.dt_ms)
     exc, every = driver.excites.astype(float), np.ones(len(driver.types))
     drives = [(every, 1), (every + 2 * exc, 1), (3 * exc, 1), (3 - 3 * exc, 1), (every, 10), (3 * every, 0.1)]
     kinds = [driver.poisson(steps, factors, weight) for factors, weight in drives]
     kinds.append(driver.every_input(np.arange(50, steps, 100), 10))
+    if driver.current_range_na:
+        kinds += [driver.current(np.arange(100, steps), na) for na in driver.current_range_na]
     out = driver.run(kinds, steps)
     low, high = float(out.v_mv[:, : len(kinds)].min()), float(out.v_mv[:, : len(kinds)].max())
     return Check("voltage between the reversal potentials", V_RANGE_MV[0] <= low and high <= V_RANGE_MV[1],
@@ -135,6 +137,8 @@ def bounded(driver: Driver, long_steps: int = LONG_STEPS) -> Check:
         driver.every_input(every, 10, inh), *(driver.every_input(now_and_then, w) for w in (1, 10, 100)),
         driver.every_input(np.arange(pattern // 2), 10, exc), driver.every_input(every[::2], 10, exc),
     ]  # fmt: skip
+    if driver.current_range_na:
+        lanes[-1] = driver.current(every, 10 * max(driver.current_range_na, key=abs))
     sizes: list[float] = []
 
     def watch(out: Outcome) -> None:

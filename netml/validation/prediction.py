@@ -33,6 +33,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     dt = float(artifact.header["dt_r_ms"])
     arrays, n_inputs = artifact.arrays, int(artifact.header["dims"]["inputs"])
     types = len(artifact.header["synapses"])
+    limit = arrays.get("input_limit")
     takes_current = bool(artifact.header.get("current"))
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
@@ -60,6 +61,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_spike_ms=np.asarray(trial.spike_time, float),
                 input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
                 / (trial.duration_ms / 1000.0),
-                current_na=windows.current(trial, dt),
+                current_na=windows.current(trial, dt) if trial.current_na.size else None,
                 events=trial.event_time.size,
+                beyond=None if limit is None else (x[:n, : limit.size, i] > limit).any(axis=1),
             )

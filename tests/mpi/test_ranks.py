@@ -125,6 +125,16 @@ def test_mechanism_that_nobody_has_is_refused(tmp_path):
         netml.simulate(model, output=tmp_path / "run")
 
 
+def test_an_error_of_neuron_on_several_ranks_is_one_message(tmp_path):
+    """NEURON's own way is to abort all ranks at once, before anybody can say why."""
+    model = tmp_path / "tiny"
+    shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (model / "netParams.py").read_text()
+    (model / "netParams.py").write_text(script.replace('"delay": "1 + uniform(0, 2)"', '"delay": 0.0'))
+    with pytest.raises(LaunchError, match=r"^rank \d failed: RuntimeError: .*usable mindelay is 0[^\n]*$"):
+        netml.simulate(model, ranks=2, duration=5, output=tmp_path / "run")
+
+
 def test_bad_settings_are_refused_before_any_rank_starts(tmp_path):
     for wrong in ({"engine": "nest"}, {"build": "slow"}, {"duration": -1.0}, {"dt": 0}, {"fraction": 2.0}):
         with pytest.raises(ModelError, match="expected"):

@@ -17,8 +17,23 @@ def cell() -> CellInfo:
     return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, sites={"soma": ("soma", 0.5)}, dt_ms=0.1)
 
 
-def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 1.0) -> Trial:
-    """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV."""
+MEGOHM, TAU_MS, REFRACTORY_MS = 50.0, 15.0, 3.0
+RHEOBASE_NA = 15.0 / MEGOHM
+
+
+def rate_hz(current_na):
+    """The f-I curve of the cell in closed form."""
+    beyond = np.maximum(MEGOHM * np.asarray(current_na, float) - 15.0, 0.0)
+    with np.errstate(divide="ignore"):
+        return 1000.0 / (REFRACTORY_MS + TAU_MS * np.log1p(15.0 / beyond))
+
+
+def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 1.0, current=None) -> Trial:
+    """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV.
+
+    Arguments:
+        current: Into the soma, times (ms) and currents (nA) from then on.
+    """
     random = np.random.default_rng(seed)
     events = random.poisson(0.5 * rate * duration)
     time = np.sort(random.uniform(0, duration, events))
@@ -28,22 +43,24 @@ def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 
     dt, v, refractory = 0.1, -65.0, 0.0
     kick = np.zeros((int(duration / dt) + 1, 2))
     np.add.at(kick, ((time / dt).astype(int), channel % 2), strength * weight * 1e3 * distance[channel // 2])
+    changes, injected = (np.empty(0), np.empty(0)) if current is None else current
+    drive = MEGOHM * np.append(0.0, injected)[np.searchsorted(changes, np.arange(len(kick)) * dt + 1e-9)]
     g, voltage, spikes = np.zeros(2), [], []
     decay = np.exp(-dt / np.array([3.0, 8.0]))
     for n in range(len(kick)):
         if n % 10 == 0:
             voltage.append(v)
         g = g * decay + kick[n]
-        v += dt * (-(v + 65) + 26.0 * g[0] - 2.0 * g[1]) / 15.0
+        v += dt * (-(v + 65) + 26.0 * g[0] - 2.0 * g[1] + drive[n]) / TAU_MS
         refractory = max(0.0, refractory - dt)
         if refractory:
             v = -65.0
         elif v > -50:
             spikes.append(n * dt)
-            refractory = 3.0
+            refractory = REFRACTORY_MS
     return Trial(
-        "dense", -1, seed, float(duration), time, channel.astype(np.int32), weight.astype(np.float32),
-        np.array([s for s in spikes if s <= duration]), {"soma": np.array(voltage, np.float32)},
+        "dense" if current is None else "steps", -1, seed, float(duration), time, channel.astype(np.int32), weight.astype(np.float32),
+        np.array([s for s in spikes if s <= duration]), {"soma": np.array(voltage, np.float32)}, changes, injected,
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import pytest
 from netml.artifact import Artifact
 from netml.errors import ArtifactError
 
-
 CURRENT = {"current": True, "current_range_na": [-0.2, 0.5]}
 PER_CHANNEL = ("channel_input", "channel_gain", "channel_seen")
 

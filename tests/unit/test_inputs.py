@@ -92,6 +92,33 @@ def test_volleys_are_synchronous(profile):
     assert np.median(gaps) < 1.0  # ms; as many events spread evenly would lie further apart
 
 
+def test_scattered_weights_span_the_range_at_the_same_total_conductance(profile):
+    drawn = [draw("weights", profile, 2000.0, 0, k, EXACT) for k in range(40)]
+    factors = np.concatenate([weight / profile.weight_us for _, _, weight in drawn])
+    assert factors.min() == pytest.approx(0.1, rel=1e-6) and factors.max() == pytest.approx(10, rel=1e-6)
+    assert ((factors > 0.1001) & (factors < 9.999)).mean() == pytest.approx(0.954, abs=0.01)  # two deviations
+    assert np.median(factors) == pytest.approx(1, abs=0.05)
+    given = np.mean([weight[channel].sum() for _, channel, weight in drawn]) / 2
+    assert given == pytest.approx((profile.rate_hz * profile.weight_us).sum(), rel=0.2)  # rates wander
+
+
+def test_moved_synapses_lie_on_a_third_of_the_segments(profile):
+    places = [np.unique(draw("moved", profile, 20_000.0, 0, k)[1] // 2) for k in range(5)]
+    assert [len(p) for p in places] == [18] * 5
+    assert len(np.unique(np.concatenate(places))) > 40  # others in every trial
+    rate = np.mean([draw("moved", profile, 2000.0, 0, k, EXACT)[0].size / 2 for k in range(40)])
+    assert rate == pytest.approx(profile.rate_hz.sum(), rel=0.15)
+
+
+def test_crowded_channels_get_several_events_a_millisecond(profile):
+    silent = Profile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    most = []
+    for k in range(10):
+        time, channel, _ = draw("crowded", silent, 2000.0, 0, k)
+        most.append(np.unique(np.floor(time).astype(int) * 1000 + channel, return_counts=True)[1].max(initial=0))
+    assert np.median(most) >= 4
+
+
 def test_unknown_kind(profile):
     with pytest.raises(RecordsError, match="unknown kind of protocol 'storm'; known: silence"):
         draw("storm", profile, 100.0, 0, 0)

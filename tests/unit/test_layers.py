@@ -19,14 +19,15 @@ LAYERS = [
     ("records",),
     ("reductions",),
     ("engine",),
+    ("device",),
     ("training",),
     ("validation", "report"),
-    ("pipeline",),
+    ("pipeline", "ensemble"),
     ("cli",),
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
 OWNERS = {  # who alone may import a heavy library
-    "torch": {"reductions", "training"},
+    "torch": {"reductions", "device", "training"},
     "neuron": {"engine"},
     "mpi4py": {"engine"},
     "netpyne": {"engine", "circuit"},

@@ -1,9 +1,11 @@
 """Cell metrics against brute force and closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from netml.validation import cell_metrics, spikes
+from netml.validation import cell_metrics, currents, spikes
 from netml.validation.cell_metrics import Prediction
 
 
@@ -151,6 +153,22 @@ def test_the_published_protocol_leaves_trials_out():
     assert (result["trials"], result["trials_left_out"]) == (1, 2) and result["auc"] == 1.0
     empty = cell_metrics.published([none])
     assert empty["trials"] == 0 and empty["auc"] is None and empty["explained_variance"] is None
+
+
+def test_f_i_curve_counts_spikes_of_constant_stretches():
+    """Two trials of known stretches; stretches below 100 ms, trials with events and ramps count for nothing."""
+    current = np.repeat([0.0, 0.2, -0.1, 0.3], [300, 90, 410, 200])
+    a = replace(prediction([250, 350, 820, 900], [250, 810, 850, 900], steps=1000), current_na=current)
+    b = replace(prediction([100], [], steps=1000), current_na=np.full(1000, 0.3), events=0)
+    found = currents.f_i_curve([a, b, replace(b, events=3), prediction([5], [5])])
+    assert found["stretches"] == 4
+    points = {round(p["current_na"], 6): p for p in found["points"]}
+    assert [(p["current_na"], p["seconds"]) for p in found["points"]][0] == (-0.1, 0.41)
+    assert points[0.0]["rate_true_hz"] == points[0.0]["rate_model_hz"] == pytest.approx(1 / 0.3)
+    assert found["rate_error_hz"] == pytest.approx((0 + 0 + 1 + 1) / (0.3 + 0.41 + 0.2 + 1.0))
+    assert found["one_silent"] == 0.25
+    ramp = replace(prediction([5], [5], steps=1000), current_na=np.linspace(0, 1, 1000))
+    assert currents.f_i_curve([ramp]) is None
 
 
 def test_cv_and_ks():

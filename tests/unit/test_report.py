@@ -58,6 +58,34 @@ def cell(tmp_path_factory):
     return artifact.save(folder / "pyr.netml"), folder / "records"
 
 
+@pytest.fixture(scope="module")
+def driven(cell, tmp_path_factory):
+    """The same cell with a current in place of its last trace's input, and what two step currents make of it."""
+    folder = tmp_path_factory.mktemp("driven")
+    artifact = Artifact.load(cell[0])
+    arrays = artifact.arrays | {"trace_input": np.array([0, 0, 1, 4], np.int32)}
+    for name, last in (("channel_input", 4), ("channel_gain", 0.5), ("channel_seen", 1)):
+        arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
+    header = {"dims": artifact.header["dims"] | {"inputs": 5}, "current": True, "current_range_na": [-1.0, 3.0]}
+    reduction = kernel.Reduction.of(Artifact(artifact.header | header, arrays))
+    x = np.zeros((500, 5, 2), np.float32)
+    x[:, 4] = 0.5 * np.array([-1.0, 3.0])
+    header["threshold"] = float(np.median(kernel.load().free_run(reduction, x)[0]))  # one of both currents makes it fire
+    artifact = Artifact(artifact.header | header, arrays)
+    with RecordWriter(folder / "records", 0, CELL) as writer:
+        for k in range(12):
+            amplitude = -1.0 if k % 2 else 3.0
+            trial = Trial("steps", -1, k, 1000.0, np.empty(0), np.empty(0, np.int32), np.empty(0, np.float32),
+                          np.empty(0), {"soma": np.zeros(1001, np.float32)}, np.array([300.0, 800.0]),
+                          np.array([amplitude, 0.0]))  # fmt: skip
+            x = windows.inputs(trial, arrays["channel_input"], arrays["channel_gain"], 5, 1.0, takes_current=True)
+            _, v, spike = kernel.load().free_run(kernel.Reduction.of(artifact), x[:, :, None])
+            trial.voltage["soma"][:] = np.append(v[0, 0], v[:, 0])
+            writer.add(Trial(**(trial.__dict__ | {"spike_time": np.flatnonzero(spike[:, 0]) + 1.0})))
+    write_index(folder / "records", CELL, {"model": "surrogate"})
+    return artifact.save(folder / "pyr.netml"), folder / "records"
+
+
 class Links(HTMLParser):
     """Collects everything a page would load, and its text."""
 
@@ -96,6 +124,7 @@ def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):
     silence = result["kinds"]["silence"]
     assert silence["trials_without_spikes"] == silence["trials"] and silence["auc"] is None
     assert json.loads((tmp_path / "validation.json").read_text())["all"]["auc"] == result["all"]["auc"]
+    assert result["f_i"] is None and not any("current" in w for w in result["warnings"])
     text = check_page(result["report"], ["voltage", "raster", "roc", "intervals", "calibration"])
     assert "free" in text and "first 200 ms" in text and "1 to 24 true spikes" in text
     low, high = result["all"]["interval_95"]["brier"]
@@ -130,6 +159,23 @@ def test_only_silent_trials_still_get_a_report(cell, tmp_path):
     result = validate(*cell, output=tmp_path, kinds=["silence"], physics=False)
     assert result["all"]["auc"] is None and any("No trial recorded in a network" in w for w in result["warnings"])
     check_page(result["report"], ["voltage", "raster", "intervals", "calibration"])
+
+
+def test_the_f_i_curve_of_a_cell_that_is_its_own_truth(driven, cell, tmp_path):
+    result = validate(*driven, output=tmp_path, split="all", skip_ms=0)
+    f_i = result["f_i"]
+    assert f_i["rate_error_hz"] == 0 and f_i["one_silent"] == 0
+    assert f_i["stretches"] == 36 and sum(p["seconds"] for p in f_i["points"]) == pytest.approx(12.0)
+    assert {round(p["current_na"], 6) for p in f_i["points"]} >= {-1.0, 0.0, 3.0}
+    assert all(p["rate_true_hz"] == p["rate_model_hz"] for p in f_i["points"])
+    assert len({round(p["rate_true_hz"], 2) for p in f_i["points"]}) > 1
+    text = check_page(result["report"], ["voltage", "raster", "roc", "intervals", "calibration", "f_i"])
+    assert "36 stretches of constant current" in text
+
+
+def test_a_reduction_without_a_current_is_not_judged_on_trials_with_one(driven, cell):
+    with pytest.raises(RecordsError, match="it has none .the reduction takes no current into its soma"):
+        validate(cell[0], driven[1])
 
 
 def test_validate_refuses(cell, tmp_path):
@@ -224,17 +270,19 @@ def test_a_run_against_itself_differs_in_nothing(runs):
 
 
 def test_silent_run_still_gets_a_report(runs, tmp_path):
-    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0)
+    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0, mechanisms="another library")
     result = compare(runs["detailed"], silent, output=tmp_path / "report")
     text = " ".join(result["warnings"])
     assert "Population PYR is silent" in text and "fast build" in text and "Builds differ" in text
+    assert "Mechanisms differ" not in text  # another build of the same is another library
     assert "Durations differ" in text and result["window_ms"] == [200.0, 1500.0]
     check_page(result["report"], NETWORK_FIGURES)
 
 
 def test_what_the_engine_of_reduced_cells_counted_is_told(runs, tmp_path):
-    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200}}
+    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200, "currents_out_of_range": 3}}
     warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=True, reduced=reduced))["warnings"]
+    assert any("population PYR: 3 reduced cells get a current into the soma outside" in w for w in warnings)
     assert any("population PYR: 1,200 synapses" in w for w in warnings) and not any("too late" in w for w in warnings)
 
 

@@ -15,8 +15,11 @@ import pytest
 import torch
 
 from netml.artifact import Artifact
+from netml.engine import currents
 from netml.errors import RecordsError, TrainingError
 from netml.records import Records
+from netml.reductions import kernel
+from netml.reductions.kernel import Reduction
 from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.data import Steps, load
@@ -47,6 +50,26 @@ def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
     gain = artifact.arrays["channel_gain"]
     assert (gain > 0).all()
     assert gain[2] > gain[6]  # excitation near the soma does more than far from it
+
+
+def test_learns_the_f_i_curve(tmp_path):
+    """Of a cell whose rate at a constant current is known in closed form, and what the artifact says about it."""
+    steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
+    trials = [lif.trial(seed, strength=0.85) for seed in range(30)]
+    lif.write(tmp_path / "r", trials + [lif.trial(100 + k, rate=0.0, current=own) for k, own in enumerate(steps)])
+    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100}
+    artifact = Artifact.load(train(tmp_path / "r", output=tmp_path / "lif.netml", **(SMALL | recipe)))
+    assert artifact.header["current"] is True and artifact.channels == 9
+    low, high = artifact.header["current_range_na"]
+    assert -lif.RHEOBASE_NA <= low < 0 and 3 * lif.RHEOBASE_NA < high <= 4 * lif.RHEOBASE_NA
+    assert artifact.arrays["channel_seen"][-1] > 1000
+    reduction, steps = Reduction.of(artifact), 3000
+    current = np.array([-0.2, 0.5, 2.0, 2.5, 3.0, 3.5]) * lif.RHEOBASE_NA
+    x = np.zeros((steps, reduction.dims.inputs, current.size), np.float32)
+    x[:, -1] = current * artifact.arrays["channel_gain"][-1]
+    rates = kernel.load().free_run(reduction, x)[2].sum(axis=0) / (steps / 1000)
+    assert (rates[:2] == 0).all()
+    np.testing.assert_allclose(rates[2:], lif.rate_hz(current[2:]), rtol=0.15)  # from 20 s; 7 % measured
 
 
 def run_train(records: Path, output: Path) -> subprocess.Popen:

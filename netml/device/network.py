@@ -1,0 +1,105 @@
+"""Several populations on a device that send each other their spikes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from netml.device.population import Population
+from netml.device.time import TICKS_PER_MS
+from netml.errors import ModelError
+
+
+class Network:
+    """Populations that step together.
+
+    Sources are numbered through: the cells of the populations in their order, then whatever lies outside.
+
+    Arguments:
+        populations: By label, of one device and one step; complete.
+        sources: (rows) number of each row's source, by label of the population it leads to; none twice.
+
+    Raises:
+        ModelError: Populations of different steps or devices, or sources that do not fit the rows.
+    """
+
+    def __init__(self, populations: Mapping[str, Population], sources: Mapping[str, np.ndarray]):
+        self.populations = dict(populations)
+        kinds = {(p.dt_r_ms, str(p.device)) for p in self.populations.values()}
+        if len(kinds) != 1:
+            raise ModelError(f"populations of a network have steps and devices {sorted(kinds)}; expected one of each")
+        self.dt_r_ms, self.device = (
+            next(iter(self.populations.values())).dt_r_ms,
+            next(iter(self.populations.values())).device,
+        )
+        sizes = [p.cells for p in self.populations.values()]
+        self.first = dict(zip(self.populations, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        self.cells = sum(sizes)
+        self._row: dict[str, torch.Tensor] = {}
+        for label, population in self.populations.items():
+            source = np.asarray(sources[label], np.int64)
+            if source.shape != (population.rows,) or np.unique(source).size != source.size or (source < 0).any():
+                raise ModelError(f"sources of {label} are {source.size} numbers for {population.rows} rows; expected "
+                                 "one of its own for each row, 0 or more")  # fmt: skip
+            row = np.full(max(source.max(initial=-1) + 1, self.cells), -1)
+            row[source] = np.arange(source.size)
+            self._row[label] = torch.as_tensor(row, device=self.device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Everything at rest, time 0."""
+        for population in self.populations.values():
+            population.reset()
+        self.steps = 0
+
+    @property
+    def time_ms(self) -> float:
+        """End of the last step."""
+        return self.steps * self.dt_r_ms
+
+    def step(self) -> torch.Tensor:
+        """Take one step; returns the numbers of the cells that spike, at its end, int64 on the device."""
+        fired = [population.step() + self.first[label] for label, population in self.populations.items()]
+        self.steps += 1
+        spiking = torch.cat(fired)
+        tick = torch.full_like(spiking, round(self.time_ms * TICKS_PER_MS))
+        for label, population in self.populations.items():
+            row = self._row[label][spiking]
+            population.spike(row[row >= 0], tick[row >= 0])
+        return spiking
+
+    def advance(self, duration_ms: float, source=(), spike_ms=()) -> tuple[np.ndarray, np.ndarray]:
+        """Take whole steps.
+
+        Arguments:
+            duration_ms: Of biological time; rounded to steps.
+            source, spike_ms: Spikes of outside sources, from now up to the end.
+
+        Returns:
+            Time (ms) and number of every cell's spike, in order.
+        """
+        source, spike_ms = np.asarray(source, np.int64), np.asarray(spike_ms, float)
+        order = np.argsort(spike_ms, kind="stable")
+        source, spike_ms = source[order], spike_ms[order]
+        times, numbers = [], []
+        for _ in range(round(duration_ms / self.dt_r_ms)):
+            now = np.searchsorted(spike_ms, self.time_ms + self.dt_r_ms - 1 / TICKS_PER_MS)
+            self._outside(source[:now], spike_ms[:now])
+            source, spike_ms = source[now:], spike_ms[now:]
+            spiking = self.step().cpu().numpy()
+            numbers.append(spiking)
+            times.append(np.full(spiking.size, self.time_ms))
+        return np.concatenate([*times, []]), np.concatenate([*numbers, np.empty(0, np.int64)])
+
+    def reward(self, amount: float) -> None:
+        """A reward to everything that learns from it, at the beginning of the next step."""
+        for population in self.populations.values():
+            population.reward(amount)
+
+    def _outside(self, source: np.ndarray, spike_ms: np.ndarray) -> None:
+        if not source.size:
+            return
+        for label, population in self.populations.items():
+            known = source < self._row[label].numel()
+            row = self._row[label][torch.as_tensor(source[known], device=self.device)].cpu().numpy()
+            population.deliver(row[row >= 0], spike_ms[known][row >= 0])
