@@ -28,16 +28,16 @@ class Pairs(NamedTuple):
 
     Attributes:
         pre, post: (pairs) gids; in an expression over all candidates, a row and a column.
-        index: (pairs) place in the rule's connList; None in other rules.
+        entry: (pairs) place in the rule's connList; None in other rules.
     """
 
     pre: np.ndarray
     post: np.ndarray
-    index: np.ndarray | None = None
+    entry: np.ndarray | None = None
 
     def take(self, which) -> "Pairs":
         """Some of the pairs."""
-        return Pairs(self.pre[which], self.post[which], None if self.index is None else self.index[which])
+        return Pairs(self.pre[which], self.post[which], None if self.entry is None else self.entry[which])
 
 
 def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
@@ -203,7 +203,8 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
     chosen[~dense] = False
     rows, at = np.nonzero(valid)
     chosen[rows, found[rows, at]] = ~dense[rows]
-    return np.nonzero(chosen)
+    row, number = np.nonzero(chosen)
+    return row, number
 
 
 def set_key(seed: int, kind: str, *sets: np.ndarray) -> np.uint64:

@@ -2,11 +2,11 @@
 
 Rates of building are by CPU time of rank 0, which one busy core gives; build_s is wall time.
 
-python tests/benchmarks/build.py [--cells 10000] [--synapses 1000] [--rule probability|distance|convergence|contacts] [--json OUT]
+python tests/benchmarks/build.py [--cells 10000] [--synapses 1000] [--rule RULE] [--json OUT]
 mpiexec -n 2 python tests/benchmarks/build.py ...
 
-Four fifths of the cells excite, weights are lognormal, delays grow with distance.  Beside it, in the same run on rank 0 of
-one, NetPyNE's connection maker on 200 such cells (its Python structure only, no NEURON objects).
+Four fifths of the cells excite, weights are lognormal, delays grow with distance.  Beside it, in the same run on one
+rank, NetPyNE's connection maker on 200 such cells (its Python structure only, no NEURON objects).
 """
 
 import argparse
