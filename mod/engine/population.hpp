@@ -11,6 +11,9 @@
 #include "workers.hpp"
 
 #include <chrono>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <map>
 #include <memory>
 
@@ -98,6 +101,7 @@ struct netml_population {
         logit.resize(blocks * netml::LANES);
         voltage.resize(blocks * netml::LANES);
         beyond.resize(blocks * netml::LANES);
+        counts.resize(blocks * netml::LANES);
         threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, blocks));
         if (threads != (int)shards.size()) workers = std::make_unique<netml::Workers>(threads);
         shards.clear();
@@ -115,6 +119,9 @@ struct netml_population {
             }
         });
         for (netml::Projection& p : projections) p.plain = {}, p.plastic = {};
+#ifdef __GLIBC__
+        malloc_trim(0);       // the batches were as large as what was made of them
+#endif
         reset();
     }
 
@@ -124,6 +131,7 @@ struct netml_population {
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
         std::fill(beyond.begin(), beyond.end(), 0);
+        std::fill(counts.begin(), counts.end(), 0);
         for (netml::Projection& p : projections) p.reset(row_count);
         for (auto& shard : shards) {
             for (netml::Fibres& f : shard->fibres) f.reset(step_ticks);
@@ -261,6 +269,8 @@ struct netml_population {
     netml::Aligned<float> state, logit, voltage;
     netml::Currents currents;
     netml::Aligned<int32_t> beyond;           // [cells] steps in which an input passed its limit
+    netml::Aligned<int32_t> counts;           // [cells] spikes since the last reset
+    std::vector<netml_population*> judges;    // other members of an ensemble, which get the same input
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -350,7 +360,7 @@ private:
                               state.data() + b * layout.state() * LANES, x.data(), logit.data() + b * LANES,
                               voltage.data() + b * LANES, fired, scratch.data());
             for (int l = 0; l < here; ++l)
-                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l));
+                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l)), ++counts[b * LANES + l];
         }
         for (size_t k = 0; k < projections.size(); ++k)
             if (projections[k].plasticity.stdp)

@@ -16,15 +16,23 @@ def command(
         Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for an event log of TensorBoard, too.")] = None,
+    ensemble: Annotated[
+        int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
+    ] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
     from netml.artifact import Artifact
+    from netml.ensemble import train_ensemble
     from netml.training.api import train
+    from netml.training.team import launched
 
     fields = {"budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
-    path = train(records, output=output, fresh=fresh, progress=progress, tensorboard=tensorboard, **fields)
+    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard} | fields
+    path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
+    if launched()[0] > 0:
+        return  # the first rank says it
     scores = Artifact.load(path).header["scores"]
     validation = scores["validation"]
     typer.echo(

@@ -92,6 +92,16 @@ class Network:
     def layout(self) -> Layout:
         return self.circuit.layout
 
+    def gathered(self, mine) -> list:
+        """What every rank has, on every rank; all call it."""
+        from neuron import h
+
+        return h.ParallelContext().py_allgather(mine) if self.world.size > 1 else [mine]
+
+    def summed(self, numbers: list) -> list:
+        """Sums over all ranks; all call it."""
+        return np.sum(self.gathered(numbers), axis=0).tolist()
+
 
 def build(
     netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
@@ -134,7 +144,7 @@ def build(
         network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
     for label, found in stimulations.poisson().items():
         network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seeds["stim"] % 2**32)
-    _connect(h.ParallelContext(), network, here, plasticity or {})
+    _connect(network, here, plasticity or {})
     network.backgrounds = list(stimulations.backgrounds(here))
     return Simulation(network)
 
@@ -232,7 +242,7 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
             context.cell(gid, h.NetCon(cell, None))
 
 
-def _connect(context, network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
+def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
     rules = network.circuit.net_params.connParams
     if unknown := sorted(set(plasticity) - set(rules)):
@@ -266,7 +276,7 @@ def _connect(context, network: Network, here: np.ndarray, plasticity: Mapping[st
             )
         reduced.freeze()
     longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
-    network.held_back_ms = context.allreduce(longest, 2)  # the largest of all ranks
+    network.held_back_ms = max(network.gathered(longest))
 
 
 def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:

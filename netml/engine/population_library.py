@@ -52,6 +52,8 @@ def load() -> ctypes.CDLL:
         "freeze": ([p, i64, p, i64, i32], i64),
         "clamp": ([p, i64, p], i64),
         "set_current": ([p, p], i64),
+        "judge": ([p, p], i64),
+        "spike_counts": ([p], p),
         "watch": ([p, p], i64),
         "beyond": ([p], p),
         "reset": ([p], None),

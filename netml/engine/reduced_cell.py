@@ -17,7 +17,7 @@ from neuron import h
 from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
 from netml.circuit.current import Clamp
-from netml.engine.population import Population
+from netml.engine.ensemble import population_of
 from netml.errors import ArtifactError, ModelError
 
 
@@ -39,7 +39,7 @@ class NeuronPopulation:
         if [list(s) for s in self.table.sections] != [list(s) for s in artifact.header["sections"]]:
             raise ArtifactError(f"reduction of {label} has other sections than its cell: train one on this cell")
         self.object = h.NetmlPopulation()
-        self.population = Population(artifact, label)
+        self.population = population_of(artifact, label)
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._sources = {}  # gid -> (row, NetCon)

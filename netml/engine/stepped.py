@@ -1,12 +1,11 @@
 """A network of reduced cells that is stepped: advance, inject, read spikes, rates and voltages, record, save, restore.
 
-Between two calls no event is on its way outside of the populations but spikes that NEURON holds back for the shortest delay
-of their rows; background and given spikes are made for the time to come, a stretch at a time.
+Between two calls no event is on its way outside of the populations but spikes that NEURON holds back for the shortest
+delay of their rows; background and given spikes are made for the time to come, a stretch at a time.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +17,9 @@ from netml.engine import checkpoint, output
 from netml.engine.injection import Pending
 from netml.engine.population_library import TICKS_PER_MS
 from netml.engine.recorder import Recorder
+from netml.engine.spike_log import SpikeLog
 from netml.errors import ModelError
 
-logger = logging.getLogger("netml")
-
-#: Spikes that a rank keeps for :meth:`Simulation.spikes`; of more, the oldest are dropped, with a warning.
-KEPT_SPIKES = 5_000_000
 #: Given and background events are made for so long a time ahead.
 STRETCH_MS = 10.0
 
@@ -48,15 +44,10 @@ class Simulation:
         self._step = int(np.lcm.reduce([1, *steps]))
         self.step_ms = self._step / TICKS_PER_MS
         self._now, self._origin = 0, 0  # ticks; what NEURON's clock lags behind, after a restore
-        self._times, self._gids = h.Vector(), h.Vector()
-        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
-        self._dropped = False
-        self._recent: list[tuple[np.ndarray, np.ndarray]] = []  # that NEURON may not have delivered yet
-        self._counted, self._counted_from = dict.fromkeys(self.populations, 0), 0.0
+        self._spikes = SpikeLog(network, self._context)
         self._pending: list[Pending] = []
         self._recorder: Recorder | None = None
         self._wall_s = 0.0
-        self._context.spike_record(-1, self._times, self._gids)
         # Nothing here has a membrane: NEURON only moves events, from one to the next, at their exact times.
         self._variable_step = h.CVode()
         self._variable_step.active(1)
@@ -117,7 +108,9 @@ class Simulation:
         self._pending = [pending for pending in self._pending if len(pending)]
         self._context.psolve((end - self._origin) / TICKS_PER_MS)
         self._now = end
-        self._collect()
+        times, gids = self._spikes.take(self.t, self._origin / TICKS_PER_MS)
+        if self._recorder is not None:
+            self._recorder(times, gids)
 
     def _spike(self, source, cells: np.ndarray, times: np.ndarray) -> None:
         clock = times - self._origin / TICKS_PER_MS
@@ -129,26 +122,6 @@ class Simulation:
             clock = times - self._origin / TICKS_PER_MS
             self._network.reduced[label].population.inject(cells, channels, weights_us, clock)
 
-    def _collect(self) -> None:
-        """Take the spikes since the last time from NEURON."""
-        # A reduced spike carries a fraction of a tick that orders those of one step; see netml_population.mod.
-        times = np.round(self._times.as_numpy() + self._origin / TICKS_PER_MS, 6)
-        gids = self._gids.as_numpy().astype(np.int64)
-        self._times.resize(0)
-        self._gids.resize(0)
-        for label, inside in self._inside(gids):
-            self._counted[label] += int(inside.sum())
-        if self._recorder is not None:
-            self._recorder(times, gids)
-        oldest = self.t - self._network.held_back_ms
-        self._recent = [part for part in (*self._recent, (times, gids)) if len(part[0]) and part[0].max() >= oldest]
-        if not len(times):
-            return
-        self._kept.append((times, gids))
-        while len(self._kept) > 1 and sum(len(part[0]) for part in self._kept) > KEPT_SPIKES:
-            self._kept.pop(0)
-            self._dropped = True
-
     # Reading.
 
     def spikes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -158,21 +131,12 @@ class Simulation:
             By population: times (ms) and cells (from 0 within it), in the order of time, then cell.
         """
         self._open()
-        if self._dropped:
-            logger.warning("spikes() was not called for long: of a rank only the last %d or so are there", KEPT_SPIKES)
-        times, gids = self._all_spikes(self._kept)
-        self._kept, self._dropped = [], False
-        first = {label: cells.first for label, cells in self._network.layout.populations.items()}
-        return {label: (times[inside], gids[inside] - first[label]) for label, inside in self._inside(gids)}
+        return self._spikes.since()
 
     def rates(self) -> dict[str, float]:
         """Mean rate of each population since the last call, Hz; 0 where no time has passed."""
         self._open()
-        counts = self._summed(list(self._counted.values()))
-        seconds = (self.t - self._counted_from) / 1000
-        self._counted, self._counted_from = dict.fromkeys(self._counted, 0), self.t
-        return {label: count / (cells * seconds) if cells and seconds else 0.0
-                for (label, cells), count in zip(self.populations.items(), counts, strict=True)}  # fmt: skip
+        return self._spikes.rates(self.t)
 
     def voltage(self, population: str) -> np.ndarray:
         """(cells) soma voltage of a population's reduced cells after the last step, mV, on every rank."""
@@ -184,7 +148,7 @@ class Simulation:
         out = np.full(self.populations[population], np.nan)
         first = self._network.layout.populations[population].first
         mine = self._network.gids[population], self._network.reduced[population].population.voltage()
-        for gids, values in self._gathered(mine):
+        for gids, values in self._network.gathered(mine):
             out[gids - first] = values
         return out
 
@@ -197,7 +161,9 @@ class Simulation:
         found = {}
         for label, reduced in self._network.reduced.items():
             stats = reduced.population.stats()
-            found[label] = dict(zip(stats, self._summed(list(stats.values())), strict=True)) | {"steps": stats["steps"]}
+            found[label] = dict(zip(stats, self._network.summed(list(stats.values())), strict=True)) | {
+                "steps": stats["steps"]
+            }
         return found
 
     # Acting.
@@ -274,9 +240,9 @@ class Simulation:
             ModelError: Injected events are still to come.  OutputError: It cannot be written.
         """
         self._open()
-        if sum(self._summed([len(pending) for pending in self._pending] or [0])):
+        if sum(self._network.summed([len(pending) for pending in self._pending] or [0])):
             raise ModelError("injected events are still to come, which a checkpoint does not hold: save after them")
-        times, gids = self._all_spikes(self._recent)
+        times, gids = self._spikes.recent()
         clock = times - self._origin / TICKS_PER_MS
         return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock)
 
@@ -290,7 +256,7 @@ class Simulation:
         if self._now or self._origin or self._pending:
             raise ModelError("restore a checkpoint into a network that was just built, before anything else")
         self._now = self._origin = checkpoint.restore(Path(path), self._network, self._context)
-        self._counted_from = self.t
+        self._spikes.count_from(self.t)
         return self
 
     # Ending.
@@ -333,22 +299,3 @@ class Simulation:
                 "engine": "neuron", "build": "exact", "ranks": network.world.size, "seed": network.about["seeds"]["stim"],
                 **network.about, "wall": {"run_s": self._wall_s}, "versions": output.versions(),
                 "reduced": self.report()}  # fmt: skip
-
-    def _inside(self, gids: np.ndarray):
-        """Populations, and which of some gids are theirs."""
-        for label, population in self._network.layout.populations.items():
-            yield label, (gids >= population.first) & (gids < population.first + len(population))
-
-    def _all_spikes(self, parts: list) -> tuple[np.ndarray, np.ndarray]:
-        """Times and gids of all ranks' spikes, by time and gid."""
-        mine = tuple(np.concatenate([*(part[k] for part in parts), np.empty(0, kind)])
-                     for k, kind in ((0, float), (1, np.int64)))  # fmt: skip
-        times, gids = (np.concatenate(columns) for columns in zip(*self._gathered(mine), strict=True))
-        order = np.lexsort((gids, times))
-        return times[order], gids[order]
-
-    def _gathered(self, mine) -> list:
-        return self._context.py_allgather(mine) if self._network.world.size > 1 else [mine]
-
-    def _summed(self, numbers: list) -> list:
-        return np.sum(self._gathered(numbers), axis=0).tolist()

@@ -1,6 +1,7 @@
 """The public call."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from netml.artifact import Artifact
@@ -8,10 +9,12 @@ from netml.errors import TrainingError
 from netml.files import output_folder
 from netml.progress import Silent, track
 from netml.records import Records
+from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
 from netml.training.data import load
 from netml.training.export import to_artifact, verify
 from netml.training.log import TrainingLog
+from netml.training.team import Team
 from netml.training.trainer import Trainer
 
 
@@ -21,6 +24,7 @@ def train(
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
 
+    Started by mpirun, srun or torchrun, the ranks train together (:mod:`netml.training.team`); the first writes.
     A checkpoint stands beside the output while training runs.  A training that was killed goes on from it when it is
     called again, and ends with the weights it would have had.  ``OUTPUT.log`` tells how it went: a line of JSON for
     each validation (:class:`netml.training.log.TrainingLog`).
@@ -47,14 +51,26 @@ def train(
     output = Path(output)
     if output.is_dir():
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
-    checkpoint = output.with_name(output.name + ".checkpoint")
     output_folder(output.parent)
+    records = records if isinstance(records, Records) else Records.open(records)
+    with Team.joined(output, config.sequences // LANES) as team:
+        steps, training, validation = load(records, config)
+        if team and team.rank:
+            with closing(Trainer(steps, training, validation, config)) as trainer:
+                team.serve(trainer.recurrence)
+            return output
+        _train(records, steps, training, validation, config, output, fresh, progress, tensorboard, report, team)
+    return output
+
+
+def _train(records, steps, training, validation, config, output, fresh, progress, tensorboard, report, team) -> None:
+    """On the first rank, or alone: train to the end and write the artifact."""
+    checkpoint = output.with_name(output.name + ".checkpoint")
     if fresh:
         checkpoint.unlink(missing_ok=True)
-    records = records if isinstance(records, Records) else Records.open(records)
-    steps, training, validation = load(records, config)
     log = TrainingLog(output.with_name(output.name + ".log"), tensorboard)
     trainer = Trainer(steps, training, validation, config, checkpoint)
+    trainer.recurrence.team = team
     try:
         with track("train", config.total_updates, enabled=progress) as bar:
             listeners = [_Note(bar), log, *([report] if report else [])]
@@ -65,10 +81,11 @@ def train(
         artifact.save(output)
         verify(Artifact.load(output), trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
     finally:
+        if team:
+            team.stop()
         trainer.close()
         log.close()
     checkpoint.unlink(missing_ok=True)
-    return output
 
 
 class _Note:

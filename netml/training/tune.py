@@ -15,6 +15,7 @@ from netml.progress import track
 from netml.records import Records
 from netml.training.api import train
 from netml.training.config import TrainConfig
+from netml.training.team import launched
 
 #: Searched by default: (lowest, highest, logarithmic?), or a list of values.
 SPACE: dict = {
@@ -60,6 +61,8 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
         OutputError: The folder cannot be written.
     """
     optuna = _optuna()
+    if launched()[1] > 1:
+        raise TrainingError("a search runs on one process; to use several, call it several times with the same output")
     space = dict(SPACE if space is None else space)
     _check(space, fields)
     folder = output_folder(output)

@@ -117,6 +117,12 @@ def swap_warnings(run: Run) -> list[str]:
             found.append(f"{run.folder}, population {name}: {beyond['distrusted']:,} of {counts['reduced']:,} reduced "
                          f"cells got more input than training ever gave in a larger share of their steps than any "
                          f"held-out trial ({beyond['held_out']:.2%}): distrust them (gid {gids} first).")  # fmt: skip
+        ensemble = counts.get("ensemble") if isinstance(counts, dict) else None
+        if ensemble and ensemble["distrusted"]:
+            worst = ", ".join(f"{gid} ({rate:.1f} ± {error:.1f} Hz)" for gid, rate, error in ensemble["worst"][:5])
+            found.append(f"{run.folder}, population {name}: the {ensemble['members']} members of the ensemble differ "
+                         f"in their rates more than on any held-out trial in {ensemble['distrusted']:,} of "
+                         f"{counts['reduced']:,} reduced cells: distrust them (gid {worst} first).")  # fmt: skip
     return found
 
 

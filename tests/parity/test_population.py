@@ -6,6 +6,7 @@ import torch
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp, mean_of_steps, total
+from netml.engine.ensemble import Ensemble, population_of
 from netml.engine.population import Population
 from netml.engine.population_library import TICKS_PER_MS
 from netml.errors import ArtifactError, ModelError
@@ -126,7 +127,7 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
 
 
 def filled(artifact, rows) -> Population:
-    population = Population(artifact, "X")
+    population = population_of(artifact, "X")
     for _ in range(CELLS):
         population.add_cell()
     for _ in range(SOURCES):
@@ -225,6 +226,21 @@ def test_counts_the_steps_of_each_cell_that_pass_the_limits_of_training():
     assert not plain.beyond().any()
     with pytest.raises(ArtifactError, match="input_limit has shape"):
         Artifact(artifact.header, artifact.arrays | {"input_limit": limit[1:]})
+
+
+def test_judges_of_an_ensemble_get_the_same_input():
+    (_, acting), (_, judge) = random_model(0), random_model(3)
+    judge = Artifact(judge.header, judge.arrays | {"channel_gain": judge.arrays["channel_gain"] * 1.5})
+    rows, source_spikes = random_rows(0), spikes(0)
+    ensemble = filled(acting.with_members([judge], {}), rows)
+    assert isinstance(ensemble, Ensemble)
+    for _ in range(2):
+        found = run(ensemble, source_spikes)
+        rates = [run(filled(one, rows), source_spikes)[2].sum(axis=0) for one in (acting, judge)]
+        assert (rates[0] != rates[1]).any()
+        np.testing.assert_allclose(ensemble.rates_hz() * DURATION_MS / 1000, rates)
+        for a, b in zip(found, run(filled(acting, rows), source_spikes), strict=True):
+            np.testing.assert_array_equal(a, b)  # to the bit: the judge only watches
 
 
 def test_reset_starts_over():
