@@ -12,6 +12,8 @@ _HOME = {
     "simulate": "netml.engine.launch",
     "record": "netml.engine.record",
     "train": "netml.training",
+    "train_ensemble": "netml.ensemble",
+    "tune": "netml.training.tune",
     "validate": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
@@ -19,6 +21,8 @@ _HOME = {
     "build": "netml.engine.build",
     "demo": "netml.pipeline",
     "Artifact": "netml.artifact",
+    "ShortTerm": "netml.engine.plasticity",
+    "RewardStdp": "netml.engine.plasticity",
     "Records": "netml.records",
     "Run": "netml.runs",
 }

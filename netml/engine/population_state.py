@@ -56,10 +56,9 @@ def save(population: Population) -> dict[str, np.ndarray]:
     flights = _handed_out(library.netml_population_flights, handle, FLIGHT)
     posts = _handed_out(library.netml_population_post_spikes, handle, POST_SPIKE)
     rewards = _handed_out(library.netml_population_rewards, handle, REWARD)
-    lanes = _lanes(population)
     cells = np.empty(population.cells, _cell_dtype(population))
     cells["gid"], cells["voltage"], cells["logit"] = gids, population.voltage(), population.logit()
-    cells["state"] = lanes.transpose(0, 2, 1).reshape(-1, lanes.shape[1])[: population.cells]
+    cells["state"] = cell_states(population, np.arange(population.cells))
     plastic = range(1, len(population.rules))
     states = [_filled(SOURCES, _row_states(population, k), source=sources, projection=k) for k in plastic]
     states = [state[state["last"] != NEVER] for state in states]
@@ -73,6 +72,12 @@ def save(population: Population) -> dict[str, np.ndarray]:
         "rewards": _filled(REWARDS, rewards),
         "synapses": np.concatenate([np.empty(0, SYNAPSES), *synapses]),
     }])  # fmt: skip
+
+
+def cell_states(population: Population, cells: np.ndarray) -> np.ndarray:
+    """(cells, numbers) float32: the reduction's state of some cells, by their indices."""
+    block, lane = np.divmod(cells, LANES)
+    return _lanes(population)[block, :, lane]
 
 
 def merge(states: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -90,15 +95,15 @@ def restore(population: Population, state: dict[str, np.ndarray]) -> None:
     handle, library = population.freeze(), population.library
     if len(state["clock"]) != 1 or state["clock"]["ticks_per_step"][0] != _clock(population)[1]:
         raise ModelError(
-            f"the checkpoint of {population.label} has clocks {state['clock'].tolist()} (step, ticks a step); expected one, "
-            f"of {_clock(population)[1]} ticks a step"
+            f"the checkpoint of {population.label} has clocks {state['clock'].tolist()} (step, ticks a step); expected "
+            f"one, of {_clock(population)[1]} ticks a step"
         )
     gids, sources = np.array(population.gids), np.array(population.sources)
     cells = state["cells"][_find(state["cells"]["gid"], gids, f"cells of {population.label}")]
     if cells.dtype != _cell_dtype(population):
         raise ModelError(
-            f"the checkpoint of {population.label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction's "
-            f"have {_cell_dtype(population)['state'].shape[0]}: it is of another reduction"
+            f"the checkpoint of {population.label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction "
+            f"has {_cell_dtype(population)['state'].shape[0]}: it is of another reduction"
         )
     flights = _mine(state["flights"], "source", sources, FLIGHT, "row")
     posts = _mine(state["post_spikes"], "gid", gids, POST_SPIKE, "cell")
@@ -127,7 +132,7 @@ def restore(population: Population, state: dict[str, np.ndarray]) -> None:
 
 
 def _learned(population, k, state, gids, sources) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and eligibilities in the population's own order.  Synapses alike in all else keep theirs among each other."""
+    """Weights and eligibilities in the population's own order.  Synapses alike in all else keep their order."""
     own = _named_synapses(population, k, gids, sources)
     saved = state["synapses"]
     saved = saved[(saved["projection"] == k) & np.isin(saved["gid"], gids)]
@@ -135,8 +140,8 @@ def _learned(population, k, state, gids, sources) -> tuple[np.ndarray, np.ndarra
     order, saved_order = (np.lexsort([array[key] for key in keys]) for array in (own, saved))
     if own.size != saved.size or any((own[key][order] != saved[key][saved_order]).any() for key in keys):
         raise ModelError(
-            f"the checkpoint of {population.label} has other synapses in projection {k} ({saved.size}) than this network "
-            f"({own.size}): it is of another network or another seed"
+            f"the checkpoint of {population.label} has other synapses in projection {k} ({saved.size}) than this "
+            f"network ({own.size}): it is of another network or another seed"
         )
     weight, eligibility = np.empty(own.size, np.float64), np.empty(own.size, np.float32)
     weight[order], eligibility[order] = saved["weight"][saved_order], saved["eligibility"][saved_order]
@@ -180,7 +185,7 @@ def _handed_out(function, handle, dtype) -> np.ndarray:
 
 def _filled(dtype, like=None, /, **columns) -> np.ndarray:
     """An array of a dtype, its fields from another array's of the same names and from columns."""
-    size = like.size if like is not None else max(np.size(column) for column in columns.values())
+    size = like.size if like is not None else max(len(c) for c in columns.values() if np.ndim(c))
     filled = np.zeros(size, dtype)
     for name in dtype.names:
         if name in columns:

@@ -1,0 +1,51 @@
+"""What a population needs of an artifact."""
+
+import ctypes
+
+import numpy as np
+
+from netml.artifact import Artifact
+from netml.reductions.kernel import Reduction
+
+# Room for this many of the strongest events of training on one input in one step before a sum saturates.
+HEADROOM_EVENTS = 1024
+
+
+def create(library: ctypes.CDLL, artifact: Artifact) -> int:
+    """A C++ population without cells; returns its address, 0 where memory is short."""
+    reduction, arrays, header = Reduction.of(artifact), artifact.arrays, artifact.header
+    channels = synaptic_gain(artifact).size
+    ranges = np.array([weight_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
+    low, high = np.resize(ranges, (channels, 2)).T
+    tables = [
+        np.ascontiguousarray(values[:channels], dtype) for values, dtype in (
+            (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
+            (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
+    ]  # fmt: skip
+    dims = np.asarray(reduction.dims, np.int32)
+    return library.netml_population_new(
+        dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+        float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum(artifact),
+        channels, *(table.ctypes.data for table in tables),
+    )  # fmt: skip
+
+
+def weight_range(header: dict, synapse: str) -> tuple[float, float]:
+    """Smallest and largest weight (uS) in training; a type without events admits none."""
+    low_high = header["weight_range_us"].get(synapse)
+    return (np.inf, -np.inf) if not low_high or low_high[0] is None else tuple(low_high)
+
+
+def synaptic_gain(artifact: Artifact) -> np.ndarray:
+    """(segments x synapse types) 1/uS: without the current's, which is no event."""
+    gain = artifact.arrays["channel_gain"]
+    return gain[: gain.size - bool(artifact.header.get("current"))]
+
+
+def quantum(artifact: Artifact) -> float:
+    """Unit of the fixed-point sums, a power of two that follows from the artifact alone."""
+    synapses = artifact.header["synapses"]
+    gain = synaptic_gain(artifact).reshape(-1, len(synapses)).max(axis=0, initial=0).astype(float)
+    high = [weight_range(artifact.header, synapse)[1] for synapse in synapses]
+    largest = max((g * h for g, h in zip(gain, high, strict=True) if g * h > 0), default=1.0)
+    return float(2.0 ** (np.ceil(np.log2(largest * HEADROOM_EVENTS)) - 31))

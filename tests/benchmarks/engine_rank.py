@@ -1,0 +1,127 @@
+"""One rank of the engine's benchmark: a network of reduced cells inside NEURON; rank 0 writes what was measured, JSON.
+
+python engine_rank.py OPTIONS_AS_JSON OUT
+
+The cells are of the sizes of a 20-memory reduction with random weights. Every cell fires every 1 / RATE s whatever it
+computes (threshold below every logit, refractory time of a period, random phase), so that the load is what it says.
+"""
+
+import gc
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from netml.engine import mpi
+
+world = mpi.start()
+
+import numpy as np  # noqa: E402
+from neuron import h  # noqa: E402
+from population import random_artifact  # noqa: E402
+
+from netml.artifact import Artifact  # noqa: E402
+from netml.engine import mechanisms  # noqa: E402
+from netml.engine.population import Population  # noqa: E402
+from netml.engine.population_library import view  # noqa: E402
+from netml.reductions.kernel import LANES, Dims  # noqa: E402
+
+DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
+CHANNELS, CHUNK = 640, 1_000_000
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    fields = Path("/proc/self/status").read_text().split("VmRSS:")[1].split()
+    return int(fields[0]) * 1024
+
+
+def artifact(period_steps: int) -> Artifact:
+    made = random_artifact(DIMS, CHANNELS)
+    made.header["threshold"] = -1e9
+    made.arrays["params"][-1] = period_steps
+    return made
+
+
+def sampled(rng, sources: int, cells: int, count: int, longest_ms: float):
+    """Random synapses onto this rank's cells, a chunk at a time: row, cell, channel, weight, delay."""
+    for first in range(0, count, CHUNK):
+        n = min(CHUNK, count - first)
+        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, CHANNELS))
+        yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
+
+
+def main() -> None:
+    options = json.loads(sys.argv[1])
+    cells, synapses, segments = options["cells"], options["synapses"], options["segments"]
+    gids = np.arange(world.rank, cells, world.size)
+    context = h.ParallelContext()
+    mechanisms.load(h, mechanisms.build_engine_library())
+    made = artifact(round(1000 / options["rate_hz"]))
+    before = resident_bytes()
+
+    start, start_cpu = time.perf_counter(), time.process_time()
+    engine, population = h.NetmlPopulation(), Population(made, "bench", threads=options["threads"])
+    population.add_cells(len(gids), gids)
+    population.add_rows(cells, np.arange(cells))
+    outlets = []
+    for gid in gids.tolist():
+        outlets.append(h.NetmlCell())
+        engine.add_cell(outlets[-1], gid)
+        context.set_gid2node(gid, world.rank)
+        context.cell(gid, h.NetCon(outlets[-1], None), 1)
+    inlets = []
+    for gid in range(cells):
+        inlets.append(context.gid_connect(gid, engine))
+        inlets[-1].delay, inlets[-1].weight[0], inlets[-1].weight[1] = 1.0, gid, 1.0
+    cells_wall, cells_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+
+    held_by_cells = resident_bytes()
+    start, start_cpu = time.perf_counter(), time.process_time()
+    rng = np.random.default_rng([options["seed"], world.rank])
+    for columns in sampled(rng, cells, len(gids), len(gids) * synapses, options["longest_ms"]):
+        population.add_synapses(*columns)
+    del columns
+    engine.address = population.freeze()
+    build_wall, build_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+    held_by_synapses = resident_bytes() - held_by_cells
+
+    h.dt = 0.05
+    context.set_maxstep(10)
+    h.finitialize()
+    state_size = population.library.netml_population_state_size(population.handle)
+    lanes = view(population.library.netml_population_state(population.handle), np.float32,
+                 (-(-len(gids) // LANES), state_size, LANES))  # fmt: skip
+    lanes[:, -1] = np.random.default_rng([7, world.rank]).integers(
+        1, round(1000 / options["rate_hz"]), lanes[:, -1].shape
+    )
+    context.psolve(100.0)
+    parts, resident = [], []
+    for k in range(segments):
+        context.barrier()
+        was, start, start_cpu = population.stats(), time.perf_counter(), time.process_time()
+        context.psolve(100.0 + (k + 1) * options["segment_ms"])
+        now = population.stats()
+        parts.append({
+            "wall": time.perf_counter() - start, "cpu": time.process_time() - start_cpu,
+            **{name: now[name] - was[name] for name in ("events", "spikes", "step_s", "deliver_s", "steps")},
+        })  # fmt: skip
+        resident.append(resident_bytes())
+    stats = population.stats()
+    mine = {
+        "own_cells": len(gids), "synapses": stats["synapses"], "parts": parts, "late": stats["late"],
+        "saturated": stats["saturated"], "resident": resident, "finite": bool(np.isfinite(population.voltage()).all()),
+        "bytes_per_cell": (resident[-1] - before - 12 * stats["synapses"]) / len(gids),
+        "bytes_per_synapse": held_by_synapses / max(stats["synapses"], 1), "build_wall": build_wall,
+        "build_cpu": build_cpu, "cells_wall": cells_wall, "cells_cpu": cells_cpu,
+    }  # fmt: skip
+    ranks = context.py_allgather(mine)
+    if world.rank == 0:
+        Path(sys.argv[2]).write_text(json.dumps(ranks))
+    engine.address = 0
+    context.barrier()
+
+
+main()
