@@ -83,7 +83,7 @@ def build(
         _connect(network, here, plasticity or {})
         return Simulation(network)
     except BaseException:
-        h.ParallelContext().gid_clear()  # the next network finds NEURON free
+        network.close()
         raise
 
 

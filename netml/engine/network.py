@@ -63,6 +63,17 @@ class Network:
     def layout(self) -> Layout:
         return self.circuit.layout
 
+    def close(self) -> None:
+        """Free the network here, also a half built one; NEURON can take another one afterwards."""
+        from neuron import h
+
+        h.ParallelContext().gid_clear()
+        for reduced in self.reduced.values():
+            reduced.object.address = 0
+        h.finitialize()  # forgets events under way to objects that may soon be gone
+        for reduced in self.reduced.values():
+            reduced.population.close()
+
     def gathered(self, mine) -> list:
         """What every rank has, on every rank; all call it."""
         from neuron import h

@@ -268,11 +268,8 @@ class Simulation:
         try:
             self.finish()
         finally:
-            self._context.gid_clear()
+            self._network.close()
             self._variable_step.active(0)
-            for reduced in self._network.reduced.values():
-                reduced.object.address = 0
-                reduced.population.close()
             self._network = None
 
     def __enter__(self) -> Simulation:
