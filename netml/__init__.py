@@ -12,6 +12,7 @@ _HOME = {
     "record": "netml.engine.record",
     "train": "netml.training",
     "validate": "netml.validation",
+    "validate_cells": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
     "demo": "netml.pipeline",

@@ -13,7 +13,7 @@ def app():
     """The typer application with every command."""
     import typer
 
-    from netml.cli import compare, demo, doctor, record, simulate, train, validate
+    from netml.cli import compare, demo, doctor, record, simulate, train, validate, validate_cells
 
     application = typer.Typer(
         name="netml",
@@ -23,8 +23,8 @@ def app():
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in (demo, doctor, simulate, record, train, validate, compare):
-        application.command(module.__name__.rpartition(".")[2])(module.command)
+    for module in (demo, doctor, simulate, record, train, validate, compare, validate_cells):
+        application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     return application
 
 
