@@ -78,6 +78,17 @@ def kp(v):
     }
 
 
+def kt(v):
+    """Korngreen & Sakmann 2000, shifted by the junction potential of 10 mV."""
+    u = v + 10
+    return {
+        "minf": 1 / (1 + np.exp(-u / 19)),
+        "mtau": (0.34 + 0.92 * np.exp(-(((u + 71) / 59) ** 2))) / Q,
+        "hinf": 1 / (1 + np.exp((u + 66) / 10)),
+        "htau": (8 + 49 * np.exp(-(((u + 73) / 23) ** 2))) / Q,
+    }
+
+
 def im(v):
     """Adams, Brown & Constanti 1982."""
     m = two_rates(3.3e-3 * np.exp(0.1 * (v + 35)), 3.3e-3 * np.exp(-0.1 * (v + 35)), Q)
@@ -107,7 +118,7 @@ def calva(v):
     }
 
 
-@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, im, ih, cahva, calva], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, kt, im, ih, cahva, calva], ids=lambda f: f.__name__)
 def test_gates_follow_the_published_curves(h, segment, formula):
     segment.sec.insert(f"netml_{formula.__name__}")
     mechanism = getattr(segment, f"netml_{formula.__name__}")
