@@ -142,7 +142,7 @@ class Population:
         longest = max(p.longest for p in self.projections)
         self._ring = Ring(longest // self._step_ticks + 3, self.cells * inputs, self.device)
         header = self.artifact.header
-        model = KernelCell.of(self._reduction, header["reduction"], self.device)
+        model = KernelCell.of(self._reduction, self.device)
         rest = float(header.get("v_rest_mv", -70.0))
         self._dirty, self._gids = False, torch.cat(self._gid)
         self._cells = Cells(model, self.cells, self._reduction.threshold, rest, self.device)

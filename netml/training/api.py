@@ -84,10 +84,10 @@ def _train(
             listeners = [_Note(bar), log, *([report] if report else [])]
             trainer.run(lambda state: [listener(state) for listener in listeners])
         artifact = to_artifact(trainer, records)
-        check = verify(artifact, trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+        check = verify(artifact, trainer.average, records, config.split(records)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
         artifact.save(output)
-        verify(Artifact.load(output), trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+        verify(Artifact.load(output), trainer.average, records, config.split(records)["validation"][0])
     finally:
         if team:
             team.stop()

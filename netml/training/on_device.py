@@ -14,18 +14,16 @@ import torch
 from netml.device.choice import usable
 from netml.device.kernel_cell import KernelCell
 from netml.device.ranges import pieces
-from netml.reductions.kernel import LANES, parameter_shapes
+from netml.reductions.kernel import LANES
+from netml.reductions.layouts import parameter_shapes
 from netml.training.recurrence import Recurrence, Window
 
-#: The kernel's rows of state that are a model's own state, by kind; then come the last spike and the steps to wait.
-STATE = {"leaky_memory": ("traces", "memory", "feedback")}
 
-
-def recurrence_on(device: str, *arguments, kind: str, longest: int) -> Recurrence:
+def recurrence_on(device: str, *arguments, longest: int) -> Recurrence:
     """The C++ kernel's recurrence on "cpu", plain torch's elsewhere; arguments as for :class:`DeviceRecurrence`."""
     if device == "cpu":
         return Recurrence(*arguments)
-    return DeviceRecurrence(*arguments, kind=kind, longest=longest, device=device)
+    return DeviceRecurrence(*arguments, longest=longest, device=device)
 
 
 class DeviceRecurrence(Recurrence):
@@ -33,18 +31,17 @@ class DeviceRecurrence(Recurrence):
 
     Arguments:
         recurrence arguments: See there.
-        kind: Of the model.
         longest: Steps of the longest window.
         device: Of the gradients' windows; "cpu" runs the same without graphs.
     """
 
-    def __init__(self, *arguments, kind: str, longest: int, device: str | torch.device):
+    def __init__(self, *arguments, longest: int, device: str | torch.device):
         self.device = usable(device)
         super().__init__(*arguments)
         dims, wiring, channel_input = arguments[1:4]
         count = sum(math.prod(shape) for shape in parameter_shapes(dims).values())
-        self._cell = KernelCell(kind, dims, wiring, torch.zeros(count, device=self.device))
-        self._names, self._longest = STATE[kind], longest
+        self._cell = KernelCell(dims, wiring, torch.zeros(count, device=self.device))
+        self._longest = longest
         self._run_window: Callable | None = None
         self._row_start, self._channel, self._weight, self._input = map(
             self._sent, (self.events.row_start, self.events.channel, self.events.weight, channel_input)
@@ -65,10 +62,10 @@ class DeviceRecurrence(Recurrence):
         ]  # fmt: skip
         if self._run_window is None:
             self._run_window = self._captured(arguments)
-        logit, v, state = self._run_window(*arguments)
+        *outputs, state = self._run_window(*arguments)
         window.state[:] = _by_block(state.cpu().numpy())
-        outputs = (o[: window.steps].cpu().view(window.steps, -1, LANES).transpose(0, 1) for o in (logit, v))
-        return tuple(outputs)
+        # (steps, sequences, ...) to (blocks, steps, ..., 16)
+        return tuple(o[: window.steps].cpu().unflatten(1, (-1, LANES)).transpose(0, 1).movedim(2, -1) for o in outputs)
 
     def _inputs(self, gain: torch.Tensor, window: Window) -> torch.Tensor:
         """(longest, sequences, inputs) events of every step, differentiable in the gain."""
@@ -90,24 +87,18 @@ class DeviceRecurrence(Recurrence):
         return torch.cuda.make_graphed_callables(self._window, samples)
 
     def _window(self, params, x, teacher, free, active, threshold, state):
-        """logit, v (longest, sequences), and state (rows, sequences) behind the window."""
+        """logit, v (longest, sequences), voltage of sites (longest, sequences, sites), and state behind the window."""
         cell = self._cell
         cell.use(params)
-        *rows, last, wait = state.split([*self._sizes(), 1, 1])
-        now = {name: own.T for name, own in zip(self._names, rows, strict=True)} | {"wait": wait[0]}
-        last, out = last[0], []
+        now, last = cell.state_of(state)
+        out = []
         for t in range(self._longest):
             new, logit, v = cell.step(now, x[t], last)
             fed = torch.where(free, cell.spikes(new, logit, threshold).float(), teacher[t])
             now = {name: torch.where(active[t], new[name], own) for name, own in now.items()}
             last = torch.where(active[t], fed, last)
-            out.append((logit, v))
-        logit, v = (torch.stack(parts) for parts in zip(*out, strict=True))
-        behind = [*(now[name].T for name in self._names), last[None], now["wait"][None]]
-        return logit, v, torch.cat(behind).detach()
-
-    def _sizes(self) -> list[int]:
-        return [tensor.shape[1] for name, tensor in self._cell.init_state(1).items() if name in self._names]
+            out.append((logit, v, cell.site_voltage(new)))
+        return *(torch.stack(parts) for parts in zip(*out, strict=True)), cell.rows_of(now, last).detach()
 
 
 def _by_sequence(array: np.ndarray) -> np.ndarray:

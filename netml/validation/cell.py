@@ -8,6 +8,7 @@ from netml.engine import inputs
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
 from netml.records import Records
+from netml.records.reader import HELD_OUT
 from netml.records.trial import NETWORK
 from netml.validation import bootstrap, cell_metrics, currents
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
@@ -123,7 +124,8 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
         raise RecordsError(f"{records.folder} has no trials of kind {', '.join(unknown)}; it has {', '.join(known)}")
     provenance = artifact.header["provenance"]
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
-    candidates = range(len(records)) if split == "all" else records.split(seed)[split]
+    held_out = provenance.get("config", {}).get("held_out", HELD_OUT)
+    candidates = range(len(records)) if split == "all" else records.split(seed, held_out)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
     takes_current = bool(artifact.header.get("current"))
     chosen = [k for k in chosen if takes_current or not records.with_current[k]]

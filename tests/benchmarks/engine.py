@@ -36,8 +36,8 @@ def kernel() -> dict:
     library = ctypes.CDLL(str(build_library([HERE / "peak.cpp"], FLAGS, "netml_peak")))
     library.netml_bench_peak.restype = ctypes.c_double
     reduction = Reduction.of(random_artifact(DIMS, 640))
-    dims, dense_s, step_s = np.asarray(reduction.dims, np.int32), ctypes.c_double(), ctypes.c_double()
-    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (dims, reduction.params, reduction.trace_input))
+    dense_s, step_s = ctypes.c_double(), ctypes.c_double()
+    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (reduction.shape, reduction.params, reduction.wiring))
     library.netml_bench_step(*pointers, ctypes.byref(dense_s), ctypes.byref(step_s))
     peak = library.netml_bench_peak()
     z = DIMS.traces + DIMS.memory + DIMS.feedback

@@ -34,7 +34,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
     model.settle()
     arrays = {
         "params": model.pack().detach().numpy(),
-        "trace_input": trace_input.astype(np.int32),
+        "wiring": trace_input.astype(np.int32),
         "channel_input": rng.integers(0, inputs, channels).astype(np.int32),
         "channel_gain": rng.uniform(50, 150, channels).astype(np.float32),
         "channel_seen": np.ones(channels, np.int64),
@@ -52,7 +52,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
 def random_model_with_current(seed: int, dt_ms: float = 1.0):
     """The same with one input more, the current into the soma, and a fast and a slow trace of it."""
     plain, artifact = random_model(seed, dt_ms)
-    inputs, trace_input = plain.inputs + 1, np.append(plain.trace_input.numpy(), [plain.inputs] * 2)
+    inputs, trace_input = plain.inputs + 1, np.append(plain.wiring.numpy(), [plain.inputs] * 2)
     model = LeakyMemory(trace_input, np.append(np.tile([3.0, 30.0], plain.inputs), [0.2, 5.0]), inputs=inputs, memory=9,
                         hidden=19, dt_ms=dt_ms, seed=seed)  # fmt: skip
     with torch.no_grad():
@@ -60,7 +60,7 @@ def random_model_with_current(seed: int, dt_ms: float = 1.0):
         model.logit_mean.fill_(0.0)
         model.refractory.fill_(3)
     model.settle()
-    arrays = artifact.arrays | {"params": model.pack().detach().numpy(), "trace_input": trace_input.astype(np.int32)}
+    arrays = artifact.arrays | {"params": model.pack().detach().numpy(), "wiring": trace_input.astype(np.int32)}
     for name, last in (("channel_input", inputs - 1), ("channel_gain", 4.0), ("channel_seen", 1)):
         arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
     header = artifact.header | {"dims": model.dims._asdict(), "current": True, "current_range_na": [-0.5, 1.0]}

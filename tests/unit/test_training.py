@@ -28,7 +28,7 @@ from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
 
-SMALL = {"updates": 60, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
+SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
          "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def records(tmp_path_factory) -> Path:
 
 def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
     recipe = {"updates": 1200, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
-              "validate_every": 100, "v_clip_mv": -50.0}  # fmt: skip
+              "validate_every": 100, "v_clip_mv": -50.0, "reduction": "leaky_memory", "gain_decay": 0.1}  # fmt: skip
     path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
     scores = artifact.header["scores"]["validation"]
@@ -109,8 +109,8 @@ def test_learns_the_same_on_a_device(records):
             trainer.close()
             model = trainer.learner.model
             trainer.recurrence = DeviceRecurrence(
-                kernel.load(), model.dims, model.trace_input.numpy(), trainer.learner.channel_input, steps.events,
-                kind="leaky_memory", longest=trainer.walk.longest, device="cpu",
+                kernel.load(), model.dims, model.wiring.numpy(), trainer.learner.channel_input, steps.events,
+                longest=trainer.walk.longest, device="cpu",
             )  # fmt: skip
         before = torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
         trainer.run()
