@@ -156,6 +156,12 @@ class Cable(Head):
         }
         return tree | self.effective_head()
 
+    @torch.no_grad()
+    def scale_membrane(self, log: float) -> bool:
+        self.log_membrane[:2] = log  # capacity too: the time constant stays
+        self.settle()
+        return True
+
     def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().scale_front(mean, deviation)
         self.v_mean.sub_(mean[0])  # the head adds to the soma's own voltage, the first that it reads
