@@ -18,6 +18,7 @@ def command(
     set_: Annotated[
         Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu (the C++ kernel), or cuda.")] = "cpu",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for an event log of TensorBoard, too.")] = None,
     ensemble: Annotated[
         int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
@@ -32,7 +33,8 @@ def command(
     from netml.training.team import launched
 
     fields = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
-    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard} | fields
+    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device}
+    options |= fields
     path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
     if launched()[0] > 0:
         return  # the first rank says it

@@ -69,8 +69,10 @@ class Cable(Head):
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
-        self.dims = CableDims(self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k,
-                              len(read), rank, len(sites), len(feedback_tau_ms), memory, hidden)  # fmt: skip
+        self.dims = CableDims(
+            self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
+            len(sites), len(feedback_tau_ms), memory, hidden,
+        )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
         self.register_buffer("wiring", torch.as_tensor(wiring.astype(np.int32)))
@@ -178,17 +180,51 @@ class Cable(Head):
             "fast": zeros(batch, n.receptors, n.compartments), "gates": self.gate_rest.expand(batch, -1, -1),
         } | self.rest_head(batch)  # fmt: skip
 
+    def _parts(self) -> tuple[torch.Tensor, ...]:
+        """Parent of each compartment, synapse type and flags of each receptor, compartments read, those of sites."""
+        n = self.dims
+        return self.wiring.long().split([n.compartments, n.receptors, n.receptors, n.reads, n.sites])
+
+    def state_of(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """State from the kernel's rows (rows, batch), without what all models end in."""
+        n, own = self.dims, rows.T
+        parts = list(own[:, : n.own].reshape(len(own), -1, n.compartments).unbind(1))
+        tree, traces = parts[0], iter(parts[1:])
+        slow, fast = [], []
+        for rises in (self._parts()[2] & 1).tolist():
+            slow.append(next(traces))
+            fast.append(next(traces) if rises else torch.zeros_like(tree))
+        gates = own[:, n.own - n.gates * n.compartments : n.own].reshape(len(own), n.gates, n.compartments)
+        memory, feedback = own[:, n.own + n.reads :].split([n.memory, n.feedback], 1)
+        return {"tree": tree, "slow": torch.stack(slow, 1), "fast": torch.stack(fast, 1), "gates": gates,
+                "memory": memory, "feedback": feedback}  # fmt: skip
+
+    def rows_of(self, state) -> torch.Tensor:
+        """The reverse of ``state_of``."""
+        _, _, flags, read, _ = self._parts()
+        parts = [state["tree"]]
+        for r, rises in enumerate((flags & 1).tolist()):
+            parts += [state["slow"][:, r], state["fast"][:, r]] if rises else [state["slow"][:, r]]
+        parts += [state["gates"].flatten(1), state["tree"][:, read], state["memory"], state["feedback"]]
+        return torch.cat(parts, dim=1).T
+
+    def sites(self, state) -> torch.Tensor:
+        """(batch, sites) voltage at the recorded sites, mV."""
+        return state["tree"][:, self._parts()[4]]
+
     def advance(self, p, state, x, last_spike):
         """``step`` with the effective parameters at hand."""
         n = self.dims
         feedback = self.advance_feedback(p, state, last_spike)
         injected = torch.cat([state["memory"], feedback], dim=1) @ p["inject_v"].T @ p["inject_u"]
-        parent, synapse, flags, read, _ = self.wiring.long().split([n.compartments, n.receptors, n.receptors, n.reads, n.sites])
+        parent, synapse, flags, read, _ = self._parts()
         before = state["tree"]
-        arrived = x[:, : n.compartments * n.synapses].reshape(-1, n.compartments, n.synapses)[:, :, synapse].transpose(1, 2)
+        synaptic = x[:, : n.compartments * n.synapses].reshape(-1, n.compartments, n.synapses)
+        arrived = synaptic[:, :, synapse].transpose(1, 2)
         slow = p["decay"][:, None] * state["slow"] + arrived
         fast = p["rise"][:, None] * state["fast"] + arrived
-        g = (p["to_decay"][:, None] * slow - p["to_rise"][:, None] * fast) * p["scale"]
+        rising = torch.where((flags & 1 > 0)[:, None], p["to_rise"][:, None] * fast, torch.zeros_like(fast))
+        g = (p["to_decay"][:, None] * slow - rising) * p["scale"]
         block = torch.sigmoid(p["block_slope"][:, None] * before[:, None] + p["block_offset"][:, None])
         g = g * torch.where((flags & 2 > 0)[:, None], block, torch.ones_like(block))
         goal = torch.sigmoid(p["gate_slope"][:, None] * before[:, None] + p["gate_offset"][:, None])
@@ -205,10 +241,12 @@ class Cable(Head):
 
 
 def solve_tree(diagonal, axial, right, parent):
-    """(batch, compartments) voltages of the tree: a dense solve, plain and slow."""
+    """(batch, compartments) voltages of the tree: a dense solve, plain and slow, in double precision (the kernel's
+    elimination from the tips takes no difference of large conductances, this does)."""
     child = torch.arange(1, axial.numel(), device=axial.device)
-    up, link = parent[1:], axial[1:]
-    coupling = axial.new_zeros(axial.numel(), axial.numel())
+    up, link = parent[1:], axial[1:].double()
+    coupling = link.new_zeros(axial.numel(), axial.numel())
     coupling = coupling.index_put((child, child), link).index_put((up, up), link, accumulate=True)
     coupling = coupling.index_put((child, up), -link).index_put((up, child), -link)
-    return torch.linalg.solve(torch.diag_embed(diagonal) + coupling, right)
+    matrix = torch.diag_embed(diagonal.double()) + coupling
+    return torch.linalg.solve_ex(matrix, right.double())[0].to(right.dtype)  # no check: a device need not wait

@@ -44,6 +44,20 @@ class LeakyMemory(Head):
         """At rest: no input for ever."""
         return {"traces": self.b1.new_zeros(batch, self.dims.traces)} | self.rest_head(batch)
 
+    def state_of(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """State from the kernel's rows (rows, batch), without what all models end in."""
+        n = self.dims
+        parts = rows.T.split([n.traces, n.memory, n.feedback], dim=1)
+        return dict(zip(("traces", "memory", "feedback"), parts, strict=True))
+
+    def rows_of(self, state) -> torch.Tensor:
+        """The reverse of ``state_of``."""
+        return torch.cat([state[name].T for name in ("traces", "memory", "feedback")])
+
+    def sites(self, state) -> torch.Tensor:
+        """(batch, 0): it has no dendrite."""
+        return state["memory"][:, :0]
+
     def advance(self, p, state, x, last_spike):
         """``step`` with the effective parameters at hand."""
         traces = p["trace_decay"] * state["traces"] + x[:, self.wiring.long()]

@@ -5,12 +5,10 @@ import json
 import numpy as np
 
 from netml.errors import RecordsError, TrainingError
-from netml.records import Records
-from netml.records import windows
+from netml.records import Records, windows
 from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
-
 
 SITE_CLIP_MV = -40.0  # a dendritic spike is learned up to here: above, its height would drown all else
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
@@ -156,6 +154,11 @@ class Walk:
         self.position = (self.random.random(sequences) * self.steps.length[self.trial]).astype(np.int64)
         self.state: np.ndarray | None = None
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest window."""
+        return int(1.25 * self.window)
+
     def _draw(self) -> int:
         if not self.queue:
             self.queue = self.random.permutation(self.trials).tolist()
@@ -170,7 +173,7 @@ class Walk:
         """
         if self.state is None:
             self.state = np.repeat(rest, self.blocks, axis=0)
-        n = int(self.random.integers(int(0.75 * self.window), int(1.25 * self.window) + 1))
+        n = int(self.random.integers(int(0.75 * self.window), self.longest + 1))
         ended = self.position >= self.steps.length[self.trial]
         for k in np.flatnonzero(ended):
             self.trial[k], self.position[k] = self._draw(), 0
