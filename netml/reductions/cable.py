@@ -111,8 +111,10 @@ class Cable(Head):
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
-        self.dims = CableDims(self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k,
-                              len(read), rank, len(sites), len(feedback_tau_ms), memory, hidden)  # fmt: skip
+        self.dims = CableDims(
+            self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
+            len(sites), len(feedback_tau_ms), memory, hidden,
+        )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
         self.register_buffer("wiring", torch.as_tensor(wiring.astype(np.int32)))
@@ -198,6 +200,12 @@ class Cable(Head):
             "v_soma": self.v_soma,
         }
         return tree | self.effective_head()
+
+    @torch.no_grad()
+    def scale_membrane(self, log: float) -> bool:
+        self.log_membrane[:2] = log  # capacity too: the time constant stays
+        self.settle()
+        return True
 
     def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().scale_front(mean, deviation)

@@ -136,6 +136,10 @@ class Head(nn.Module):
         self.memory_rest.copy_(rows[at : at + self.dims.memory])
         self.rest_of(rows[: self.dims.own])
 
+    def scale_membrane(self, log: float) -> bool:
+        """Start with a membrane of exp(log) times the conductance; False where the model has none."""
+        return False
+
     def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """Let the hidden units see the front in units of its deviation from its mean."""
         self.front_mean.copy_(mean)

@@ -157,7 +157,8 @@ class Recurrence:
             events = self._block(window, gain, b)
             self.kernel.backward(
                 self._shape.ctypes.data, params.ctypes.data, self._wiring.ctypes.data, ctypes.addressof(events),
-                grad_logit[b].ctypes.data, grad_v[b].ctypes.data, grad_sites[b].ctypes.data if grad_sites.size else None,
+                grad_logit[b].ctypes.data, grad_v[b].ctypes.data,
+                grad_sites[b].ctypes.data if grad_sites.size else None,
                 self._workspace[b].ctypes.data,
                 grad_params[b].ctypes.data, grad_gain[b].ctypes.data, window.steps,
             )  # fmt: skip

@@ -78,10 +78,19 @@ class Trainer:
         self.site_variance = torch.from_numpy(np.maximum(learned.var(axis=1), 1e-6).astype(np.float32))
         model.settle()
         sample = np.random.default_rng([self.config.seed, 2]).permutation(self.training)[: 4 * LANES]
-        params, gain = self._packed(self.learner)
-        window, rows = whole_trials(steps, sample, self.recurrence.rest(params, 1), limit=1000)
-        mean, deviation = self.recurrence.front_statistics(params, gain, window, rows >= 0)
+        if model.scale_membrane(0.0):  # whose voltage moves as much as the recorded one
+            scales = np.arange(-1.0, 4.1, 0.5)
+            wrong = [abs(math.log(max(self._front(sample)[1][0], 1e-3) / float(model.v_scale)))
+                     for scale in scales if model.scale_membrane(scale)]  # fmt: skip
+            model.scale_membrane(float(scales[int(np.argmin(wrong))]))
+        mean, deviation = self._front(sample)
         model.scale_front(torch.from_numpy(mean), torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+
+    def _front(self, trials) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of what the hidden units see of the model, over the first second of some trials."""
+        params, gain = self._packed(self.learner)
+        window, rows = whole_trials(self.steps, trials, self.recurrence.rest(params, 1), limit=1000)
+        return self.recurrence.front_statistics(params, gain, window, rows >= 0)
 
     @staticmethod
     def _packed(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +150,8 @@ class Trainer:
         logit, v, sites = self.recurrence(params, gain, self.threshold, window)
         weight = torch.from_numpy(counts.astype(np.float32))
         total, _, _ = loss(
-            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight, entropy=self.entropy, variance=self.variance,
+            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight,
+            entropy=self.entropy, variance=self.variance,
             v_clip_mv=config.v_clip_mv, voltage_weight=config.voltage_weight,
         )  # fmt: skip
         if sites.numel() and config.site_weight:
