@@ -97,15 +97,19 @@ class Artifact:
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-                _write(archive, "header.json", json.dumps(self.header, indent=1, sort_keys=True).encode())
-                for name in sorted(self.arrays):
-                    buffer = io.BytesIO()
-                    np.save(buffer, self.arrays[name], allow_pickle=False)
-                    _write(archive, f"{name}.npy", buffer.getvalue())
+            with replacing(path) as temporary:
+                self._write_to(temporary)
         except OSError as error:
             raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
         return path
+
+    def _write_to(self, file) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            _write(archive, "header.json", json.dumps(self.header, indent=1, sort_keys=True).encode())
+            for name in sorted(self.arrays):
+                buffer = io.BytesIO()
+                np.save(buffer, self.arrays[name], allow_pickle=False)
+                _write(archive, f"{name}.npy", buffer.getvalue())
 
     @classmethod
     def load(cls, path) -> "Artifact":
@@ -118,8 +122,32 @@ class Artifact:
         path = Path(path)
         if not path.is_file():
             raise ArtifactError(f"no reduction at {path}; `netml train RECORDS --output {path.name}` writes one")
+        return cls._read(path, path)
+
+    @property
+    def members(self) -> list["Artifact"]:
+        """The other reductions of an ensemble, which judge this one; none of a reduction trained alone."""
+        names = [f"member_{k}" for k in range(1, self.header.get("ensemble", {}).get("members", 1))]
+        return [self._read(io.BytesIO(self.arrays[name].tobytes()), name) for name in names]
+
+    def with_members(self, members: list["Artifact"], about: dict) -> "Artifact":
+        """This reduction as the one of an ensemble that acts, with the others in its file.
+
+        Arguments:
+            about: What the header says of the ensemble, beside its number of ``members``.
+        """
+        packed = {}
+        for k, member in enumerate(members, 1):
+            buffer = io.BytesIO()
+            member._write_to(buffer)
+            packed[f"member_{k}"] = np.frombuffer(buffer.getvalue(), np.uint8)
+        header = self.header | {"ensemble": about | {"members": 1 + len(members)}}
+        return Artifact(header, self.arrays | packed)
+
+    @classmethod
+    def _read(cls, file, path) -> "Artifact":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(file) as archive:
                 header = json.loads(archive.read("header.json"))
                 names = [n[:-4] for n in archive.namelist() if n.endswith(".npy")]
                 arrays = {n: np.load(io.BytesIO(archive.read(f"{n}.npy")), allow_pickle=False) for n in names}

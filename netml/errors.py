@@ -28,6 +28,10 @@ class RecordsError(NetmlError, ValueError):
     """Records that are missing, damaged, incomplete or unfit for learning."""
 
 
+class CheckpointError(NetmlError, ValueError):
+    """A checkpoint of a network that is missing, damaged, or of another network."""
+
+
 class OutputError(NetmlError, OSError):
     """A place that cannot be written to."""
 
@@ -42,6 +46,10 @@ class PickleError(NetmlError, ValueError):
 
 class TrainingError(NetmlError, RuntimeError):
     """Training that cannot start, resume or end well."""
+
+
+class DeviceError(NetmlError, RuntimeError):
+    """A torch device that is not there."""
 
 
 class LaunchError(NetmlError, RuntimeError):

@@ -4,6 +4,8 @@
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -33,47 +35,66 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
     Raises:
         RunError: The folder cannot be written.
     """
+    with writing_run(folder, metadata) as (spikes_file, run_file):
+        for population, (times, node_ids) in spikes.items():
+            times, node_ids = np.asarray(times, float), np.asarray(node_ids, np.uint64)
+            order = np.lexsort((node_ids, times))
+            add_spikes(spikes_file, population, times[order], node_ids[order])
+        for label, (gids, start, step, values) in (traces or {}).items():
+            add_trace(run_file, label, gids, start, step, np.shape(values)[1])[:] = values
+    return Path(folder)
+
+
+@contextmanager
+def writing_run(folder, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]:
+    """Open files for a run's spikes (:func:`add_spikes`) and traces (:func:`add_trace`), to be written part by part.
+
+    The run is finished where the block ends without an error; until then an earlier one in the folder stays.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / RUN) as run_path:
-            _write_traces(run_path, metadata, traces or {})
-            with replacing(folder / SPIKES) as spikes_path:
-                _write_spikes(spikes_path, spikes)
-                (folder / RUN).unlink(missing_ok=True)  # both are whole: only now does an earlier run go
+        with replacing(folder / RUN) as run_path, replacing(folder / SPIKES) as spikes_path:
+            with h5py.File(run_path, "w") as run, h5py.File(spikes_path, "w") as spikes:
+                run.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
+                spikes.attrs["magic"] = np.uint32(SONATA_MAGIC)
+                spikes.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
+                yield spikes, run
+            (folder / RUN).unlink(missing_ok=True)  # both are whole: only now does an earlier run go
     except OSError as error:
         raise RunError(f"cannot write the run to {folder}: {error.strerror or error}") from error
-    return folder
+
+
+def add_spikes(file: h5py.File, population: str, times: np.ndarray, node_ids: np.ndarray) -> None:
+    """Append spikes of a population, sorted by time and later than those before."""
+    path = f"spikes/{_escaped(population)}"
+    if path not in file:
+        group = file.create_group(path)
+        group.attrs.create("sorting", SORTING["by_time"], dtype=h5py.enum_dtype(SORTING, basetype="u1"))
+        for name, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
+            group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(4096,))
+        group["timestamps"].attrs["units"] = "ms"
+    for name, values in (("timestamps", times), ("node_ids", node_ids)):
+        data = file[path][name]
+        data.resize((len(data) + len(values),))
+        data[len(data) - len(values) :] = values
+
+
+def add_trace(file: h5py.File, label: str, gids, start_ms: float, step_ms: float, samples: int) -> h5py.Dataset:
+    """Make a trace and return its dataset, float32 (cells, samples), to fill."""
+    data = file.create_dataset(f"traces/{_escaped(label)}", (len(gids), samples), np.float32, compression="gzip")
+    data.attrs.update(gids=np.asarray(gids, np.int64), start_ms=float(start_ms), step_ms=float(step_ms),
+                      shape="(cells, samples)")  # fmt: skip
+    return data
 
 
 def _escaped(name: str) -> str:
     """A population's or trace's name as one HDF5 name: "/" would nest, "." is the group itself."""
     name = str(name).replace("%", "%25").replace("/", "%2F")
     return name.replace(".", "%2E") if set(name) == {"."} else name
-
-
-def _write_spikes(path: Path, spikes: dict) -> None:
-    sorting = h5py.enum_dtype(SORTING, basetype="u1")
-    with h5py.File(path, "w") as file:
-        file.attrs["magic"] = np.uint32(SONATA_MAGIC)
-        file.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
-        for population, (times, node_ids) in spikes.items():
-            times, node_ids = np.asarray(times, float), np.asarray(node_ids, np.uint64)
-            order = np.lexsort((node_ids, times))
-            group = file.create_group(f"spikes/{_escaped(population)}")
-            group.attrs.create("sorting", SORTING["by_time"], dtype=sorting)
-            data = group.create_dataset("timestamps", data=times[order])
-            data.attrs["units"] = "ms"
-            group.create_dataset("node_ids", data=node_ids[order])
-
-
-def _write_traces(path: Path, metadata: dict, traces: dict) -> None:
-    with h5py.File(path, "w") as file:
-        file.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
-        for label, (gids, start, step, values) in traces.items():
-            data = file.create_dataset(f"traces/{_escaped(label)}", data=np.asarray(values, np.float32), compression="gzip")
-            data.attrs.update(gids=np.asarray(gids, np.int64), start_ms=float(start), step_ms=float(step),
-                              shape="(cells, samples)")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,12 @@ class Run:
                                    f"{keys.RUN_VERSION}")  # fmt: skip
                 metadata = json.loads(file.attrs["metadata"])
                 traces = {
-                    unquote(label): (data.attrs["gids"], float(data.attrs["start_ms"]), float(data.attrs["step_ms"]), data[:])
+                    unquote(label): (
+                        data.attrs["gids"],
+                        float(data.attrs["start_ms"]),
+                        float(data.attrs["step_ms"]),
+                        data[:],
+                    )
                     for label, data in file.get("traces", {}).items()
                 }
             with h5py.File(folder / SPIKES) as file:

@@ -113,6 +113,10 @@ int64_t netml_population_freeze(netml_population*, int64_t cells, const int64_t*
 int64_t netml_population_clamp(netml_population*, int64_t count, const netml_clamp*);
 int64_t netml_population_set_current(netml_population*, const float* each);
 
+/* Another population of as many cells and rows gets from now on whatever this one gets (spikes, rewards, steps, resets);
+ * what it gives is only counted. It must live as long. 0 or -1. */
+int64_t netml_population_judge(netml_population*, netml_population* judge);
+
 /* All cells at rest, nothing on its way, weights as they were made, step 0, counters 0. */
 void netml_population_reset(netml_population*);
 
@@ -136,6 +140,14 @@ int64_t netml_population_reward(netml_population*, int64_t projection, double am
 int64_t netml_population_step(netml_population*);
 const int32_t* netml_population_spiking(const netml_population*);
 double netml_population_step_end_ms(const netml_population*);      /* end of the next step, by the caller's clock */
+
+/* From now on, count the steps in which an input (weight x gain, summed) of a cell passes its limit [inputs]; 0 or -1.
+ * beyond [cells]: these counts since the last reset. */
+int64_t netml_population_watch(netml_population*, const float* limits);
+const int32_t* netml_population_beyond(const netml_population*);
+
+/* [cells] spikes since the last reset. */
+const int32_t* netml_population_spike_counts(const netml_population*);
 
 /* [cells], of the last step; state [blocks][state_count][16]. */
 float* netml_population_voltage(netml_population*);

@@ -100,6 +100,8 @@ struct netml_population {
         sums.resize(blocks * block_size);
         logit.resize(blocks * netml::LANES);
         voltage.resize(blocks * netml::LANES);
+        beyond.resize(blocks * netml::LANES);
+        counts.resize(blocks * netml::LANES);
         threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, blocks));
         if (threads != (int)shards.size()) workers = std::make_unique<netml::Workers>(threads);
         shards.clear();
@@ -128,6 +130,8 @@ struct netml_population {
         std::fill(sums.begin(), sums.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
+        std::fill(beyond.begin(), beyond.end(), 0);
+        std::fill(counts.begin(), counts.end(), 0);
         for (netml::Projection& p : projections) p.reset(row_count);
         for (auto& shard : shards) {
             for (netml::Fibres& f : shard->fibres) f.reset(step_ticks);
@@ -260,9 +264,13 @@ struct netml_population {
     int64_t step_ticks, block_size;
     netml::Channels channels;
     int64_t cells = 0, blocks = 0, row_count = 0;
+    std::vector<float> limits;                // [inputs] the largest sum of a step in training; empty: not watched
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
     netml::Currents currents;
+    netml::Aligned<int32_t> beyond;           // [cells] steps in which an input passed its limit
+    netml::Aligned<int32_t> counts;           // [cells] spikes since the last reset
+    std::vector<netml_population*> judges;    // other members of an ensemble, which get the same input
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -319,6 +327,17 @@ private:
         }
     }
 
+    // Counts the cells of a block of which an input passes its limit in this step.
+    void note_beyond(const float* x, int32_t* count) const {
+        netml::ivec over[netml::PARTS] = {};  // -1 where passed
+        const int n = (int)limits.size();
+        for (int i = 0; i < n; ++i)
+            for (int p = 0; p < netml::PARTS; ++p)
+                over[p] |= netml::lanes(x + i * netml::LANES)[p] > netml::splat(limits[i]);
+        for (int p = 0; p < netml::PARTS; ++p)
+            *reinterpret_cast<netml::ivec*>(count + p * netml::WIDTH) -= over[p];
+    }
+
     // One step of a shard's cells; current by cell, NULL where there is none.
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
@@ -336,12 +355,13 @@ private:
             std::fill(sum, sum + block_size, 0);
             if (current)
                 for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
+            if (!limits.empty()) note_beyond(x.data(), beyond.data() + b * LANES);
             uint8_t fired[LANES];
             netml::step_block(layout, params.data(), trace_input.data(), threshold,
                               state.data() + b * layout.state() * LANES, x.data(), logit.data() + b * LANES,
                               voltage.data() + b * LANES, fired, scratch.data());
             for (int l = 0; l < here; ++l)
-                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l));
+                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l)), ++counts[b * LANES + l];
         }
         for (size_t k = 0; k < projections.size(); ++k)
             if (projections[k].plasticity.stdp)

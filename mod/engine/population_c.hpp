@@ -12,6 +12,13 @@ int64_t where_memory_lasts(F&& what) {
         return -1;
     }
 }
+
+// The members of an ensemble get the same input at the same times.
+template <class F>
+void with_judges(netml_population* p, F&& what) {
+    what(*p);
+    for (netml_population* judge : p->judges) what(*judge);
+}
 }  // namespace netml
 
 extern "C" {
@@ -61,21 +68,41 @@ int64_t netml_population_set_current(netml_population* p, const float* each) {
     return netml::where_memory_lasts([&] { return p->currents.set.assign(each, each + p->cells), 0; });
 }
 
-void netml_population_reset(netml_population* p) { p->reset(); }
-void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) { p->deliver(row, spike_ms); }
-void netml_population_deliver_once(netml_population* p, int64_t row, double spike_ms) { p->deliver_once(row, spike_ms); }
+int64_t netml_population_judge(netml_population* p, netml_population* judge) {
+    return netml::where_memory_lasts([&] { return p->judges.push_back(judge), 0; });
+}
+void netml_population_reset(netml_population* p) {
+    netml::with_judges(p, [](netml_population& q) { q.reset(); });
+}
+void netml_population_deliver(netml_population* p, int64_t row, double spike_ms) {
+    netml::with_judges(p, [=](netml_population& q) { q.deliver(row, spike_ms); });
+}
+void netml_population_deliver_once(netml_population* p, int64_t row, double spike_ms) {
+    netml::with_judges(p, [=](netml_population& q) { q.deliver_once(row, spike_ms); });
+}
 int64_t netml_population_reward(netml_population* p, int64_t projection, double amount) {
-    return netml::where_memory_lasts([&] { return p->reward(projection, amount), 0; });
+    return netml::where_memory_lasts([&] {
+        netml::with_judges(p, [=](netml_population& q) { q.reward(projection, amount); });
+        return 0;
+    });
 }
 int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* channel,
                                 const double* weight_us, const double* arrival_ms) {
     return netml::where_memory_lasts([&] { return p->inject(n, cell, channel, weight_us, arrival_ms); });
 }
-int64_t netml_population_step(netml_population* p) { return p->step(); }
+int64_t netml_population_step(netml_population* p) {
+    for (netml_population* judge : p->judges) judge->step();
+    return p->step();
+}
+const int32_t* netml_population_spike_counts(const netml_population* p) { return p->counts.data(); }
 const int32_t* netml_population_spiking(const netml_population* p) { return p->spiking.data(); }
 double netml_population_step_end_ms(const netml_population* p) {
     return (double)((p->next + 1) * p->step_ticks - p->origin) / NETML_TICKS_PER_MS;
 }
+int64_t netml_population_watch(netml_population* p, const float* limits) {
+    return netml::where_memory_lasts([&] { return p->limits.assign(limits, limits + p->layout.inputs), 0; });
+}
+const int32_t* netml_population_beyond(const netml_population* p) { return p->beyond.data(); }
 float* netml_population_voltage(netml_population* p) { return p->voltage.data(); }
 float* netml_population_logit(netml_population* p) { return p->logit.data(); }
 float* netml_population_state(netml_population* p) { return p->state.data(); }
@@ -169,7 +196,7 @@ const netml_reward* netml_population_rewards(netml_population* p, int64_t* count
 int64_t netml_population_restore(netml_population* p, int64_t steps, int64_t flights, const netml_flight* flight,
                                  int64_t post_spikes, const netml_post_spike* post, int64_t rewards, const netml_reward* reward) {
     return netml::where_memory_lasts([&] {
-        p->resume(steps);
+        netml::with_judges(p, [=](netml_population& q) { q.resume(steps); });
         for (int64_t i = 0; i < rewards; ++i)
             p->projections[reward[i].projection].learning.rewards.push_back({reward[i].tick, reward[i].amount});
         for (const auto& shard : p->shards) {

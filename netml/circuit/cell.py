@@ -206,15 +206,15 @@ def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
         syn_mech_params: Parameters by synapse type, only the types of interest.
     """
     physics = {"secs": cell_spec.get("secs", {}), "globals": cell_spec.get("globals", {}), "synapses": syn_mech_params}
-    return hashlib.sha256(json.dumps(_plain(physics), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(physics), sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value):
+def plain(value):
     """Numbers as floats of 12 digits, so that 1 and 1.0, list and tuple, or a JSON round trip make no difference."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float, np.number)):

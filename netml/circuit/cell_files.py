@@ -43,7 +43,7 @@ class CellValues:
 
 
 def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
-    """Return a folder that may take a cell's project: an empty one, or one that import-cell made, on demand.
+    """Return a folder that may take a cell's project: an empty one, or one that `netml import cell` made, on demand.
 
     Raises:
         ModelError: It holds something else. OutputError: It cannot be written.

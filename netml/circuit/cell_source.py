@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,29 +74,32 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
     found = CellSource(
         kind, file.resolve(), name, biophysics, ((), dict(arguments)) if named else (tuple(arguments), {})
     )
-    if kind == "hoc":
-        return CellSource(**{**vars(found), "name": _template(found)})
     if kind == "python" and not name:
         raise ModelError(f"{file} needs the name of the function that builds the cell: {file.name}:function")
     if kind == "morphology" and not biophysics:
         raise ModelError(
-            f"{file} is a morphology without channels; give the function that inserts them: --biophysics file.py:function"
+            f"{file} is a morphology without channels; give a function that inserts some: --biophysics file.py:function"
         )
     if kind != "morphology" and biophysics:
         raise ModelError(f"biophysics {biophysics} was given, but {file.name} is no morphology (.swc, .asc)")
-    if file.suffix.lower() == ".swc":
-        check_swc(found.file)
-    return found
+    if kind == "morphology":
+        {".swc": check_swc, ".asc": check_asc}[file.suffix.lower()](found.file)
+    return replace(found, name=_template(found)) if kind == "hoc" else found
 
 
 def _template(source: CellSource) -> str:
     """The template of a hoc file: the one asked for, or the only one; "" for a file that makes its sections itself."""
-    declared = _TEMPLATE.findall(_HOC_COMMENT.sub("", source.file.read_text(errors="replace")))
+    declared = templates(source.file)
     if source.name or len(declared) < 2:  # one that is asked for may come from a file that this one loads
         return source.name or "".join(declared)
     raise ModelError(
         f"{source.file.name} has templates {', '.join(declared)}; say which: {source.file.name}:{declared[-1]}"
     )
+
+
+def templates(file: Path) -> list[str]:
+    """Names of the templates that stand in a hoc file."""
+    return _TEMPLATE.findall(_HOC_COMMENT.sub("", file.read_text(errors="replace")))
 
 
 def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
@@ -173,3 +176,21 @@ def check_swc(path: Path) -> None:
         raise ModelError(f"{path} has {roots} points without a parent; expected one tree")
     if 1 not in kinds.values():
         raise ModelError(f"{path} has no soma (no point of type 1)")
+
+
+def check_asc(path: Path) -> None:
+    """Refuse a Neurolucida file that ends too early: NEURON reads what there is of it.
+
+    Raises:
+        ModelError: Brackets that do not match, or none.
+    """
+    text = re.sub(r';[^\n]*|"[^"\n]*"', "", path.read_text(errors="replace"))
+    depth = 0
+    for line, row in enumerate(text.splitlines(), 1):
+        for bracket in re.findall(r"[()]", row):
+            depth += 1 if bracket == "(" else -1
+            if depth < 0:
+                raise ModelError(f"{path}, line {line}: a closing bracket without an opening one")
+    if depth or "(" not in text:
+        state = f"{depth} open brackets at its end" if depth else "no bracket in it"
+        raise ModelError(f"{path} is no whole Neurolucida file: {state}")

@@ -35,7 +35,7 @@ class Clamp(NamedTuple):
         given = {"del": stim.get("delay", 0.0), "dur": 0.0, "amp": 0.0}
         given = {name: stim.get(name, value) for name, value in given.items()}
         for name, value in given.items():
-            if isinstance(value, (str, list, tuple)) or not math.isfinite(value):
+            if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
                 unit = "nA" if name == "amp" else "ms"
                 raise ModelError(f"{where} has {name} = {value!r}; expected a number, {unit}")
         if given["dur"] < 0:

@@ -13,7 +13,7 @@ def app():
     """The typer application with every command."""
     import typer
 
-    from netml.cli import compare, demo, doctor, import_cell, importing, record, simulate, train, validate
+    from netml.cli import compare, demo, doctor, importing, record, simulate, train, tune, validate, validate_cells
 
     application = typer.Typer(
         name="netml",
@@ -23,7 +23,7 @@ def app():
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in (demo, doctor, import_cell, simulate, record, train, validate, compare):
+    for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare):
         application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     application.add_typer(importing.group, name="import")
     return application

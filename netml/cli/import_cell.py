@@ -1,4 +1,4 @@
-"""`netml import-cell`: a user's cell as a NetPyNE project."""
+"""`netml import cell`: a user's cell as a NetPyNE project."""
 
 import json
 from pathlib import Path

@@ -1,16 +1,21 @@
-"""netml import: data sets of others as records."""
+"""netml import: cells of users as projects, data sets of others as records."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from netml.cli import import_cell
+
 group = typer.Typer(no_args_is_help=True)
 
 
 @group.callback()
 def _group() -> None:
-    """Read public data sets into records."""
+    """Bring in what is there already: a cell of yours, a public data set."""
+
+
+group.command("cell")(import_cell.command)
 
 
 @group.command()

@@ -15,26 +15,26 @@ def command(
     set_: Annotated[
         Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu (the C++ kernel), or cuda.")] = "cpu",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for an event log of TensorBoard, too.")] = None,
+    ensemble: Annotated[
+        int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
+    ] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
-    import json
-
     from netml.artifact import Artifact
-    from netml.errors import TrainingError
+    from netml.ensemble import train_ensemble
     from netml.training.api import train
+    from netml.training.team import launched
 
-    fields = {"budget": budget, "updates": updates, "seed": seed}
-    for entry in set_ or []:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            raise TrainingError(f"--set {entry!r} is not NAME=VALUE, such as --set memory=40")
-        try:
-            fields[name] = json.loads(value)
-        except json.JSONDecodeError:
-            fields[name] = value
-    path = train(records, output=output, fresh=fresh, progress=progress, **fields)
+    fields = {"budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
+    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device}
+    options |= fields
+    path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
+    if launched()[0] > 0:
+        return  # the first rank says it
     scores = Artifact.load(path).header["scores"]
     validation = scores["validation"]
     typer.echo(
@@ -42,3 +42,25 @@ def command(
         f"AUC {validation['auc']:.4f}, explained variance {validation['explained_variance']:.3f}, "
         f"rate {validation['rate_ratio']:.2f} of the cell's"
     )
+
+
+def parse_fields(entries: list[str] | None) -> dict:
+    """The command line's NAME=VALUE, values as JSON or else text.
+
+    Raises:
+        TrainingError: Of another form.
+    """
+    import json
+
+    from netml.errors import TrainingError
+
+    fields = {}
+    for entry in entries or []:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise TrainingError(f"--set {entry!r} is not NAME=VALUE, such as --set memory=40")
+        try:
+            fields[name] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[name] = value
+    return fields

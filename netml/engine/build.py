@@ -7,26 +7,28 @@ rates = simulation.rates()
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.circuit.cell import cell_label
+from netml.circuit.cell import cell_label, plain
 from netml.engine import mechanisms, mpi
-from netml.engine.population import TICKS_PER_MS
+from netml.engine.network import Network, Source
+from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.engine.population_library import TICKS_PER_MS
 from netml.engine.swap import check_cell
 from netml.errors import ModelError
 from netml.network.cells import CellKind
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
-from netml.network.stims import Background, backgrounds, sources
-from netml.network.trains import Given, Trains
+from netml.network.stims import Stimulations, sources
 
 logger = logging.getLogger("netml")
 
@@ -40,63 +42,21 @@ BEFORE_BORDER_MS = 1e-6
 SHORTEST_MS = 0.025
 
 
-@dataclass
-class Source:
-    """The cells of a population of NetStims or VecStims on this rank.
-
-    Attributes:
-        gids: Of these cells.
-        trains: Their spikes, by place in gids.
-        cells: NEURON's objects, which live as long as they are held here.
-        inputs: NEURON's NetCon onto each cell: an event through it is a spike.
-    """
-
-    gids: np.ndarray
-    trains: Trains | Given
-    cells: list[Any]
-    inputs: list[Any]
-
-
-@dataclass
-class Network:
-    """What was built on this rank.
-
-    Attributes:
-        world: Which rank of how many.
-        circuit: All cells, and what the rules shared.
-        about: What it was built from, JSON-able, the same on all ranks.
-        reduced: By population, NEURON's side of the reduced cells here (``NeuronPopulation``).
-        index: (gids) index of a cell in its population on this rank, for those that live here.
-        gids: By reduced population, those of the cells here, in the order of their indices.
-        sources: By population of sources.
-        backgrounds: Stimulations of cells here.
-    """
-
-    world: mpi.World
-    circuit: Circuit
-    about: dict[str, Any]
-    index: np.ndarray
-    reduced: dict[str, Any] = field(default_factory=dict)
-    gids: dict[str, np.ndarray] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
-    backgrounds: list[Background] = field(default_factory=list)
-
-    @property
-    def layout(self) -> Layout:
-        return self.circuit.layout
-
-
-def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None):
+def build(
+    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    plasticity: Mapping[str, Any] | None = None,
+):  # fmt: skip
     """A network whose cells are all reduced, ready to step.
 
-    Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on the
-    number of ranks.  Start it under ``mpirun`` for more than one; every rank makes the same calls.
+    Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on
+    the number of ranks.  Start it under ``mpirun`` for more than one; every rank makes the same calls.
 
     Arguments:
         netParams: NetPyNE's ``specs.NetParams``.
         reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
         simConfig: NetPyNE's; its seeds and its switches of connectivity are used (:data:`SWITCHES`).
         seed: Takes the place of its seeds conn, stim and loc.
+        plasticity: By label of connParams, a :class:`netml.engine.plasticity.ShortTerm`, a ``RewardStdp``, or both.
 
     Returns:
         A :class:`netml.engine.stepped.Simulation`.
@@ -107,20 +67,29 @@ def build(netParams, reductions: Mapping[str, str | Path], simConfig=None, *, se
     """
     from netml.engine.stepped import Simulation
 
-    artifacts = _checked(netParams, reductions)
+    artifacts = checked(netParams, reductions)
     world = mpi.start()
     mpi.end_together(world)
     h = _neuron(world)
-    seeds = {name: int(seed if seed is not None else _of(simConfig, "seeds", {}).get(name, 1)) for name in SEEDS}
+    seeds = seeds_of(simConfig, seed)
     circuit = compiled(netParams, artifacts, simConfig, seeds)
     cells = circuit.layout.cells
     here = np.arange(cells) % world.size == world.rank
-    about = {"seeds": seeds, "reductions": {label: str(path) for label, path in reductions.items()}}
+    about = {"seeds": seeds, "network": _fingerprint(netParams, artifacts, circuit.cfg, plasticity)}
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
-    _make_cells(h, network, artifacts, here, seeds["stim"])
-    _connect(network, here)
-    network.backgrounds = list(backgrounds(circuit, seeds["stim"], here))
-    return Simulation(network)
+    try:
+        _make_cells(h, network, artifacts, here, seeds["stim"])
+        _stimulate(network, here, seeds["stim"])
+        _connect(network, here, plasticity or {})
+        return Simulation(network)
+    except BaseException:
+        network.close()
+        raise
+
+
+def seeds_of(simConfig, seed: int | None) -> dict[str, int]:
+    """Seeds by name: NetPyNE's, or one in the place of all."""
+    return {name: int(seed if seed is not None else _of(simConfig, "seeds", {}).get(name, 1)) for name in SEEDS}
 
 
 def compiled(netParams, artifacts: Mapping[str, Artifact], simConfig, seeds: Mapping[str, int]) -> Circuit:
@@ -135,7 +104,22 @@ def compiled(netParams, artifacts: Mapping[str, Artifact], simConfig, seeds: Map
     return Circuit(netParams, layout, kinds, switches, seeds["conn"])
 
 
-def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
+def _fingerprint(netParams, artifacts: Mapping[str, Artifact], switches: Mapping[str, bool], plasticity) -> str:
+    """SHA-256 (hex) of all that makes the network but its seeds, for checkpoints."""
+    names = ("popParams", "connParams", "stimSourceParams", "stimTargetParams", "synMechParams")
+    digest = hashlib.sha256(json.dumps(plain([
+        {name: dict(getattr(netParams, name)) for name in names},
+        {name: value for name, value in vars(netParams).items() if isinstance(value, (int, float, str))},
+        switches, {label: repr(rule) for label, rule in (plasticity or {}).items()},
+        {label: artifact.header for label, artifact in artifacts.items()},
+    ]), sort_keys=True).encode())  # fmt: skip
+    for _, artifact in sorted(artifacts.items()):
+        for name, array in sorted(artifact.arrays.items()):
+            digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
     """The reductions, of which each fits its population."""
     for name in ("subConnParams", "rxdParams"):
         if getattr(netParams, name, None):
@@ -144,8 +128,8 @@ def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artif
              if tags.get("cellModel") not in ("NetStim", "VecStim") and label not in reductions]  # fmt: skip
     if whole:
         raise ModelError(
-            f"population {whole[0]} has no reduction, and netml.build makes networks of reduced cells only: give it one, or "
-            "mix detailed and reduced cells with netml.swap"
+            f"population {whole[0]} has no reduction, and netml.build makes networks of reduced cells only: give it "
+            "one, or mix detailed and reduced cells with netml.swap"
         )
     artifacts = {}
     for label, path in reductions.items():
@@ -201,24 +185,67 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
             context.cell(gid, h.NetCon(cell, None))
 
 
-def _connect(network: Network, here: np.ndarray) -> None:
+def _stimulate(network: Network, here: np.ndarray, seed: int) -> None:
+    """Current clamps, Poisson processes that the populations draw themselves, and what needs trains."""
+    stimulations = Stimulations(network.circuit, seed)
+    for label, gid, clamp in stimulations.clamps(here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
+    for label, found in stimulations.poisson().items():
+        network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seed % 2**32)
+    network.backgrounds = list(stimulations.backgrounds(here))
+
+
+def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
+    populations = {label: reduced.population for label, reduced in network.reduced.items()}
+    network.projections = add_projections(network.circuit, populations, plasticity)
     shortest = {label: np.full(network.layout.cells, np.inf) for label in network.reduced}
-    for label, params in network.circuit.net_params.connParams.items():
-        for population, found in Rule(label, params, network.circuit).synapses(here):
-            try:
-                network.reduced[population].population.add_synapses(
-                    found.pre, network.index[found.post], found.channel, found.weight_us, found.delay_ms
-                )
-            except ModelError as error:
-                raise ModelError(f"connParams {label!r}: {error}") from error
-            np.minimum.at(shortest[population], found.pre, found.delay_ms)
+    for population, found in fill(network.circuit, populations, network.projections, network.index, here):
+        np.minimum.at(shortest[population], found.pre, found.delay_ms)
     for label, reduced in network.reduced.items():
         for source, population in network.layout.populations.items():
             _connect_sources(
                 network, source, label, shortest[label][population.first : population.first + len(population)]
             )
         reduced.freeze()
+    longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
+    network.held_back_ms = max(network.gathered(longest))
+
+
+def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity: Mapping[str, Any]):
+    """A projection of each population for each plastic rule; returns their numbers by rule and population."""
+    rules, made = circuit.net_params.connParams, {}
+    if unknown := sorted(set(plasticity) - set(rules)):
+        raise ModelError(f"plasticity is for {unknown[0]!r}; connParams has {', '.join(map(str, rules)) or 'none'}")
+    for label, wanted in plasticity.items():
+        parts = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+        short, stdp = (next((p for p in parts if isinstance(p, kind)), None) for kind in (ShortTerm, RewardStdp))
+        if len(parts) != (short is not None) + (stdp is not None):
+            raise ModelError(
+                f"plasticity of {label!r} is {wanted!r}; expected a ShortTerm, a RewardStdp, or one of each"
+            )
+        made[label] = {name: population.add_projection(short, stdp) for name, population in populations.items()}
+    return made
+
+
+def fill(circuit: Circuit, populations: Mapping[str, Any], projections, index: np.ndarray, here: np.ndarray):
+    """Add the synapses of all rules onto populations of the C++ engine or a device; yields population and synapses.
+
+    Arguments:
+        projections: See :func:`add_projections`.
+        index: (gids) index of a cell in its population.
+        here: (gids) whether a cell lives here.
+    """
+    for label, params in circuit.net_params.connParams.items():
+        for population, found in Rule(label, params, circuit).synapses(here):
+            try:
+                populations[population].add_synapses(
+                    found.pre, index[found.post], found.channel, found.weight_us, found.delay_ms,
+                    projections.get(label, {}).get(population, 0),
+                )  # fmt: skip
+            except ModelError as error:
+                raise ModelError(f"connParams {label!r}: {error}") from error
+            yield population, found
 
 
 def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:

@@ -57,12 +57,16 @@ def variables(h: Any, mechanism: str, kind: int) -> dict[str, int]:
     return {full.removesuffix(f"_{mechanism}"): int(size) for size, full in sizes}
 
 
+def _all_variables(h: Any, mechanism: str) -> set[str]:
+    return {name for kind in (PARAMETER, ASSIGNED, STATE) for name in variables(h, mechanism, kind)}
+
+
 def globals_of(h: Any) -> dict[str, float]:
     """GLOBAL variables of all mechanisms, e.g. vhalf_ih."""
     found = {}
     names = set(dir(h))
     for mechanism, (_point, _) in mechanism_kinds(h).items():
-        ranged = {f"{name}_{mechanism}" for kind in (PARAMETER, ASSIGNED, STATE) for name in variables(h, mechanism, kind)}
+        ranged = {f"{name}_{mechanism}" for name in _all_variables(h, mechanism)}
         for name in names:
             if name.endswith(f"_{mechanism}") and name not in ranged:
                 try:
@@ -106,6 +110,27 @@ def cell_params(h: Any, cell: Any, sections: list[Any], defaults: Mapping[str, f
     return {"secs": secs, "secLists": lists, "globals": changed}, synapses
 
 
+def check_variables(h: Any, spec: Mapping[str, Any]) -> None:
+    """Refuse an entry that sets what its mechanisms do not have.
+
+    Raises:
+        ModelError: Which; and what there is.
+    """
+    for name, sec in spec["secs"].items():
+        for mechanism, given in (sec.get("mechs") or {}).items():
+            known = _all_variables(h, mechanism)
+            if unknown := sorted(set(given) - known):
+                raise ModelError(
+                    f"section {name} sets {unknown[0]} of {mechanism}, which has {', '.join(sorted(known))}"
+                )
+            for variable, value in given.items():
+                if isinstance(value, list) and len(value) not in (1, int(sec["geom"].get("nseg", 1))):
+                    raise ModelError(
+                        f"section {name} gives {len(value)} values of {variable} of {mechanism} to "
+                        f"{sec['geom'].get('nseg', 1)} segments; expected one for each"
+                    )
+
+
 def _geometry(sec: Any, name: str) -> dict:
     geometry: dict[str, Any] = {"L": sec.L, "nseg": sec.nseg, "Ra": sec.Ra}
     for what in ("cm", "diam"):
@@ -115,10 +140,12 @@ def _geometry(sec: Any, name: str) -> dict:
         if max(values) - min(values) > 1e-9 * abs(values[0]):
             remedy = "give it 3-D points (pt3dadd) or " if what == "diam" else ""
             raise ModelError(
-                f"section {name} has {what} from {min(values):g} to {max(values):g} along its segments; NetPyNE holds one "
-                f"for a section: {remedy}cut it into sections"
+                f"section {name} has {what} from {min(values):g} to {max(values):g} along its segments; NetPyNE holds "
+                f"one for a section: {remedy}cut it into sections"
             )
         geometry[what] = values[0]
+    if sec.rallbranch != 1:
+        raise ModelError(f"section {name} stands for {sec.rallbranch:g} (rallbranch), which NetPyNE cannot hold")
     if sec.n3d() > 1:
         geometry["pt3d"] = [[sec.x3d(i), sec.y3d(i), sec.z3d(i), sec.diam3d(i)] for i in range(sec.n3d())]
     return geometry
@@ -151,9 +178,9 @@ def _mechanisms(h: Any, sec: Any, name: str, kinds: Mapping) -> tuple[dict, dict
             continue
         sizes = variables(h, mechanism, PARAMETER)
         if arrays := [variable for variable, size in sizes.items() if size != 1]:
-            raise ModelError(f"mechanism {mechanism} has an array {arrays[0]}, which NetPyNE's cellParams cannot hold")
+            raise ModelError(f"mechanism {mechanism} has the array {arrays[0]}, which cellParams cannot hold")
         mechs[mechanism] = {
-            variable: _values(sec, lambda seg, v=variable, m=mechanism: getattr(getattr(seg, m), v)) for variable in sizes
+            name: _values(sec, lambda seg, v=name, m=mechanism: getattr(getattr(seg, m), v)) for name in sizes
         }
     return mechs, ions
 
@@ -163,8 +190,8 @@ def _add_synapse(h: Any, point: Any, where: str, kinds: Mapping, synapses: dict[
     mechanism = point.hname().partition("[")[0]
     if not kinds[mechanism][1]:
         raise ModelError(
-            f"the cell has a {mechanism} at {where}, which takes no events: it belongs to an experiment, not to the cell; "
-            "leave it out of the source"
+            f"on the cell stands {mechanism} at {where}, which takes no events: it belongs to an experiment, not "
+            "to the cell; leave it out of the source"
         )
     values = {variable: float(getattr(point, variable)) for variable, size in variables(h, mechanism, PARAMETER).items()
               if size == 1}  # fmt: skip
@@ -187,7 +214,7 @@ def _refuse_netcons(h: Any, sections: list[Any]) -> None:
 
 
 def facts(h: Any, sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By section: what of the cable must be the same in the imported cell (area um2, ri MOhm, cm uF/cm2; ion styles)."""
+    """By section: what the imported cell must share (area in um2, ri in MOhm, cm in uF/cm2, styles of ions)."""
     found: dict[str, dict[str, Any]] = {}
     for name, sec in sections.items():
         found[name] = {what: [float(getattr(seg, what)() if what != "cm" else seg.cm) for seg in sec]
@@ -207,6 +234,6 @@ def check_facts(original: Mapping[str, Mapping], imported: Mapping[str, Mapping]
                 abs(a - b) > 1e-5 * max(abs(a), abs(b)) for a, b in zip(values, found, strict=True)
             ):
                 raise ModelError(
-                    f"section {name}: the imported cell has another {what} than the original ({found[:3]}, {values[:3]}); "
-                    "NetPyNE cannot hold how the source sets it"
+                    f"section {name}: the imported cell has another {what} than the original ({found[:3]}, not "
+                    f"{values[:3]}); NetPyNE cannot hold how the source sets it"
                 )

@@ -1,4 +1,4 @@
-"""`import-cell`: a user's cell, in whatever form, becomes a NetPyNE project that is shown to be the same cell."""
+"""`import cell`: a user's cell, in whatever form, becomes a NetPyNE project that is shown to be the same cell."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def import_cell(
     found = find_source(_written(source), _written(biophysics), arguments)
     if label and not label.isidentifier():
         raise ModelError(f"label is {label!r}; expected a name of letters, digits and _")
-    folder = prepare_folder(output, overwrite)
     folders = [Path(path).expanduser().resolve() for path in mods]
     files = mechanisms.collect([toolchain.source_folder("mod"), *folders])
     own = [path for path in files.values() if path.parent in folders]
+    folder = prepare_folder(output, overwrite)
     try:
         if found.kind == "cellParams":
             name, spec, synapses = read_cell_params(found)
@@ -103,8 +103,8 @@ def import_cell(
             background={},
             source=f"{found.file.name}:{found.name}".rstrip(":"),
         )
-        say(f"{values.cell}: {len(table.sections)} sections, {len(table)} segments, {values.celsius:g} degC, "
-            f"starting at {values.v_init:g} mV")  # fmt: skip
+        size = f"{len(table.sections)} sections, {len(table)} segments"
+        say(f"{values.cell}: {size}, {values.celsius:g} degC, starting at {values.v_init:g} mV")
         with tempfile.TemporaryDirectory(prefix="netml-") as made:
             kinds = _synapse_types(built.synapses, files)
             write_cell(Path(made), built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
@@ -116,7 +116,9 @@ def import_cell(
     return folder
 
 
-def _finish(project: Path, built: Built, values: CellValues, kinds: Mapping, rate: float, progress: bool, say: Callable):
+def _finish(
+    project: Path, built: Built, values: CellValues, kinds: Mapping, rate: float, progress: bool, say: Callable
+) -> None:
     """Show that the project's cell is the original, and give it a background."""
     currents = built.response.currents if built.response else None
     job = ReplayJob(str(project), values.cell, values.root, currents)
@@ -125,7 +127,7 @@ def _finish(project: Path, built: Built, values: CellValues, kinds: Mapping, rat
         check_facts(built.facts, found)
         say(_compare(built.response, response, values.threshold))
     say(f"rests at {response.rest_mv:.1f} mV, input resistance {response.input_mohm:.4g} MOhm")
-    exciting = tuple(label for label, kind in kinds.items() if kind["e"] > EXCITATORY_ABOVE_MV)
+    exciting = tuple(label for label, kind in kinds.items() if _excites(kind))
     background: dict[str, dict[str, float]] = {}
     for label in kinds:
         sites, hz, share = EXCITATION if label in exciting else INHIBITION
@@ -133,14 +135,15 @@ def _finish(project: Path, built: Built, values: CellValues, kinds: Mapping, rat
     values = replace(values, background=background)
     write_values(project, values)
     if rate > 0:
-        job = TuneJob(str(project), exciting, rate)
-        factor, fires = launch("netml.engine.import_cell_rank:tune", job, progress=progress)
+        tuning = TuneJob(str(project), exciting, rate)
+        factor, fires = launch("netml.engine.import_cell_rank:tune", tuning, progress=progress)
         for label in exciting:
             background[label]["weight"] = float(f"{factor * background[label]['weight']:.3g}")
         write_values(project, values)
         weights = ", ".join(f"{background[label]['weight'] * 1000:g} nS ({label})" for label in exciting)
         sites, hz, _ = EXCITATION
-        say(f"excitatory weights of {weights} at {sites} sites of {hz:g} Hz let it fire at {fires:.2g} Hz (asked for: {rate:g})")
+        say(f"excitatory weights of {weights} at {sites} sites of {hz:g} Hz let it fire at {fires:.2g} Hz, "
+            f"asked for: {rate:g}")  # fmt: skip
 
 
 def _written(function: str | Path | Callable) -> str:
@@ -154,7 +157,7 @@ def _written(function: str | Path | Callable) -> str:
     name = getattr(function, "__qualname__", repr(function))
     if file is None or "<" in name or not Path(file).is_file():
         raise ModelError(
-            f"{name} cannot be run in another process; give a function at the top level of a file, or 'file.py:function'"
+            f"{name} cannot be run in another process; give a function at the top level of a file, or file.py:function"
         )
     return f"{file}:{name}"
 
@@ -168,7 +171,7 @@ def _entry(spec: Mapping) -> dict:
         for key in ("hObj", "synMechs"):
             sec.pop(key, None)
         if sec.get("pointps"):
-            raise ModelError(f"section {name} of the cell has point processes (pointps), which a reduction cannot stand for")
+            raise ModelError(f"section {name} has point processes (pointps), which a reduction cannot stand for")
     return kept
 
 
@@ -176,13 +179,13 @@ def _check(spec: Mapping, root: str, files: Mapping[str, Path]) -> None:
     """Refuse what is no cell to reduce: its root not the soma, mechanisms that point elsewhere."""
     if "soma" not in root.lower() and (somata := [name for name in spec["secs"] if "soma" in name.lower()]):
         raise ModelError(
-            f"the root of the cell's sections is {root}, not {somata[0]}; netml takes the root as the soma: connect the "
-            "other sections to it, not it to them"
+            f"the root of the cell's sections is {root}, not {somata[0]}; netml takes the root as the soma: connect "
+            "the others to it, not it to them"
         )
     used = {mechanism for sec in spec["secs"].values() for mechanism in sec.get("mechs") or ()}
     for path in files.values():
         if used.intersection(mod_text.mechanism_names(path)) and (names := mod_text.pointers(path)):
-            raise ModelError(f"{path} has the pointer or random stream {names[0]}, which nothing sets in a NetPyNE cell")
+            raise ModelError(f"{path} has the pointer or random stream {names[0]}, which nothing sets in NetPyNE")
 
 
 def _synapse_types(synapses: Mapping[str, Mapping], files: Mapping[str, Path]) -> dict[str, dict]:
@@ -195,7 +198,7 @@ def _synapse_types(synapses: Mapping[str, Mapping], files: Mapping[str, Path]) -
         if isinstance(kind.get("e"), (int, float)) and not plastic:
             kinds[label] = dict(kind)
     for label, kind in SYNAPSES.items():
-        if not any((own["e"] > EXCITATORY_ABOVE_MV) == (kind["e"] > EXCITATORY_ABOVE_MV) for own in kinds.values()):
+        if _excites(kind) not in map(_excites, kinds.values()):
             kinds[label] = dict(kind)
     return kinds
 
@@ -210,10 +213,15 @@ def _compare(original: Response, imported: Response, threshold: float) -> str:
     difference = float(np.abs(original.traces - imported.traces).max())
     if difference > TOLERANCE_MV:
         raise ModelError(
-            f"under steps of {steps} nA the imported cell differs from the original by up to {difference:.3g} mV (allowed: "
-            f"{TOLERANCE_MV}); something acts on the original that is no property of its sections, such as a procedure at "
-            "initialisation, a played vector or a variable set in a run"
+            f"under steps of {steps} nA the imported cell differs from the original by up to {difference:.3g} mV "
+            f"(allowed: {TOLERANCE_MV}); something acts on the original that is no property of its sections, such as a "
+            "procedure at initialisation, a played vector or a variable set in a run"
         )
     crossed = (original.traces[:, 0, 1:] >= threshold) & (original.traces[:, 0, :-1] < threshold)
     near = f"within {difference:.1g} mV of the original's" if difference else "exactly the original's"
-    return f"under steps of {steps} nA ({crossed.sum()} spikes) its voltage is {near}, at the soma and in the last section"
+    where = "at the soma and in the last section"
+    return f"under steps of {steps} nA ({crossed.sum()} spikes) its voltage is {near}, {where}"
+
+
+def _excites(kind: Mapping[str, Any]) -> bool:
+    return float(kind["e"]) > EXCITATORY_ABOVE_MV

@@ -1,4 +1,4 @@
-"""What runs in processes of their own to import a cell: the original alone, the imported one alone, and its background."""
+"""What runs in processes of their own to import a cell: the original, the imported one, and its background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell_source import CellSource
 from netml.engine import mechanisms, mpi
-from netml.engine.cell_params import cell_params, facts, globals_of
+from netml.engine.cell_params import cell_params, check_variables, facts, globals_of
 from netml.engine.protocol import isolate
 from netml.engine.simulation import SimulateConfig, Simulation
 from netml.engine.user_cell import build as build_cell
@@ -132,6 +132,9 @@ class _Alone(Simulation):
         self._cell = job.cell
 
     def create(self, net_params: Any, cfg: Any) -> None:
+        from neuron import h
+
+        check_variables(h, net_params.cellParams[self._cell])
         cfg.recordTraces = {}
         super().create(isolate(net_params, self._cell, 1), cfg)
 
@@ -159,7 +162,7 @@ def _respond(h: Any, root: Any, last: Any, v_init: float, currents: tuple[float,
 
 
 def tune(job: TuneJob) -> tuple[float, float]:
-    """Return (factor on the exciting weights, rate of the cell in Hz); doubles, then halves the interval in logarithms."""
+    """Return (factor on the exciting weights, rate of the cell in Hz): by doubling, then by halving the interval."""
     world = mpi.start()
     config = SimulateConfig(
         model=job.project, duration=TUNING_MS, dt=TUNING_DT_MS, cfg={"cells": 1, "recordTraces": {}, "recordCells": []}

@@ -14,10 +14,10 @@ import numpy as np
 from netml.errors import RecordsError
 
 KINDS = ("silence", "sparse", "dense", "bursts", "volleys", "weights", "moved", "crowded")
-#: What no network need give: drawn on demand, to see how a reduction takes it.
+#: What no network need give; scores show each beside the plain kind.
 UNSEEN = ("weights", "moved", "crowded")
 #: Kind of each trial in turn: most of those that make the cell spike.
-TURNS = ("dense", "volleys", "bursts", "dense", "sparse", "dense", "bursts", "volleys", "dense", "silence")
+TURNS = ("dense", "volleys", "weights", "bursts", "sparse", "dense", "moved", "crowded", "dense", "silence")
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
 
 #: What NEURON defines itself; a mod file of the same name would end the process.
 BUILT_IN = frozenset(
-    "morphology capacitance pas extracellular fastpas hh IClamp AlphaSynapse ExpSyn Exp2Syn SEClamp VClamp OClamp APCount "
-    "NetStim IntFire1 IntFire2 IntFire4 PointProcessMark PatternStim".split()
-)
+    ("morphology", "capacitance", "pas", "extracellular", "fastpas", "hh", "IClamp", "AlphaSynapse", "ExpSyn",
+     "Exp2Syn", "SEClamp", "VClamp", "OClamp", "APCount", "NetStim", "IntFire1", "IntFire2", "IntFire4",
+     "PointProcessMark", "PatternStim")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def collect(folders: Iterable[Path]) -> dict[str, Path]:
             names = mechanism_names(path)
             if known := BUILT_IN.intersection(names):
                 raise CompileError(
-                    f"{path} defines {', '.join(known)}, which NEURON has itself; rename its SUFFIX, or remove the file if it "
-                    "is NEURON's own"
+                    f"{path} defines {', '.join(known)}, which NEURON has itself; rename its SUFFIX, or remove the "
+                    "file if it is NEURON's own"
                 )
             others = {owner[name] for name in names if name in owner} | (
                 {files[path.name]} if path.name in files else set()

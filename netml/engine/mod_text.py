@@ -18,7 +18,7 @@ _POINTER = re.compile(r"\b(?:BBCORE)?POINTER\s+(\w+)|\bRANDOM\s+(\w+)")
 _EVENT = re.compile(r"\bNET_RECEIVE\s*\(([^)]*)\)")
 _ERROR = re.compile(r"(?P<stem>[^/\s:]+)\.cpp:\d+:\d+: error: (?P<what>[^\n]*)\n(?:\s*\d+ \| ?(?P<code>[^\n]*))?")
 _EXPANDED = re.compile(r"note: in expansion of macro [^\n]*\n\s*\d+ \| ?(?P<code>[^\n]*)")
-_TRANSLATOR = re.compile(r"(?:[Ee]rror: ?|error at )?(?P<what>[^\n]*) at line (?P<line>\d+) in file (?P<name>[^\s/]+\.mod)")
+_TRANSLATOR = re.compile(r"(?:[Ee]rror: ?)?(?P<what>[^\n]*) at line (?P<line>\d+) in file (?P<name>[^\s/]+\.mod)")
 _OLD_STYLE = re.compile(r"\w\s*\(\s*\w+(?:\s*,\s*\w+)*\s*\)\s*(?:\w+[\w\s,*]*;\s*)+\{?")
 
 #: Pattern of the compiler's message -> what to do.
@@ -97,7 +97,8 @@ def _explain_cpp(path: Path, what: str, code: str) -> str:
             remedy = match.expand(advice) if "\\" in advice else advice
             break
     shown = f"\n  {code}" if code else ""
-    return f"building {path} failed{where}: {what}{shown}\n  {remedy or 'NEURON 9 translates mod files to C++'}; see {GUIDE}"
+    remedy = remedy or "NEURON 9 translates mod files to C++"
+    return f"building {path} failed{where}: {what}{shown}\n  {remedy}; see {GUIDE}"
 
 
 def _line(path: Path, number: int) -> str:

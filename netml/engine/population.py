@@ -73,6 +73,9 @@ class Population(Driven):
         self.handle = create(self.library, artifact)
         if not self.handle:
             raise MemoryError(f"no memory for population {label}")
+        if (limit := artifact.arrays.get("input_limit")) is not None:
+            limit = np.ascontiguousarray(limit, np.float32)
+            self._checked(self.library.netml_population_watch(self.handle, limit.ctypes.data))
 
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.

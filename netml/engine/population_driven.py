@@ -19,11 +19,13 @@ class Driven(ABC):
 
     label: str
     cells: int
+    dt_r_ms: float
     sources: MutableSequence[int]
     rules: list[tuple[ShortTerm | None, RewardStdp | None]]
     library: ctypes.CDLL
     handle: int | None
     _current: SomaCurrent
+    _frozen: bool
 
     @abstractmethod
     def freeze(self) -> int:
@@ -90,6 +92,23 @@ class Driven(ABC):
     def logit(self) -> np.ndarray:
         """(cells) float32, of the last step."""
         return view(self.library.netml_population_logit(self.handle), np.float32, self.cells).copy()
+
+    def beyond(self) -> np.ndarray:
+        """(cells) share of the steps since the last reset in which a cell got more at an input than in any of training.
+
+        0 where the artifact does not say what that was.
+        """
+        if not self._frozen:
+            return np.zeros(self.cells)
+        counts = view(self.library.netml_population_beyond(self.handle), np.int32, self.cells)
+        return counts / max(self.stats()["steps"], 1)
+
+    def rates_hz(self) -> np.ndarray:
+        """(1, cells) mean rate of every cell since the last reset."""
+        if not self._frozen:
+            return np.zeros((1, self.cells))
+        seconds = max(self.stats()["steps"] * self.dt_r_ms / 1000.0, 1e-9)
+        return view(self.library.netml_population_spike_counts(self.handle), np.int32, (1, self.cells)) / seconds
 
     def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
         """All that a run needs to go on from here; see :mod:`netml.engine.population_state`.

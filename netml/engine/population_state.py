@@ -56,10 +56,9 @@ def save(population: Population) -> dict[str, np.ndarray]:
     flights = _handed_out(library.netml_population_flights, handle, FLIGHT)
     posts = _handed_out(library.netml_population_post_spikes, handle, POST_SPIKE)
     rewards = _handed_out(library.netml_population_rewards, handle, REWARD)
-    lanes = _lanes(population)
     cells = np.empty(population.cells, _cell_dtype(population))
     cells["gid"], cells["voltage"], cells["logit"] = gids, population.voltage(), population.logit()
-    cells["state"] = lanes.transpose(0, 2, 1).reshape(-1, lanes.shape[1])[: population.cells]
+    cells["state"] = cell_states(population, np.arange(population.cells))
     plastic = range(1, len(population.rules))
     states = [_filled(SOURCES, _row_states(population, k), source=sources, projection=k) for k in plastic]
     states = [state[state["last"] != NEVER] for state in states]
@@ -73,6 +72,12 @@ def save(population: Population) -> dict[str, np.ndarray]:
         "rewards": _filled(REWARDS, rewards),
         "synapses": np.concatenate([np.empty(0, SYNAPSES), *synapses]),
     }])  # fmt: skip
+
+
+def cell_states(population: Population, cells: np.ndarray) -> np.ndarray:
+    """(cells, numbers) float32: the reduction's state of some cells, by their indices."""
+    block, lane = np.divmod(cells, LANES)
+    return _lanes(population)[block, :, lane]
 
 
 def merge(states: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -180,7 +185,7 @@ def _handed_out(function, handle, dtype) -> np.ndarray:
 
 def _filled(dtype, like=None, /, **columns) -> np.ndarray:
     """An array of a dtype, its fields from another array's of the same names and from columns."""
-    size = like.size if like is not None else max(np.size(column) for column in columns.values())
+    size = like.size if like is not None else max(len(c) for c in columns.values() if np.ndim(c))
     filled = np.zeros(size, dtype)
     for name in dtype.names:
         if name in columns:

@@ -17,7 +17,7 @@ from neuron import h
 from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
 from netml.circuit.current import Clamp
-from netml.engine.population import Population
+from netml.engine.ensemble import population_of
 from netml.errors import ArtifactError, ModelError
 
 
@@ -39,10 +39,11 @@ class NeuronPopulation:
         if [list(s) for s in self.table.sections] != [list(s) for s in artifact.header["sections"]]:
             raise ArtifactError(f"reduction of {label} has other sections than its cell: train one on this cell")
         self.object = h.NetmlPopulation()
-        self.population = Population(artifact, label)
+        self.population = population_of(artifact, label)
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._sources = {}  # gid -> (row, NetCon)
+        self._context = h.ParallelContext()
         self._outlets = []  # as long as `object` may send spikes through them
 
     def __del__(self):
@@ -55,7 +56,7 @@ class NeuronPopulation:
         outlet = h.NetmlCell()
         self._outlets.append(outlet)
         self.object.add_cell(outlet, gid)
-        return self.population.add_cell(), outlet
+        return self.population.add_cell(gid), outlet
 
     def channel(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse.
@@ -81,9 +82,14 @@ class NeuronPopulation:
 
     def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
         """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
-        netcon = h.ParallelContext().gid_connect(gid, self.object)
+        netcon = self._context.gid_connect(gid, self.object)
         self._sources[gid] = row, netcon
         self._set(netcon, row, delay_ms)
+
+    @property
+    def longest_wait_ms(self) -> float:
+        """How long NEURON holds a spike back at most before the population has it."""
+        return max((netcon.delay for _, netcon in self._sources.values()), default=0.0)
 
     def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float):
         """A synapse from a NetStim of its own; returns the NetCon."""

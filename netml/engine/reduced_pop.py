@@ -15,6 +15,7 @@ from neuron import h
 
 from netml.artifact import Artifact
 from netml.engine import mechanisms
+from netml.engine.distrust import ensemble_summary, summary
 from netml.engine.reduced_cell import NeuronPopulation, ReducedCell
 from netml.errors import ModelError
 
@@ -135,7 +136,8 @@ def report() -> dict:
     Returns:
         By population: artifact, fraction, cells, reduced, synapses, weights_out_of_range and channels_unseen
         (synapses), currents_out_of_range (cells), and of the last run spikes, events (synaptic), saturated, late,
-        step_s and deliver_s (wall seconds, summed over ranks), wall_s (the slowest rank's sum of both).
+        step_s and deliver_s (wall seconds, summed over ranks), wall_s (the slowest rank's sum of both); beyond and
+        ensemble: see :mod:`netml.engine.distrust`.
     """
     swapped = {label: pop for label, pop in sim.net.pops.items() if isinstance(pop, SwappedPop) and pop.plan}
     if not swapped:
@@ -145,6 +147,8 @@ def report() -> dict:
         stats, outside = pop.reduced.population.stats(), pop.reduced.population.out_of_range()
         mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
                        "currents_out_of_range": outside.currents, "total": len(pop.cellGids),
+                       "rates": pop.reduced.population.rates_hz().T.tolist(),
+                       "gids": pop.reduced.population.gids.tolist(), "beyond": pop.reduced.population.beyond().tolist(),
                        "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
     ranks = sim.pc.py_allgather(mine)
     result = {}
@@ -157,5 +161,9 @@ def report() -> dict:
             "artifact": pop.plan["artifact"], "fraction": pop.plan["fraction"], "seed": pop.plan["seed"],
             "cells": sum(one["total"] for one in each), "reduced": sum(one["cells"] for one in each),
             **sums, "wall_s": max(one["wall_s"] for one in each),
+            "beyond": summary(pop.reduced.population.artifact, [g for one in each for g in one["gids"]],
+                              [b for one in each for b in one["beyond"]]),
+            "ensemble": ensemble_summary(pop.reduced.population.artifact, [g for one in each for g in one["gids"]],
+                                         [r for one in each for r in one["rates"]]),
         }  # fmt: skip
     return result

@@ -1,23 +1,27 @@
-"""A network of reduced cells that is stepped: advance, inject, read spikes, rates and voltages.
+"""A network of reduced cells that is stepped: advance, inject, read spikes, rates and voltages, record, save, restore.
 
-Between two calls nothing is on its way outside of the populations: NEURON has delivered every event up to the present,
-and background and given spikes are made for the time to come, a stretch at a time.
+Between two calls no event is on its way outside of the populations but spikes that NEURON holds back for the shortest
+delay of their rows; background and given spikes are made for the time to come, a stretch at a time.
 """
 
 from __future__ import annotations
 
-import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from netml.engine.population import TICKS_PER_MS
+from netml.engine import checkpoint, output
+from netml.engine.injection import Pending
+from netml.engine.population_library import TICKS_PER_MS
+from netml.engine.recorder import Recorder
+from netml.engine.spike_log import SpikeLog
 from netml.errors import ModelError
 
-logger = logging.getLogger("netml")
-
-#: Spikes that a rank keeps for :meth:`Simulation.spikes`; of more, the oldest are dropped, with a warning.
-KEPT_SPIKES = 5_000_000
+#: Given and background events are made for so long a time ahead.
+STRETCH_MS = 10.0
 
 
 class Simulation:
@@ -27,49 +31,40 @@ class Simulation:
     :meth:`close` it, or use it in a ``with`` block.
 
     Attributes:
-        t: ms, how far it has come.
         populations: By label, the number of cells.
+        step_ms: The step of the reduced cells; the least common multiple of several.
     """
 
     def __init__(self, network):
         from neuron import h
 
-        self._h, self._context, self._network = h, h.ParallelContext(), network
-        self.t = 0.0
+        self._context, self._network = h.ParallelContext(), network
         self.populations = {label: len(cells) for label, cells in network.layout.populations.items()}
-        self._ticks = int(
-            np.lcm.reduce([1, *(round(r.population.dt_r_ms * TICKS_PER_MS) for r in network.reduced.values())])
-        )
-        self._times, self._gids = h.Vector(), h.Vector()
-        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
-        self._dropped = False
-        self._counted: dict[str, int] = dict.fromkeys(self.populations, 0)
-        self._counted_from = 0.0
-        self._pending: list[_Pending] = []
-        self._listeners: list[Any] = []
-        self._start()
-
-    def _start(self) -> None:
-        """Bring NEURON to time 0."""
-        context = self._context
-        context.spike_record(-1, self._times, self._gids)
+        steps = [round(reduced.population.dt_r_ms * TICKS_PER_MS) for reduced in network.reduced.values()]
+        self._step = int(np.lcm.reduce([1, *steps]))
+        self.step_ms = self._step / TICKS_PER_MS
+        self._now, self._origin = 0, 0  # ticks; what NEURON's clock lags behind, after a restore
+        self._spikes = SpikeLog(network, self._context)
+        self._pending: list[Pending] = []
+        self._recorder: Recorder | None = None
+        self._wall_s = 0.0
         # Nothing here has a membrane: NEURON only moves events, from one to the next, at their exact times.
-        self._variable_step = self._h.CVode()
+        self._variable_step = h.CVode()
         self._variable_step.active(1)
-        context.set_maxstep(10)
-        self._h.finitialize()
+        self._context.set_maxstep(10)
+        h.finitialize()
 
     # Stepping.
 
     @property
-    def first(self) -> bool:
-        """Whether this is rank 0, the one that prints."""
-        return int(self._context.id()) == 0
+    def t(self) -> float:
+        """ms, how far it has come."""
+        return self._now / TICKS_PER_MS
 
     @property
-    def step_ms(self) -> float:
-        """The step of the reduced cells; the longest common one of several."""
-        return self._ticks / TICKS_PER_MS
+    def first(self) -> bool:
+        """Whether this is rank 0, the one that prints."""
+        return self._network is not None and self._network.world.rank == 0
 
     def advance(self, ms: float) -> None:
         """Go on by a time.
@@ -82,62 +77,50 @@ class Simulation:
         """
         self._open()
         ticks = round(ms * TICKS_PER_MS) if np.isfinite(ms) else -1
-        if ticks <= 0 or ticks % self._ticks or abs(ticks - ms * TICKS_PER_MS) > 1e-3:
+        if ticks <= 0 or ticks % self._step or abs(ticks - ms * TICKS_PER_MS) > 1e-3:
             raise ModelError(f"cannot advance by {ms} ms; expected a whole number of steps of {self.step_ms} ms")
-        now = round(self.t * TICKS_PER_MS)
-        end = now + ticks
-        while now < end:
-            now = min(end, now + self._stretch())
-            self._to(now / TICKS_PER_MS)
+        start, end = time.perf_counter(), self._now + ticks
+        every_step = self._recorder is not None and self._recorder.every_step
+        stretch = 1 if every_step else max(int(STRETCH_MS * TICKS_PER_MS) // self._step, 1)
+        while self._now < end:
+            self._to(min(end, self._now + stretch * self._step))
+        self._wall_s += time.perf_counter() - start
 
-    def _stretch(self) -> int:
-        """Ticks for which events can be made ahead; one step where every step is recorded."""
-        if any(listener.every_step for listener in self._listeners):
-            return self._ticks
-        horizon = min(
-            (r.population.horizon_ms - r.population.dt_r_ms for r in self._network.reduced.values()), default=10.0
-        )
-        return max(int(horizon * TICKS_PER_MS) // self._ticks, 1) * self._ticks
-
-    def _to(self, end_ms: float) -> None:
-        for source in self._network.sources.values():
-            which, times = source.trains.until(end_ms)
-            for cell, time in zip(which.tolist(), times.tolist(), strict=True):
-                source.inputs[cell].event(time)
-        for background in self._network.backgrounds:
+    def _to(self, end: int) -> None:
+        """Make what comes from outside before a tick, and let NEURON go there."""
+        end_ms, network = end / TICKS_PER_MS, self._network
+        for source in network.sources.values():
+            self._spike(source, *source.trains.until(end_ms))
+        for background in network.backgrounds:
             which, times = background.trains.until(end_ms)
-            if len(which):
-                cells = self._network.index[background.synapses.post[which]]
-                self._inject(background.label, cells, background.synapses.channel[which],
-                             background.synapses.weight_us[which], times)  # fmt: skip
+            made = background.synapses
+            self._inject(
+                background.label, network.index[made.post[which]], made.channel[which], made.weight_us[which], times
+            )
         for pending in self._pending:
-            pending.until(end_ms, self)
-        self._pending = [pending for pending in self._pending if len(pending.times)]
-        self._context.psolve(end_ms)
-        self.t = end_ms
-        self._collect()
+            cells, times = pending.until(end_ms)
+            if pending.channel is None:
+                self._spike(network.sources[pending.population], cells, times)
+            else:
+                size = len(times)
+                channel, weight = np.full(size, pending.channel), np.full(size, pending.weight_us)
+                self._inject(pending.population, cells, channel, weight, times)
+        self._pending = [pending for pending in self._pending if len(pending)]
+        self._context.psolve((end - self._origin) / TICKS_PER_MS)
+        self._now = end
+        times, gids = self._spikes.take(self.t, self._origin / TICKS_PER_MS)
+        if self._recorder is not None:
+            self._recorder(times, gids)
+
+    def _spike(self, source, cells: np.ndarray, times: np.ndarray) -> None:
+        clock = times - self._origin / TICKS_PER_MS
+        for cell, at in zip(cells.tolist(), clock.tolist(), strict=True):
+            source.inputs[cell].event(at)
 
     def _inject(self, label: str, cells, channels, weights_us, times) -> None:
-        self._network.reduced[label].population.inject(cells, channels, weights_us, times)
-
-    def _collect(self) -> None:
-        """Take the spikes since the last time from NEURON."""
-        # A reduced spike carries a fraction of a tick that orders those of one step; see netml_population.mod.
-        times = np.round(self._times.as_numpy(), 6)
-        gids = self._gids.as_numpy().astype(np.int64)
-        self._times.resize(0)
-        self._gids.resize(0)
-        for label, population in self._network.layout.populations.items():
-            inside = (gids >= population.first) & (gids < population.first + len(population))
-            self._counted[label] += int(inside.sum())
-        for listener in self._listeners:
-            listener(self.t, times, gids)
-        if not len(times):
-            return
-        self._kept.append((times, gids))
-        while len(self._kept) > 1 and sum(len(part[0]) for part in self._kept) > KEPT_SPIKES:
-            self._kept.pop(0)
-            self._dropped = True
+        if len(times):
+            clock = times - self._origin / TICKS_PER_MS
+            self._network.reduced[label].population.inject(cells, channels, weights_us, clock)
 
     # Reading.
 
@@ -148,52 +131,39 @@ class Simulation:
             By population: times (ms) and cells (from 0 within it), in the order of time, then cell.
         """
         self._open()
-        if self._dropped:
-            logger.warning(
-                "spikes() was not called for long: only the last %d or so spikes of a rank are there", KEPT_SPIKES
-            )
-        times, gids = (np.concatenate([*(part[k] for part in self._kept), np.empty(0, kind)])
-                       for k, kind in ((0, float), (1, np.int64)))  # fmt: skip
-        self._kept, self._dropped = [], False
-        parts = self._gathered((times, gids))
-        times, gids = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-        order = np.lexsort((gids, times))
-        times, gids = times[order], gids[order]
-        found = {}
-        for label, population in self._network.layout.populations.items():
-            inside = (gids >= population.first) & (gids < population.first + len(population))
-            found[label] = times[inside], gids[inside] - population.first
-        return found
+        return self._spikes.since()
 
     def rates(self) -> dict[str, float]:
         """Mean rate of each population since the last call, Hz; 0 where no time has passed."""
         self._open()
-        counts = self._summed(list(self._counted.values()))
-        seconds = (self.t - self._counted_from) / 1000
-        self._counted, self._counted_from = dict.fromkeys(self._counted, 0), self.t
-        return {label: count / (cells * seconds) if cells and seconds else 0.0
-                for (label, cells), count in zip(self.populations.items(), counts, strict=True)}  # fmt: skip
+        return self._spikes.rates(self.t)
 
     def voltage(self, population: str) -> np.ndarray:
         """(cells) soma voltage of a population's reduced cells after the last step, mV, on every rank."""
         self._open()
-        reduced = self._reduced(population)
+        if population not in self._network.reduced:
+            raise ModelError(
+                f"no reduced population {population!r}; the network has {', '.join(self._network.reduced)}"
+            )
         out = np.full(self.populations[population], np.nan)
         first = self._network.layout.populations[population].first
-        for gids, values in self._gathered((self._network.gids[population], reduced.population.voltage())):
+        mine = self._network.gids[population], self._network.reduced[population].population.voltage()
+        for gids, values in self._network.gathered(mine):
             out[gids - first] = values
         return out
 
     def report(self) -> dict[str, dict[str, float]]:
         """By reduced population, summed over ranks: cells, synapses, bytes, spikes, events, saturated, late, and so on.
 
-        step_s and deliver_s are wall seconds in the population's own code, summed over ranks.
+        step_s and deliver_s are wall seconds in the population's own code, summed over ranks and threads.
         """
         self._open()
         found = {}
         for label, reduced in self._network.reduced.items():
             stats = reduced.population.stats()
-            found[label] = dict(zip(stats, self._summed(list(stats.values())), strict=True)) | {"steps": stats["steps"]}
+            found[label] = dict(zip(stats, self._network.summed(list(stats.values())), strict=True)) | {
+                "steps": stats["steps"]
+            }
         return found
 
     # Acting.
@@ -211,94 +181,115 @@ class Simulation:
             ModelError: A population, cell, time or synapse that does not fit.
         """
         self._open()
-        network = self._network
-        if population not in self.populations:
-            raise ModelError(f"no population {population!r}; the network has {', '.join(self.populations)}")
-        cells, times = np.broadcast_arrays(np.asarray(cells), np.asarray(times, float))
-        cells, times = cells.ravel(), times.ravel()
-        size = self.populations[population]
-        if cells.dtype.kind not in "iu" or (cells.size and not 0 <= cells.min() <= cells.max() < size):
-            raise ModelError(
-                f"cells of {population} to inject into are {cells[:5]}...; expected whole numbers, 0 to {size - 1}"
-            )
-        if not (np.isfinite(times) & (times >= self.t)).all():
-            raise ModelError(f"times to inject at start at {times.min()} ms; expected {self.t} ms (now) or later")
-        gids = cells.astype(np.int64) + network.layout.populations[population].first
-        mine = np.flatnonzero(gids % network.world.size == network.world.rank)
-        if population in network.sources:
-            if sec is not None or synMech is not None or weight is not None:
-                raise ModelError(f"{population} holds sources of spikes: leave out sec, synMech and weight")
-            place = np.searchsorted(network.sources[population].gids, gids[mine])
-            self._pending.append(_Pending(population, place, times[mine], None, 0.0))
-            return
-        if weight is None or not (np.isfinite(weight) and weight >= 0):
-            raise ModelError(f"weight to inject into {population} is {weight}; expected uS, 0 or more")
-        kind, where = network.circuit.kinds[population], f"inject into {population}"
-        (section, *_) = kind.named(sec, where)
-        if not 0 <= loc <= 1:
-            raise ModelError(f"{where} has loc {loc}; expected 0 to 1")
-        synapse = kind.synapse(synMech, network.circuit.default_synapse, where)
-        segment = kind.at(np.array([section]), np.array([float(loc)])).segment[0]
-        place = np.searchsorted(network.gids[population], gids[mine])
-        self._pending.append(
-            _Pending(population, place, times[mine], segment * len(kind.synapses) + synapse, float(weight))
-        )
+        self._pending.append(Pending(self._network, population, cells, times, self.t, sec, loc, synMech, weight))
+
+    def set_reward(self, amount: float, rule: str | None = None) -> None:
+        """A reward now, to the synapses of one plastic rule or of all: weight += rate x amount x eligibility.
+
+        Raises:
+            ModelError: No such plastic rule, or no number.
+        """
+        self._open()
+        projections = self._network.projections
+        if not projections or (rule is not None and rule not in projections):
+            raise ModelError(f"no plastic rule{f' {rule!r}' if rule else ''} to reward; plasticity was given to "
+                             f"{', '.join(projections) or 'none'} when the network was built")  # fmt: skip
+        if not np.isfinite(amount):
+            raise ModelError(f"reward is {amount}; expected a number")
+        for label, reduced in self._network.reduced.items():
+            for name, numbers in projections.items():
+                if rule in (None, name):
+                    reduced.population.reward(float(amount), numbers[label])
+
+    # Keeping.
+
+    def record(self, folder: str | Path, *, voltage: Mapping[str, Any] | None = None,
+               state: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:  # fmt: skip
+        """Stream all spikes from now on, and chosen cells, to a run's folder; :meth:`finish` or :meth:`close` ends it.
+
+        Arguments:
+            voltage, state: By population, cells (numbers within it, or "all") sampled after every step.
+
+        Raises:
+            RunError: A finished run is there.  ModelError: A population or cell that is not.
+        """
+        self._open()
+        self.finish()
+        self._recorder = Recorder(folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite)
+
+    def finish(self) -> Path | None:
+        """Complete a recording: rank 0 merges what the ranks wrote.  Returns the run's folder; None: there was none."""
+        self._open()
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return None
+        recorder.close()
+        about = self._about()
+        self._context.barrier()
+        if self.first:
+            recorder.merge(about)
+        self._context.barrier()
+        return recorder.folder
+
+    def save(self, path: str | Path) -> Path:
+        """Write a checkpoint, whole or not at all; see :mod:`netml.engine.checkpoint`.
+
+        Events injected for later and a recording are not in it.
+
+        Raises:
+            ModelError: Injected events are still to come.  OutputError: It cannot be written.
+        """
+        self._open()
+        if sum(self._network.summed([len(pending) for pending in self._pending] or [0])):
+            raise ModelError("injected events are still to come, which a checkpoint does not hold: save after them")
+        times, gids = self._spikes.recent()
+        clock = times - self._origin / TICKS_PER_MS
+        return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock)
+
+    def restore(self, path: str | Path) -> Simulation:
+        """Go on from a checkpoint of this network, made on any number of ranks.  Returns the simulation itself.
+
+        Raises:
+            CheckpointError: No such file, not whole, or of another network.
+        """
+        self._open()
+        if self._now or self._origin or self._pending:
+            raise ModelError("restore a checkpoint into a network that was just built, before anything else")
+        self._now = self._origin = checkpoint.restore(Path(path), self._network, self._context)
+        self._spikes.count_from(self.t)
+        return self
 
     # Ending.
 
     def close(self) -> None:
-        """Free the network; NEURON can take another one afterwards."""
+        """Complete a recording and free the network; NEURON can take another one afterwards."""
         if self._network is None:
             return
-        for listener in self._listeners:
-            listener.close()
-        self._context.gid_clear()
-        self._variable_step.active(0)
-        for reduced in self._network.reduced.values():
-            reduced.object.address = 0
-            reduced.population.close()
-        self._network, self._listeners = None, []
+        try:
+            self.finish()
+        finally:
+            self._network.close()
+            self._variable_step.active(0)
+            self._network = None
 
     def __enter__(self) -> Simulation:
         return self
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, kind, *_exception) -> None:
+        if kind is not None:
+            self._recorder = None  # what a failed run recorded stays in the ranks' own files
         self.close()
 
     def _open(self) -> None:
         if self._network is None:
             raise ModelError("this simulation is closed; netml.build makes a new one")
 
-    def _reduced(self, population: str):
-        if population not in self._network.reduced:
-            raise ModelError(
-                f"no reduced population {population!r}; the network has {', '.join(self._network.reduced)}"
-            )
-        return self._network.reduced[population]
-
-    def _gathered(self, mine) -> list:
-        return self._context.py_allgather(mine) if self._network.world.size > 1 else [mine]
-
-    def _summed(self, numbers: list) -> list:
-        return np.sum(self._gathered(numbers), axis=0).tolist()
-
-
-class _Pending:
-    """Injected events that are still to come."""
-
-    def __init__(self, label: str, cells: np.ndarray, times: np.ndarray, channel: int | None, weight_us: float):
-        order = np.argsort(times, kind="stable")
-        self.label, self.cells, self.times = label, cells[order], times[order]
-        self.channel, self.weight_us = channel, weight_us
-
-    def until(self, end_ms: float, simulation: Simulation) -> None:
-        """Hand over those before a time."""
-        due = int(np.searchsorted(self.times, end_ms))
-        cells, times = self.cells[:due], self.times[:due]
-        self.cells, self.times = self.cells[due:], self.times[due:]
-        if self.channel is None:
-            inputs = simulation._network.sources[self.label].inputs
-            for cell, time in zip(cells.tolist(), times.tolist(), strict=True):
-                inputs[cell].event(time)
-        elif due:
-            simulation._inject(self.label, cells, np.full(due, self.channel), np.full(due, self.weight_us), times)
+    def _about(self) -> dict[str, Any]:
+        """A run's metadata; every rank calls it."""
+        network = self._network
+        return {
+            "model": "netml.build", "populations": network.populations(), "duration_ms": self.t, "dt_ms": self.step_ms,
+            "engine": "neuron", "build": "exact", "ranks": network.world.size, **network.about,
+            "seed": network.about["seeds"]["stim"], "wall": {"run_s": self._wall_s}, "versions": output.versions(),
+            "reduced": self.report(),
+        }  # fmt: skip

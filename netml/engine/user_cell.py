@@ -12,10 +12,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from netml.circuit.cell_source import CellSource
+from netml.circuit.cell_source import CellSource, templates
 from netml.errors import ModelError
 
-SEGMENT_UM = 40.0  # longest segment of a morphology whose biophysics sets no nseg
+SEGMENT_UM = 80.0  # length that no segment of a morphology reaches, unless its biophysics sets nseg
 READERS = {".swc": "Import3d_SWC_read", ".asc": "Import3d_Neurolucida3"}
 
 
@@ -50,10 +50,11 @@ def _hoc(h: Any, source: CellSource) -> Any:
         return [sec for sec in h.allsec() if sec not in before]
     template = getattr(h, source.name, None)
     if template is None:
-        raise ModelError(f"{source.file} defines no template {source.name!r}")
+        known = ", ".join(templates(source.file)) or "none"
+        raise ModelError(f"{source.file} defines no template {source.name!r}; it has {known}")
     positional, named = source.arguments
     if named:
-        raise ModelError(f"template {source.name} got arguments by name ({', '.join(named)}); hoc takes a list")
+        raise ModelError(f"template {source.name} got arguments by name ({', '.join(named)}); give hoc a list")
     return _neuron(lambda: template(*positional), f"template {source.name} of {source.file} fails")
 
 
@@ -85,7 +86,7 @@ def _morphology(h: Any, source: CellSource) -> Any:
     if not sections:
         raise ModelError(f"{source.file} is no morphology that NEURON can read: it gives no section")
     for sec in sections:
-        sec.nseg = 1 + 2 * int(sec.L / SEGMENT_UM / 2)
+        sec.nseg = 1 + 2 * int(sec.L / SEGMENT_UM)
     file, colon, name = source.biophysics.rpartition(":")
     if not colon or not name.isidentifier():
         raise ModelError(f"biophysics is {source.biophysics!r}; expected file.py:function")
@@ -102,7 +103,7 @@ def _function(file: Path, name: str) -> Callable:
     module = module_from_spec(spec)
     sys.modules[file.stem] = module
     sys.path.insert(0, str(file.parent))
-    _call(lambda: spec.loader.exec_module(module), file, "")
+    _call(spec.loader.exec_module, file, "", module)
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -121,7 +122,7 @@ def _call(function: Callable, file: Path, name: str, *positional: Any, **named: 
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
         where = f"{file}, line {lines[-1]}" if lines else f"{file}:{name}".rstrip(":")
         kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
-        raise ModelError(f"{where} fails: {kind}{error}") from error
+        raise ModelError(f"{where} fails: {kind}{_with_remedy(str(error))}") from error
 
 
 def _neuron(function: Callable, what: str) -> Any:
@@ -152,7 +153,13 @@ def _neuron(function: Callable, what: str) -> Any:
             raise error
         return result
     message, inside, _ = said[0] if said else (str(error), "", "")
-    raise ModelError(f"{what}: {message}" + (f" (in {inside})" if inside else "")) from error
+    raise ModelError(f"{what}: {_with_remedy(message)}" + (f" (in {inside})" if inside else "")) from error
+
+
+def _with_remedy(message: str) -> str:
+    """NEURON's message, with what to do about a channel that it does not know."""
+    unknown = re.search("not a (density )?mechanism", message, re.IGNORECASE)
+    return message.rstrip(".") + "; is its mod file in a folder given by --mod?" if unknown else message
 
 
 def _tree(h: Any, made: Any, source: CellSource) -> list[Any]:
@@ -160,7 +167,7 @@ def _tree(h: Any, made: Any, source: CellSource) -> list[Any]:
     of = f"{source.file.name}:{source.name}".rstrip(":")
     some = list(sections_in(made))
     if not some:
-        gave = "nothing" if made is None else f"a {type(made).__name__} without sections"
+        gave = "nothing" if made is None else f"no section (a value of type {type(made).__name__})"
         raise ModelError(
             f"{of} gave {gave}; expected the cell: a section, a list of sections, or an object that has them "
             "as attributes (soma, dend, all)"

@@ -26,7 +26,8 @@ FUNCTIONS: dict[str, Callable] = {name: getattr(np, name) for name in (
     "exp", "log", "log10", "sqrt", "sin", "cos", "tan", "arctan2", "remainder", "ceil")}  # fmt: skip
 FUNCTIONS |= {"abs": np.abs, "pow": lambda a, b: np.power(np.asarray(a, float), b), "int": np.trunc,
               "float": lambda a: np.asarray(a, float), "round": np.rint,
-              "min": lambda *a: functools.reduce(np.minimum, a), "max": lambda *a: functools.reduce(np.maximum, a)}  # fmt: skip
+              "min": lambda *a: functools.reduce(np.minimum, a),
+              "max": lambda *a: functools.reduce(np.maximum, a)}  # fmt: skip
 CONSTANTS = {"pi": np.pi, "inf": np.inf, "True": True, "False": False}
 
 
@@ -55,7 +56,8 @@ class Expression:
             raise ModelError(f"{where} is {text!r}, which is no expression: {error}") from error
         self._constants = {**CONSTANTS, **constants}
         self.names = frozenset(self._check(self._tree, variables))
-        called = {node.func.id for node in ast.walk(self._tree) if isinstance(node, ast.Call)}
+        called = {node.func.id for node in ast.walk(self._tree)
+                  if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
         self.random = bool(called & DISTRIBUTIONS.keys())
 
     def __call__(self, variable: Callable[[str], np.ndarray], draws: Draws | None = None) -> np.ndarray:

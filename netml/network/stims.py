@@ -1,15 +1,18 @@
-"""stimSourceParams and stimTargetParams compiled: background input as events straight onto reduced cells."""
+"""Input from outside: stimSourceParams and stimTargetParams, and populations of NetStims and VecStims."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from numbers import Number
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from netml.circuit.current import Clamp
 from netml.errors import ModelError
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
-from netml.network.layout import Population
+from netml.network.layout import TAGS, Population
 from netml.network.pairs import POST, Pairs, values
 from netml.network.trains import Given, Trains, interval_of, own_keys
 
@@ -17,6 +20,8 @@ _TRAIN = {"rate", "interval", "noise", "start", "number", "seed"}
 _SOURCE = _TRAIN | {"type"}
 _TARGET = {"source", "conds", "sec", "loc", "weight", "delay", "synsPerConn", "synMech", "label",
            "synMechWeightFactor", "synMechDelayFactor", "synMechLocFactor"}  # fmt: skip
+_CLAMP = {"del", "delay", "dur", "amp"}
+_KEYS = {"NetStim": (_TARGET, _SOURCE), "IClamp": ({"source", "conds", "sec", "loc", "label"}, _CLAMP | {"type"})}
 _CONTACT = _TARGET - {"source", "conds", "label"}
 
 
@@ -25,76 +30,179 @@ class Background:
     """One stimulation of one population's cells on this rank, a train a synapse.
 
     Attributes:
+        name: The same on all ranks.
         label: The population.
         synapses: Of no source.
         trains: Of arrivals at the synapses: the delay is in them.
     """
 
+    name: str
     label: str
     synapses: Synapses
     trains: Trains
 
 
-def backgrounds(circuit: Circuit, stim_seed: int, here: np.ndarray) -> Iterator[Background]:
-    """All stimulations of this rank's cells.
+class Poisson(NamedTuple):
+    """Events on one channel of every cell of a population, each cell's independent of all others."""
+
+    channel: int
+    rate_hz: float
+    weight_us: float
+
+
+class Stimulations:
+    """stimSourceParams and stimTargetParams, checked.
 
     Arguments:
         stim_seed: cfg.seeds["stim"].
-        here: (gids) whether a gid lives on this rank.
 
     Raises:
-        ModelError: A stimulation that is no NetStim, or says something not supported.
+        ModelError: A stimulation that is no NetStim or IClamp, or says something not supported.
     """
-    net = circuit.net_params
-    for label, target in net.stimTargetParams.items():
-        where = f"stimTargetParams {label!r}"
-        if target.get("source") not in net.stimSourceParams:
+
+    def __init__(self, circuit: Circuit, stim_seed: int):
+        self._circuit, self._seed = circuit, stim_seed
+        targets = circuit.net_params.stimTargetParams
+        checked = {str(label): self._checked(label, target) for label, target in targets.items()}
+        self._targets = {label: self._cells(label, target) for label, (target, _) in checked.items()}
+        self._all = {label: both for label, both in checked.items() if both[1]["type"] == "NetStim"}
+        self._clamps = {label: both for label, both in checked.items() if label not in self._all}
+        self._seeds = Counter(
+            (population, source.get("seed", stim_seed))
+            for label, (_, source) in self._all.items() for population, _ in self._targets[label]
+        )  # fmt: skip
+
+    def poisson(self) -> dict[str, list[Poisson]]:
+        """By population, what is a Poisson process of its own on every cell: it needs no train."""
+        found: dict[str, list[Poisson]] = {}
+        for label in self._all:
+            for population, _ in self._targets[label]:
+                if self._is_poisson(label, population):
+                    found.setdefault(population, []).append(self._poisson(label, population))
+        return found
+
+    def backgrounds(self, here: np.ndarray) -> Iterator[Background]:
+        """The other stimulations of this rank's cells.
+
+        Arguments:
+            here: (gids) whether a gid lives on this rank.
+        """
+        for label, (_, source) in self._all.items():
+            for population, gids in self._targets[label]:
+                mine = gids[here[gids]]
+                if self._is_poisson(label, population) or not len(mine):
+                    continue
+                parts = [made for _, made in self._contacts(label).on(population, Pairs(np.zeros_like(mine), mine))]
+                synapses = Synapses(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+                trains = _trains(source, synapses, self._circuit, self._seed, f"stimTargetParams {label!r}")
+                yield Background(f"{label}->{population}", population, synapses, trains)
+
+    def clamps(self, here: np.ndarray) -> Iterator[tuple[str, int, Clamp]]:
+        """The current clamps at the somata of this rank's cells: population, gid, clamp.
+
+        Arguments:
+            here: (gids) whether a gid lives on this rank.
+
+        Raises:
+            ModelError: A clamp elsewhere than at the soma, or of values that are no finite numbers.
+        """
+        for label, (target, source) in self._clamps.items():
+            where = f"stimTargetParams {label!r}"
+            for population, gids in self._targets[label]:
+                table = self._circuit.kinds[population].table
+                loc = 0.5 if target.get("loc") is None else float(target["loc"])
+                table.check_soma(target.get("sec") or table.sections[0][0], loc, where)
+                values_of = _evaluated(source, _CLAMP, self._circuit, self._seed, gids, where)
+                for k in np.flatnonzero(here[gids]).tolist():
+                    own = {name: value[k] if np.ndim(value) else value for name, value in values_of.items()}
+                    yield population, int(gids[k]), Clamp.of(own, f"{where} on cell {gids[k]}")
+
+    def _checked(self, label: str, target: Mapping) -> tuple[Mapping, Mapping]:
+        where, named = f"stimTargetParams {label!r}", self._circuit.net_params.stimSourceParams
+        if target.get("source") not in named:
             raise ModelError(f"{where} has source {target.get('source')!r}; stimSourceParams has "
-                             f"{', '.join(map(str, net.stimSourceParams)) or 'none'}")  # fmt: skip
-        source = net.stimSourceParams[target["source"]]
-        if source.get("type") != "NetStim":
-            raise ModelError(f"{where} puts a {source.get('type')!r} on cells; netml.build supports NetStim")
-        for params, known, place in (
-            (target, _TARGET, where),
-            (source, _SOURCE, f"stimSourceParams {target['source']!r}"),
-        ):
+                             f"{', '.join(map(str, named)) or 'none'}")  # fmt: skip
+        source = named[target["source"]]
+        if source.get("type") not in _KEYS:
+            raise ModelError(
+                f"{where} puts a {source.get('type')!r} on cells; netml.build supports NetStim, and IClamp at the soma"
+            )
+        places = (where, f"stimSourceParams {target['source']!r}")
+        for params, known, place in zip((target, source), _KEYS[source["type"]], places, strict=True):
             if unknown := sorted(set(params) - known):
                 raise ModelError(f"{place} has {unknown[0]!r}, which netml.build does not support")
-        yield from _one({**target}, source, circuit, stim_seed, here, where)
+        return target, source
 
+    def _cells(self, label: str, target: Mapping) -> list[tuple[str, np.ndarray]]:
+        """The stimulated cells by population."""
+        layout, where = self._circuit.layout, f"stimTargetParams {label!r}"
+        conditions = dict(target.get("conds") or {})
+        listed = conditions.pop("cellList", None)
+        gids = layout.select(conditions, f"conds of {where}")
+        if isinstance(listed, (list, tuple)):
+            if listed and not 0 <= min(listed) <= max(listed) < len(gids):
+                raise ModelError(f"cellList of {where} names a cell beyond its {len(gids)}")
+            gids = gids[sorted(set(listed))]
+        found = []
+        for name, population in layout.populations.items():
+            mine = gids[(gids >= population.first) & (gids < population.first + len(population))]
+            if len(mine) and name not in self._circuit.kinds:
+                raise ModelError(f"{where} stimulates {name}, whose cells are no reduced cells; choose with conds")
+            if len(mine):
+                found.append((name, mine))
+        return found
 
-def _one(target: dict, source: Mapping, circuit: Circuit, stim_seed: int, here, where: str) -> Iterator[Background]:
-    conditions = dict(target.get("conds") or {})
-    listed = conditions.pop("cellList", None)
-    gids = circuit.layout.select(conditions, f"conds of {where}")
-    if isinstance(listed, (list, tuple)):
-        if listed and not 0 <= min(listed) <= max(listed) < len(gids):
-            raise ModelError(f"cellList of {where} names a cell beyond its {len(gids)}")
-        gids = gids[sorted(set(listed))]
-    params = {"weight": 1.0, "delay": 1.0, **{name: value for name, value in target.items() if name in _CONTACT}}
-    contacts = Contacts(params, where, circuit, scale=circuit.net_params.scaleConnWeightNetStims)
-    for label, population in circuit.layout.populations.items():
-        mine = gids[(gids >= population.first) & (gids < population.first + len(population))]
-        if len(mine) and label not in circuit.kinds:
-            raise ModelError(f"{where} stimulates {label}, whose cells are no reduced cells; choose with conds")
-        mine = mine[here[mine]]
-        for _, synapses in contacts.on(label, Pairs(np.zeros_like(mine), mine)):
-            yield Background(label, synapses, _trains(source, synapses, circuit, stim_seed, where))
+    def _contacts(self, label: str) -> Contacts:
+        target = self._all[label][0]
+        params = {"weight": 1.0, "delay": 1.0, **{name: value for name, value in target.items() if name in _CONTACT}}
+        scale = self._circuit.net_params.scaleConnWeightNetStims
+        return Contacts(params, f"stimTargetParams {label!r}", self._circuit, scale=scale)
+
+    def _is_poisson(self, label: str, population: str) -> bool:
+        """One synapse at one place of every cell of a population, an own seed, and no memory between intervals."""
+        target, source = self._all[label]
+        lists = self._circuit.kinds[population].lists
+        numbers = [target.get("weight", 1.0), target.get("delay", 1.0), target.get("loc") or 0.5,
+                   source.get("rate", source.get("interval"))]  # fmt: skip
+        return (
+            all(isinstance(number, Number) for number in numbers)
+            and target.get("synsPerConn") in (None, 1)
+            and set(target.get("conds") or {}) <= set(TAGS)
+            and isinstance(target.get("synMech"), (str, type(None)))
+            and isinstance(target.get("sec"), (str, type(None))) and target.get("sec") not in lists
+            and source.get("noise") == 1 and source.get("start", 0) == 0 and "number" not in source
+            and self._seeds[population, source.get("seed", self._seed)] == 1
+        )  # fmt: skip
+
+    def _poisson(self, label: str, population: str) -> Poisson:
+        first = np.array([self._circuit.layout.populations[population].first])
+        ((_, made),) = self._contacts(label).on(population, Pairs(np.zeros_like(first), first))
+        where = f"the source of stimTargetParams {label!r}"
+        interval = interval_of(dict(self._all[label][1]), where)
+        if not interval > 0:
+            raise ModelError(f"{where} has an interval of {interval} ms; expected above 0")
+        return Poisson(int(made.channel[0]), float(1000.0 / interval), float(made.weight_us[0]))
 
 
 def _trains(source: Mapping, synapses: Synapses, circuit: Circuit, stim_seed: int, where: str) -> Trains:
     """A train for each synapse; string functions are evaluated for its cell."""
     gids = synapses.post
-    draws = Draws(keys(key("stimulation of", stim_seed), gids))
     found: dict[str, Any] = {"noise": 0.0, "start": 0.0, "number": 1e9, "seed": stim_seed}
-    for name in _TRAIN & set(source):
-        value = source[name]
-        if isinstance(value, str):
-            expression = circuit.expression(value, f"{name} of {where}", POST)
-            value = values(expression, circuit.layout, Pairs(gids, gids), draws)
-        found[name] = value
+    found |= _evaluated(source, _TRAIN, circuit, stim_seed, gids, where)
     return Trains(own_keys(found["seed"], gids), interval_of(found, where), found["noise"], found["start"],
                   found["number"], where, synapses.delay_ms)  # fmt: skip
+
+
+def _evaluated(source: Mapping, names: set, circuit: Circuit, stim_seed: int, gids: np.ndarray, where: str) -> dict:
+    """Some values of a source by name: of a string function one for each cell, else the value itself."""
+    draws = Draws(keys(key("stimulation of", stim_seed), gids))
+    found = {}
+    for name in sorted(names & set(source)):
+        found[name] = source[name]
+        if isinstance(source[name], str):
+            expression = circuit.expression(source[name], f"{name} of {where}", POST)
+            found[name] = values(expression, circuit.layout, Pairs(gids, gids), draws)
+    return found
 
 
 def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains | Given:
@@ -110,8 +218,8 @@ def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains 
     rate = tags.get("rate")
     if isinstance(rate, (list, tuple)) and len(rate) == 2:  # NetPyNE draws it for each cell between the two
         tags["rate"] = rate[0] + (rate[1] - rate[0]) * Draws(keys(key("rate", stim_seed), gids)).next()
-    return Trains(own_keys(tags["seed"], gids), interval_of(tags, where), tags.get("noise", 0.0), tags.get("start", 0.0),
-                  tags.get("number", 1e9), where)  # fmt: skip
+    return Trains(own_keys(tags["seed"], gids), interval_of(tags, where), tags.get("noise", 0.0),
+                  tags.get("start", 0.0), tags.get("number", 1e9), where)  # fmt: skip
 
 
 def _given(population: Population, gids: np.ndarray, where: str) -> list[np.ndarray]:

@@ -11,6 +11,9 @@ import numpy as np
 from netml.errors import ModelError
 from netml.network.draws import key, keys, uniform
 
+#: Of a train: spikes made, and the time of the next (ms).
+STATE = np.dtype([("count", "i8"), ("next", "f8")])
+
 
 class Trains:
     """Renewal trains, one a number.
@@ -29,18 +32,19 @@ class Trains:
         self._keys = own
         self._interval, self._noise = np.asarray(interval_ms, float), np.asarray(noise, float)
         self._number = np.asarray(number, float)
+        start = np.asarray(start_ms, float)
         for name, value, fits in (
-            ("interval", self._interval, self._interval > 0), ("noise", self._noise, (self._noise >= 0) & (self._noise <= 1)),
-            ("start", np.asarray(start_ms, float), np.isfinite(start_ms)), ("number", self._number, self._number >= 0),
+            ("interval", self._interval, self._interval > 0), ("start", start, np.isfinite(start)),
+            ("noise", self._noise, np.abs(self._noise - 0.5) <= 0.5), ("number", self._number, self._number >= 0),
         ):  # fmt: skip
             if not np.all(fits):
-                raise ModelError(f"{where} has {name} {np.extract(~np.asarray(fits), value)[0]}; expected a positive interval "
-                                 "(or rate), noise 0 to 1, a finite start and number 0 or more")  # fmt: skip
+                raise ModelError(f"{where} has {name} {np.extract(~fits, value)[0]}; expected a positive interval or "
+                                 "rate, noise 0 to 1, a finite start and number 0 or more")  # fmt: skip
         self._count = np.zeros(len(own), np.int64)
-        first = np.asarray(start_ms, float) - self._interval * (1 - self._noise) + self._gap(slice(None))
-        self._next = np.where(
-            (self._number > 0) & (np.asarray(start_ms) >= 0), np.maximum(first, 0.0) + delay_ms, np.inf
-        )
+        runs = (self._number > 0) & (start >= 0) & np.isfinite(self._interval)
+        with np.errstate(invalid="ignore"):  # of an infinite interval, which never runs
+            first = start - self._interval * (1 - self._noise) + self._gap(slice(None))
+        self._next = np.where(runs, np.maximum(first, 0.0) + delay_ms, np.inf)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -61,6 +65,16 @@ class Trains:
         if not trains:
             return np.empty(0, np.int64), np.empty(0)
         return np.concatenate(trains), np.concatenate(times)
+
+    def state(self) -> np.ndarray:
+        """(trains) how many spikes were made, and the next one's time (ms)."""
+        state = np.empty(len(self), STATE)
+        state["count"], state["next"] = self._count, self._next
+        return state
+
+    def resume(self, state: np.ndarray, now_ms: float) -> None:
+        """Go on from a state."""
+        self._count, self._next = state["count"].copy(), state["next"].copy()
 
     def _gap(self, which) -> np.ndarray:
         """The next interval of trains."""
@@ -91,6 +105,14 @@ class Given:
         """The further spikes before a time: trains and times (ms)."""
         start, self._at = self._at, int(np.searchsorted(self._times, end_ms))
         return self._which[start : self._at], self._times[start : self._at]
+
+    def state(self) -> np.ndarray:
+        """Nothing: where they stand follows from the time."""
+        return np.zeros(len(self), STATE)
+
+    def resume(self, state: np.ndarray, now_ms: float) -> None:
+        """Go on from a time."""
+        self._at = int(np.searchsorted(self._times, now_ms))
 
 
 def own_keys(seed: Any, gids: np.ndarray) -> np.ndarray:

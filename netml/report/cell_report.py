@@ -104,6 +104,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
         ),
     ]  # fmt: skip
     found += [unseen_table(result)] if result["unseen"] else []
+    found += [doubt_table(result["doubt"])] if any(result["doubt"].values()) else []
     found += [physics_table(result["physics"])] if result["physics"] else []
     return found
 
@@ -120,6 +121,28 @@ def unseen_table(result: dict) -> Table:
         f"on a channel, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
     )
     return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
+
+
+def doubt_table(doubt: dict) -> Table:
+    """Whether what warns in a run warned rightly on these trials."""
+    rows = []
+    if beyond := doubt["beyond"]:
+        rows += [
+            ["steps with more input than in training", percent(beyond["mean"], 2)],
+            ["trials with more such steps than any held-out one", str(beyond["distrusted"])],
+            ["error of the rate there (RMS)", number(beyond["error_distrusted_hz"], 2, "Hz")],
+            ["error of the rate elsewhere (RMS)", number(beyond["error_hz"], 2, "Hz")],
+            ["rank correlation of such steps and error, by trial", number(beyond["rank_correlation"], 2)],
+        ]
+    if spread := doubt["ensemble"]:
+        rows += [
+            ["spread of the ensemble's rates (RMS)", number(spread["sd_hz"], 2, "Hz")],
+            ["error of the rate (RMS)", number(spread["error_hz"], 2, "Hz")],
+            ["error / spread", number(spread["factor"], 2)],
+            ["rank correlation of spread and error, by trial", number(spread["rank_correlation"], 2)],
+        ]
+    note = "The signs that a run gives of each reduced cell, on trials whose truth is known."
+    return Table("Knowing when it is wrong", ["", ""], rows, note)
 
 
 def physics_table(laws: list[dict]) -> Table:

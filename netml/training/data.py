@@ -150,6 +150,11 @@ class Walk:
         self.position = (self.random.random(sequences) * self.steps.length[self.trial]).astype(np.int64)
         self.state: np.ndarray | None = None
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest window."""
+        return int(1.25 * self.window)
+
     def _draw(self) -> int:
         if not self.queue:
             self.queue = self.random.permutation(self.trials).tolist()
@@ -164,7 +169,7 @@ class Walk:
         """
         if self.state is None:
             self.state = np.repeat(rest, self.blocks, axis=0)
-        n = int(self.random.integers(int(0.75 * self.window), int(1.25 * self.window) + 1))
+        n = int(self.random.integers(int(0.75 * self.window), self.longest + 1))
         ended = self.position >= self.steps.length[self.trial]
         for k in np.flatnonzero(ended):
             self.trial[k], self.position[k] = self._draw(), 0

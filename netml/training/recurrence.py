@@ -69,6 +69,7 @@ class Recurrence:
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
         self.state_count = kernel.state_count(self._dims.ctypes.data)
         self._workspace = np.empty((0, 0), np.float32)
+        self.team = None  # a netml.training.team.Team shares the blocks among processes
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -89,7 +90,7 @@ class Recurrence:
 
     def trace_statistics(self, params: np.ndarray, gain: np.ndarray, window: Window, inside: np.ndarray):
         """Mean and standard deviation (traces) of the traces over a window, where ``inside`` (blocks, steps, 16)."""
-        self._forward(params, gain, 0.0, window, keep=True)
+        self._compute(params, gain, 0.0, window, True, range(len(window.state)))
         traces, steps = self._trace_input.size, window.steps
         z = sum(int(n) for n in self._dims[1:4])
         sums = np.zeros((2, traces))
@@ -107,6 +108,19 @@ class Recurrence:
         return Events(*(a.ctypes.data for a in arrays))
 
     def _forward(self, params, gain, threshold, window, keep: bool):
+        if self.team:
+            return self.team.forward(self, params, gain, threshold, window, keep)
+        return self._compute(params, gain, threshold, window, keep, range(len(window.state)))
+
+    def _backward(self, params, gain, window, *grads):
+        if self.team:
+            gradients = self.team.backward(self, params, gain, window, *grads)
+        else:
+            gradients = self._differentiate(params, gain, window, *grads, mine=range(len(window.state)))
+        return tuple(g.sum(0) for g in gradients)  # in the order of the blocks: any threads and ranks agree
+
+    def _compute(self, params, gain, threshold, window, keep: bool, mine: range):
+        """Outputs of the blocks ``mine``; of the others nothing is said."""
         blocks, steps = len(window.state), window.steps
         logit, v = np.empty((2, blocks, steps, LANES), np.float32)
         spike = np.empty((blocks, steps, LANES), np.uint8)
@@ -124,10 +138,11 @@ class Recurrence:
                 self._workspace[b].ctypes.data if keep else None, steps,
             )  # fmt: skip
 
-        list(self._pool.map(run, range(blocks)))
+        list(self._pool.map(run, mine))
         return logit, v, spike
 
-    def _backward(self, params, gain, window, grad_logit, grad_v):
+    def _differentiate(self, params, gain, window, grad_logit, grad_v, mine: range):
+        """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``."""
         blocks = len(window.state)
         grad_params = np.zeros((blocks, params.size), np.float32)
         grad_gain = np.zeros((blocks, gain.size), np.float32)
@@ -140,8 +155,8 @@ class Recurrence:
                 grad_params[b].ctypes.data, grad_gain[b].ctypes.data, window.steps,
             )  # fmt: skip
 
-        list(self._pool.map(run, range(blocks)))
-        return grad_params.sum(0), grad_gain.sum(0)  # a sum over blocks in their order: any number of threads agrees
+        list(self._pool.map(run, mine))
+        return grad_params, grad_gain
 
 
 class _Recurrence(torch.autograd.Function):

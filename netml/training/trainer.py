@@ -16,7 +16,7 @@ from netml.training.config import TrainConfig
 from netml.training.data import Steps, Walk, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, spike_entropy
-from netml.training.recurrence import Recurrence
+from netml.training.on_device import recurrence_on
 from netml.training.scores import auc, calibrate, explained_variance
 
 CHECKPOINT_VERSION = 2
@@ -33,21 +33,22 @@ class Trainer:
         training, validation: Trials of ``steps``.
         config: The recipe.
         checkpoint: File that training is resumed from, and saved to; None: neither.
+        device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
-    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None):
+    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
+                 device: str = "cpu"):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
         seen, typical, _ = steps.channel_statistics(training)
         self.seen = seen
         self.learner = Learner(steps.cell, config, typical)
         model = self.learner.model
-        self.recurrence = Recurrence(
-            kernel.load(), model.dims, model.trace_input.numpy(), self.learner.channel_input, steps.events
-        )
         self.walk = Walk(
             steps, training, config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
         )
+        parts = kernel.load(), model.dims, model.trace_input.numpy(), self.learner.channel_input, steps.events
+        self.recurrence = recurrence_on(device, *parts, kind="leaky_memory", longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
         judged = steps.rows_of(validation)
         in_network = judged & steps.network

@@ -10,8 +10,8 @@ from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.trial import NETWORK
 from netml.validation import bootstrap, cell_metrics, currents
-from netml.validation import physics as laws
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
+from netml.validation.doubt import doubt
 from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
@@ -38,7 +38,8 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
         :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
-        they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), what was measured, ``warnings``,
+        they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
+        :mod:`netml.validation.doubt`), what was measured, ``warnings``,
         and ``report`` / ``json`` (paths, or None).
 
     Raises:
@@ -57,7 +58,12 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
-    result["physics"] = laws.physics(artifact, predictions) if physics else []
+    result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
+    result["physics"] = []
+    if physics:
+        from netml.validation.physics import physics as laws  # needs torch, which the scores do not
+
+        result["physics"] = laws(artifact, predictions)
     result["source"] = {
         "artifact": name,
         "records": str(records.folder),

@@ -66,9 +66,10 @@ def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
 def warnings(a: Run, b: Run, floors: list[Run]) -> list[str]:
     """What differs between the runs beside the swap, and what a reader must know."""
     found = []
+    built_alike = all(a.metadata.get(key) == b.metadata.get(key) for key in ("engine", "build"))
     for key, meaning in SHOULD_AGREE.items():
         values = [run.metadata.get(key) for run in (a, b)]
-        if values[0] != values[1]:
+        if values[0] != values[1] and (built_alike or key != "mechanisms"):  # their hash includes how they were built
             shown = "" if key == "versions" else f" ({values[0]} and {values[1]})"
             changed = changed_versions(*values) if key == "versions" else ""
             found.append(f"{meaning[0].upper()}{meaning[1:]}{shown}{changed}.")
@@ -110,6 +111,18 @@ def swap_warnings(run: Run) -> list[str]:
         for key, meaning in meanings.items():
             if isinstance(counts, dict) and counts.get(key):
                 found.append(f"{run.folder}, population {name}: {counts[key]:,} {meaning}.")
+        beyond = counts.get("beyond") if isinstance(counts, dict) else None
+        if beyond and beyond["distrusted"]:
+            gids = ", ".join(str(gid) for gid, _ in beyond["worst"][:5])
+            found.append(f"{run.folder}, population {name}: {beyond['distrusted']:,} of {counts['reduced']:,} reduced "
+                         f"cells got more input than training ever gave in a larger share of their steps than any "
+                         f"held-out trial ({beyond['held_out']:.2%}): distrust them (gid {gids} first).")  # fmt: skip
+        ensemble = counts.get("ensemble") if isinstance(counts, dict) else None
+        if ensemble and ensemble["distrusted"]:
+            worst = ", ".join(f"{gid} ({rate:.1f} ± {error:.1f} Hz)" for gid, rate, error in ensemble["worst"][:5])
+            found.append(f"{run.folder}, population {name}: the {ensemble['members']} members of the ensemble differ "
+                         f"in their rates more than on any held-out trial in {ensemble['distrusted']:,} of "
+                         f"{counts['reduced']:,} reduced cells: distrust them (gid {worst} first).")  # fmt: skip
     return found
 
 

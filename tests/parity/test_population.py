@@ -6,9 +6,10 @@ import torch
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp, mean_of_steps, total
+from netml.engine.ensemble import Ensemble, population_of
 from netml.engine.population import Population
 from netml.engine.population_library import TICKS_PER_MS
-from netml.errors import ModelError
+from netml.errors import ArtifactError, ModelError
 from netml.records.windows import event_step
 from netml.reductions.kernel import LANES
 from netml.reductions.leaky_memory import LeakyMemory
@@ -93,12 +94,12 @@ def spikes(seed: int):
     return [np.where(rng.random(6) < 0.3, np.round(t), t) for t in times]
 
 
-def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
-    """logit, v, spike (steps, cells) of the free-running torch cells; set_na: a current from the start."""
+def inputs(artifact, number: int, rows, source_spikes):
+    """(steps, cells, inputs) weight x gain of the events of each step, summed."""
     row, cell, channel, weight, delay = rows
-    dt, dims = artifact.header["dt_r_ms"], model.dims
+    dt = artifact.header["dt_r_ms"]
     steps = round(DURATION_MS / dt)
-    x = np.zeros((steps, CELLS, dims.inputs))
+    x = np.zeros((steps, CELLS, number))
     gain = artifact.arrays["channel_gain"][channel].astype(float)
     for source, times in enumerate(source_spikes):
         mine = row == source
@@ -107,6 +108,13 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
             seen = step < steps
             target = step[seen], cell[mine][seen], artifact.arrays["channel_input"][channel[mine]][seen]
             np.add.at(x, target, (weight[mine] * gain[mine])[seen])
+    return x
+
+
+def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
+    """logit, v, spike (steps, cells) of the free-running torch cells; set_na: a current from the start."""
+    x, dt = inputs(artifact, model.dims.inputs, rows, source_spikes), artifact.header["dt_r_ms"]
+    steps = len(x)
     for cell, own in (clamps or {}).items():
         x[:, cell, -1] += (mean_of_steps(*total(own), steps, dt) + set_na) * artifact.arrays["channel_gain"][-1]
     state, last, out = model.init_state(CELLS), torch.zeros(CELLS), []
@@ -119,7 +127,7 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
 
 
 def filled(artifact, rows) -> Population:
-    population = Population(artifact, "X")
+    population = population_of(artifact, "X")
     for _ in range(CELLS):
         population.add_cell()
     for _ in range(SOURCES):
@@ -198,6 +206,41 @@ def test_currents_that_are_refused_or_counted():
     for cell, amplitude in ((0, 1.0), (1, 0.9), (1, 0.2), (2, -0.6), (3, -0.5)):
         population.add_clamp(cell, Clamp(10 * cell, 5, amplitude))
     assert population.out_of_range().currents == 2  # 1: the sum of two; 2: below the range
+
+
+def test_counts_the_steps_of_each_cell_that_pass_the_limits_of_training():
+    model, artifact = random_model(0)
+    rows, source_spikes = random_rows(0), spikes(0)
+    x = inputs(artifact, model.dims.inputs, rows, source_spikes)
+    limit = np.quantile(x[x > 0], np.linspace(0.6, 0.99, model.dims.inputs)).astype(np.float32)
+    limit[2] = 0.0
+    watched = Artifact(artifact.header, artifact.arrays | {"input_limit": limit})
+    population = filled(watched, rows)
+    for _ in range(2):  # a reset starts the counts anew
+        assert_same(run(population, source_spikes), reference(model, artifact, rows, source_spikes))
+        expected = (x > limit).any(axis=2).mean(axis=0)
+        assert 0 < expected.min() < expected.max() < 1
+        np.testing.assert_array_equal(population.beyond(), expected)
+    plain = filled(artifact, rows)
+    run(plain, source_spikes)
+    assert not plain.beyond().any()
+    with pytest.raises(ArtifactError, match="input_limit has shape"):
+        Artifact(artifact.header, artifact.arrays | {"input_limit": limit[1:]})
+
+
+def test_judges_of_an_ensemble_get_the_same_input():
+    (_, acting), (_, judge) = random_model(0), random_model(3)
+    judge = Artifact(judge.header, judge.arrays | {"channel_gain": judge.arrays["channel_gain"] * 1.5})
+    rows, source_spikes = random_rows(0), spikes(0)
+    ensemble = filled(acting.with_members([judge], {}), rows)
+    assert isinstance(ensemble, Ensemble)
+    for _ in range(2):
+        found = run(ensemble, source_spikes)
+        rates = [run(filled(one, rows), source_spikes)[2].sum(axis=0) for one in (acting, judge)]
+        assert (rates[0] != rates[1]).any()
+        np.testing.assert_allclose(ensemble.rates_hz() * DURATION_MS / 1000, rates)
+        for a, b in zip(found, run(filled(acting, rows), source_spikes), strict=True):
+            np.testing.assert_array_equal(a, b)  # to the bit: the judge only watches
 
 
 def test_reset_starts_over():

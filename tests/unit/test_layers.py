@@ -22,7 +22,7 @@ LAYERS = [
     ("device",),
     ("training",),
     ("validation", "report"),
-    ("pipeline",),
+    ("pipeline", "ensemble"),
     ("cli",),
 ]
 RANK = {name: i for i, names in enumerate(LAYERS) for name in names}

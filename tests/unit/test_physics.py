@@ -11,6 +11,7 @@ from netml.artifact import Artifact
 from netml.records import Records
 from netml.reductions import kernel
 from netml.training import train
+from netml.training.config import TrainConfig
 from netml.validation import physics
 from netml.validation.cell import choose_trials
 from netml.validation.drive import Driver
@@ -26,7 +27,8 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("physics")
     trials = [lif.trial(seed, 600, strength=0.85, rate=0.4 + 0.03 * seed) for seed in range(40)]
     lif.write(folder / "records", trials)
-    path = train(folder / "records", output=folder / "lif.netml", progress=False, **SMALL)
+    kind = {"reduction": request.param} if "reduction" in TrainConfig.model_fields else {}
+    path = train(folder / "records", output=folder / "lif.netml", progress=False, **SMALL, **kind)
     return Artifact.load(path), Records.open(folder / "records")
 
 

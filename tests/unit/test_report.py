@@ -270,17 +270,19 @@ def test_a_run_against_itself_differs_in_nothing(runs):
 
 
 def test_silent_run_still_gets_a_report(runs, tmp_path):
-    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0)
+    silent = make_run(tmp_path / "silent", rate=0.0, build="fast", duration=1500.0, mechanisms="another library")
     result = compare(runs["detailed"], silent, output=tmp_path / "report")
     text = " ".join(result["warnings"])
     assert "Population PYR is silent" in text and "fast build" in text and "Builds differ" in text
+    assert "Mechanisms differ" not in text  # another build of the same is another library
     assert "Durations differ" in text and result["window_ms"] == [200.0, 1500.0]
     check_page(result["report"], NETWORK_FIGURES)
 
 
 def test_what_the_engine_of_reduced_cells_counted_is_told(runs, tmp_path):
-    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200}}
+    reduced = {"PYR": {"reduced": 50, "late": 0, "weights_out_of_range": 1200, "currents_out_of_range": 3}}
     warnings = compare(runs["detailed"], make_run(tmp_path / "odd", swap=True, reduced=reduced))["warnings"]
+    assert any("population PYR: 3 reduced cells get a current into the soma outside" in w for w in warnings)
     assert any("population PYR: 1,200 synapses" in w for w in warnings) and not any("too late" in w for w in warnings)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from netml.artifact import Artifact
 from netml.engine import currents
-from netml.errors import RecordsError, TrainingError
+from netml.errors import DeviceError, RecordsError, TrainingError
 from netml.records import Records
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
@@ -24,6 +24,7 @@ from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.data import Steps, load
 from netml.training.loss import loss, spike_entropy
+from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
 
@@ -95,6 +96,35 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     for name in a.arrays:
         np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
     assert a.header["threshold"] == b.header["threshold"]
+
+
+def test_learns_the_same_on_a_device(records):
+    """Ten updates in plain torch, as on CUDA but without graphs: the weights of the kernel's, but for rounding."""
+    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_from": 0.4}))
+    steps, training, validation = load(Records.open(records), config)
+    weights = []
+    for device in (False, True):
+        trainer = Trainer(steps, training, validation, config)
+        if device:
+            trainer.close()
+            model = trainer.learner.model
+            trainer.recurrence = DeviceRecurrence(
+                kernel.load(), model.dims, model.trace_input.numpy(), trainer.learner.channel_input, steps.events,
+                kind="leaky_memory", longest=trainer.walk.longest, device="cpu",
+            )  # fmt: skip
+        before = torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
+        trainer.run()
+        trainer.close()
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.learner.parameters()]) - before)
+    assert weights[0].abs().max() > 1e-4
+    # As a whole: AdamW moves a weight whose gradient is nothing but rounding as far as any other.
+    assert (weights[1] - weights[0]).norm() < 0.01 * weights[0].norm()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_no_cuda_is_one_clear_message(records, tmp_path):
+    with pytest.raises(DeviceError, match="'cuda' cannot be used .*CUDA"):
+        train(records, output=tmp_path / "x.netml", device="cuda", **SMALL)
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):

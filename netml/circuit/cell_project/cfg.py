@@ -5,7 +5,7 @@ from pathlib import Path
 
 from netpyne import specs
 
-VALUES = json.loads((Path(__file__).resolve().parent / "cells" / "values.json").read_text())  # by netml import-cell
+VALUES = json.loads((Path(__file__).resolve().parent / "cells" / "values.json").read_text())  # by netml import cell
 
 cfg = specs.SimConfig()
 cfg.duration = 2000.0

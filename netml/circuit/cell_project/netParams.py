@@ -1,4 +1,4 @@
-"""One cell type, imported by `netml import-cell`: unconnected cells under random input. Units: ms, mV, uS, Hz, um."""
+"""One cell type, imported by `netml import cell`: unconnected cells under random input. Units: ms, mV, uS, Hz, um."""
 
 import json
 import re
@@ -27,8 +27,9 @@ dendrites = [name for name in secs if not re.match("soma|axon|hill|ais|iseg|node
 
 def length(name: str) -> float:
     """Of a section, along its 3-D points where it has some."""
-    points = np.array(secs[name]["geom"].get("pt3d", []))
-    return float(np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1).sum()) if len(points) else secs[name]["geom"]["L"]
+    geom = secs[name]["geom"]
+    points = np.array(geom.get("pt3d", []))
+    return float(np.linalg.norm(np.diff(points[:, :3], axis=0), axis=1).sum()) if len(points) else geom["L"]
 
 
 def background(synapse: str, sites: int, rate: float, weight: float, stream: int) -> None:

@@ -1,0 +1,47 @@
+"""A NetPyNE project as its authors run it (`nrnivmodl`, `python src/init.py`) runs unchanged by `netml simulate`."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netml.engine.mechanisms import nrnivmodl
+from netml.runs import Run
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """The project after its authors' own run, with what they compiled still there."""
+    folder = tmp_path_factory.mktemp("theirs") / "model"
+    shutil.copytree(FIXTURES / "theirs", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(FIXTURES / "cells" / "mod", folder / "mod")
+    (folder / "cells").mkdir()
+    for name in ("pyr.hoc", "pyr_channels.hoc", "cells.py"):
+        shutil.copy(FIXTURES / "cells" / name, folder / "cells")
+    for command in ([nrnivmodl(), "mod"], [sys.executable, "src/init.py"]):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def test_the_same_spikes_and_voltage(project):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    done = subprocess.run(
+        [sys.executable, "-m", "netml.cli", "simulate", ".", "-o", "run"], cwd=project, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads((project / "data" / "theirs_data.json").read_text())["simData"]
+    run = Run.open(project / "run")
+    first = {"PYR": 0, "FS": 4}
+    ours = sorted((t, first[pop] + k) for pop in first for t, k in zip(*run.spikes(pop), strict=True))
+    assert len(ours) >= 12 and {int(gid) for _, gid in ours} == set(range(6))
+    assert ours == sorted((t, int(gid)) for t, gid in zip(theirs["spkt"], theirs["spkid"], strict=True))
+    _, _, _, voltage = run.traces["V"]
+    np.testing.assert_allclose(voltage[0], theirs["V"]["cell_0"], atol=1e-4)  # float32 in the run's file
+    assert all(path.read_bytes() == content for path, content in before.items() if "data" not in path.parts)

@@ -1,0 +1,113 @@
+"""A user's cell on paper: which file is what, and broken ones are told by line, without NEURON."""
+
+import json
+import pickle
+
+import pytest
+
+from netml.circuit.cell_source import check_asc, check_swc, find_source, read_cell_params
+from netml.errors import ModelError, PickleError
+
+ENTRY = {"secs": {"soma": {"geom": {"L": 20.0, "diam": 20.0}, "mechs": {"pas": {"g": 1e-4}}}}}
+SWC = "# a comment\n1 1 0 0 0 8 -1\n2 3 8 0 0 1 1\n3 3 60 0 0 0.5 2\n"
+ASC = '("CellBody" (CellBody) (0 1 0 1) (1 0 0 1)) ; ) a comment\n( (Dendrite) (1 0 0 1) (50 0 0 1) )\n'
+
+
+def test_forms_and_names(tmp_path):
+    hoc = tmp_path / "cell.hoc"
+    hoc.write_text("// begintemplate Old\nbegintemplate New\nendtemplate New\n/* begintemplate Older */\n")
+    found = find_source(hoc)
+    assert (found.kind, found.name, found.label) == ("hoc", "New", "New")
+    assert find_source(f"{hoc}:Loaded").name == "Loaded"  # it may come from a file that this one loads
+    hoc.write_text("create soma\n")
+    assert find_source(hoc).name == "" and find_source(hoc).label == "cell"
+    made = tmp_path / "cells.py"
+    made.touch()
+    assert find_source(f"{made}:Class.make", arguments={"a": 1}).arguments == ((), {"a": 1})
+    swc = tmp_path / "m.swc"
+    swc.write_text(SWC)
+    assert find_source(swc, biophysics=f"{made}:channels").biophysics == f"{made}:channels"
+
+
+@pytest.mark.parametrize("name, text, options, message", [
+    ("none.hoc", None, {}, r"no file .*none\.hoc; expected a hoc template"),
+    ("cell.xml", "", {}, r"cell\.xml is no kind of cell; expected a file that ends in \.hoc"),
+    ("two.hoc", "begintemplate A\nendtemplate A\nbegintemplate B\nendtemplate B\n", {}, "A, B; say which: two.hoc:B"),
+    ("cell.py", "", {}, r"cell\.py needs the name of the function.*cell\.py:function"),
+    ("m.swc", SWC, {}, "morphology without channels.*--biophysics"),
+    ("cell.hoc", "", {"biophysics": "b.py:f"}, "is no morphology"),
+])  # fmt: skip
+def test_what_is_no_cell(tmp_path, name, text, options, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ModelError, match=message):
+        find_source(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "holds no point"),
+    ("hello world\n", "line 1 is 'hello world'; expected n type x y z radius parent"),
+    (SWC.replace("60", "sixty"), "line 4 is .*sixty"),
+    (SWC.replace("0.5 2", "0.5"), "line 4 is "),
+    (SWC.replace("0.5 2", "0.5 9"), "line 4: point 3 hangs on 9, which is not above it"),
+    (SWC.replace("0.5", "0"), "line 4: point 3 has the radius 0"),
+    (SWC.replace("8 -1", "nan -1"), "line 2 is"),
+    (SWC.replace("3 3 60", "2 3 60"), "line 4: point 2 is there twice"),
+    (SWC.replace("0.5 2", "0.5 -1"), "2 points without a parent"),
+    (SWC.replace("1 1 0", "1 3 0"), "no soma"),
+])  # fmt: skip
+def test_broken_swc(tmp_path, text, message):
+    file = tmp_path / "m.swc"
+    file.write_text(SWC)
+    check_swc(file)
+    file.write_text(text)
+    with pytest.raises(ModelError, match=message):
+        check_swc(file)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "no bracket"), (ASC[:-3], "1 open brackets at its end"), (ASC + ")", "line 3: a closing bracket without"),
+])  # fmt: skip
+def test_broken_asc(tmp_path, text, message):
+    file = tmp_path / "m.asc"
+    file.write_text(ASC)
+    check_asc(file)
+    file.write_text(text)
+    with pytest.raises(ModelError, match=message):
+        check_asc(file)
+
+
+@pytest.mark.parametrize("data, name", [
+    (ENTRY, ""), ({"PYR": ENTRY}, ""), ({"PV": ENTRY, "PYR": ENTRY}, "PYR"),
+    ({"net": {"params": {"cellParams": {"PYR": ENTRY}, "synMechParams": {"exc": {"mod": "ExpSyn"}}}}}, ""),
+])  # fmt: skip
+@pytest.mark.parametrize("form", ("json", "pkl"))
+def test_cell_params_in_their_forms(tmp_path, data, name, form):
+    file = tmp_path / f"cell.{form}"
+    file.write_bytes(json.dumps(data).encode() if form == "json" else pickle.dumps(data))
+    label, entry, synapses = read_cell_params(find_source(f"{file}:{name}" if name else file))
+    assert entry == ENTRY and label == ("cell" if data is ENTRY else "PYR")
+    assert synapses == ({"exc": {"mod": "ExpSyn"}} if "net" in data else {})
+
+
+@pytest.mark.parametrize("form, content, message", [
+    ("json", b"{", "cannot read .*cell.json"),
+    ("json", b"[1]", "holds a list; expected a NetPyNE cellParams entry"),
+    ("json", b'{"a": 1}', "holds no cell; expected"),
+    ("json", json.dumps({"PV": ENTRY, "PYR": ENTRY}).encode(), "holds cells PV, PYR; say which: cell.json:PV"),
+    ("pkl", pickle.dumps(3), "holds a int"),
+    ("pkl", b"not a pickle", "is no pickle"),
+    ("pkl", b"cos\nsystem\n(S'false'\ntR.", r"asks for os\.system; only plain data .* nothing of it was run"),
+])  # fmt: skip
+def test_files_without_a_cell(tmp_path, form, content, message):
+    file = tmp_path / f"cell.{form}"
+    file.write_bytes(content)
+    with pytest.raises((ModelError, PickleError), match=message):
+        read_cell_params(find_source(file))
+
+
+def test_a_cell_that_is_not_in_the_file(tmp_path):
+    file = tmp_path / "cell.json"
+    file.write_text(json.dumps({"PYR": ENTRY}))
+    with pytest.raises(ModelError, match="no cell 'SST'; it has PYR"):
+        read_cell_params(find_source(f"{file}:SST"))

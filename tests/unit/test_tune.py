@@ -1,0 +1,136 @@
+"""The search for a recipe: keeps the best, stops bad trials, goes on after a kill; the log of a training."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lif
+import optuna
+import pytest
+
+from netml.artifact import Artifact
+from netml.errors import TrainingError
+from netml.training import log, train
+from netml.training.tune import parse_range, tune
+
+FIELDS = {"branches": 3, "hidden": 12, "sequences": 16, "window_ms": 100.0, "updates": 30, "validate_every": 10}
+SPACE = {"memory": (4, 12, False), "learning_rate": (1e-7, 1e-1, True)}
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lif")
+    lif.write(folder, [lif.trial(seed, 500, strength=0.85) for seed in range(20)])
+    return folder
+
+
+def table(folder) -> list[dict]:
+    with (folder / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_search_keeps_the_best_and_stops_bad_trials_early(records, tmp_path):
+    best = json.loads(tune(records, output=tmp_path, trials=7, space=SPACE, progress=False, **FIELDS).read_text())
+    rows = table(tmp_path)
+    assert [int(row["trial"]) for row in rows] == list(range(7))
+    losses = {row["trial"]: float(row["loss"]) for row in rows if row["state"] == "complete"}
+    assert best["loss"] == min(losses.values()) < max(losses.values()) and losses[str(best["trial"])] == best["loss"]
+    assert any(row["state"] == "pruned" for row in rows)
+    assert set(best["fields"]) == {*FIELDS, *SPACE} and isinstance(best["fields"]["memory"], int)
+    kept = Artifact.load(tmp_path / "best.netml")
+    assert kept.header["scores"]["validation"]["loss"] == best["loss"]
+    assert kept.header["provenance"]["config"]["memory"] == best["fields"]["memory"]
+    assert {p.name for p in tmp_path.iterdir()} == {"study.db", "best.netml", "best.json", "trials.csv"}
+    # The fields give the same reduction again, and a search that is complete is not gone on with.
+    again = Artifact.load(train(records, output=tmp_path / "again.netml", progress=False, **best["fields"]))
+    assert again.header["scores"]["validation"]["loss"] == best["loss"]
+    tune(records, output=tmp_path, trials=7, space=SPACE, progress=False, **FIELDS)
+    assert len(table(tmp_path)) == 7
+
+
+def test_a_killed_search_goes_on(records, tmp_path):
+    arguments = f"output={str(tmp_path)!r}, space={SPACE!r}, progress=False, heartbeat_s=1, **{FIELDS!r}"
+    code = f"from netml.training.tune import tune; tune({str(records)!r}, trials=50, {arguments})"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "trials.csv").exists() or not list(tmp_path.glob("trial-*.netml.log")):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    study = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="netml")
+    finished = sum("seconds" in t.user_attrs for t in study.trials)
+    killed = [t for t in study.trials if t.state == optuna.trial.TrialState.RUNNING]
+    assert len(killed) == 1
+    time.sleep(2.5)  # two heartbeats and a half without a sign of life
+    tune(records, output=tmp_path, trials=finished + 2, space=SPACE, progress=False, heartbeat_s=1, **FIELDS)
+    study = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="netml")
+    assert sum("seconds" in t.user_attrs for t in study.trials) == finished + 2
+    assert study.trials[killed[0].number].state == optuna.trial.TrialState.FAIL
+    retried = [t for t in study.trials if t.params == killed[0].params and t.number != killed[0].number]
+    assert len(retried) == 1 and "seconds" in retried[0].user_attrs
+
+
+def test_what_cannot_be_searched_is_said(records, tmp_path):
+    for space, fields, message in [
+        ({"memmory": (1, 2, False)}, {}, "memmory"),
+        ({"voltage_weight": (0.1, 1.0, True)}, {}, "voltage_weight decides what the loss means"),
+        ({"memory": (4, 8, False)}, {"memory": 5}, "memory is searched and set to 5"),
+        ({"memory": (8, 4, False)}, {}, "expected a range that rises"),
+        ({"sequences": [16, 17]}, {}, "sequences"),
+    ]:
+        with pytest.raises(TrainingError, match=message):
+            tune(records, output=tmp_path, space=space, progress=False, **fields)
+    tune(records, output=tmp_path, trials=1, space=SPACE, progress=False, **FIELDS)
+    with pytest.raises(TrainingError, match="holds another search"):
+        tune(records, output=tmp_path, trials=1, space=SPACE, progress=False, **(FIELDS | {"hidden": 13}))
+    with pytest.raises(TrainingError, match="none of the 2 trials .* the loss became nan"):
+        tune(records, output=tmp_path / "bad", trials=2, space={"learning_rate": (1e30, 1e31, True)}, progress=False,
+             **FIELDS)  # fmt: skip
+
+
+def test_ranges_of_the_command_line():
+    assert parse_range("memory=4:12") == ("memory", (4, 12, False))
+    assert parse_range("learning_rate=1e-4:0.1:log") == ("learning_rate", (1e-4, 0.1, True))
+    assert parse_range("sequences=16,32") == ("sequences", [16, 32])
+    for wrong in ("memory", "=1:2", "memory=1:2:cubic", "memory=many"):
+        with pytest.raises(TrainingError, match="--search"):
+            parse_range(wrong)
+
+
+def test_training_leaves_a_log_and_curves(records, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    path = train(
+        records, output=tmp_path / "a.netml", progress=False, tensorboard=tmp_path / "curves", memory=6, **FIELDS
+    )
+    lines = log.read(tmp_path / "a.netml.log")
+    assert [line["update"] for line in lines] == [10, 20, 30]
+    assert lines[-1]["loss"] > 0 and {"validation_loss", "auc", "explained_variance", "threshold"} <= set(lines[-1])
+    curves = EventAccumulator(str(tmp_path / "curves")).Reload()
+    assert [e.step for e in curves.Scalars("validation/auc")] == [10, 20, 30]
+    assert [e.value for e in curves.Scalars("validation/loss")] == pytest.approx([k["validation_loss"] for k in lines])
+    assert [e.step for e in curves.Scalars("training/loss")] == [5, 15, 25] and path.exists()
+
+
+def test_a_log_goes_on_where_its_training_does(tmp_path):
+    path = tmp_path / "x.log"
+    first = log.TrainingLog(path)
+    for update in range(1, 31):
+        scores = {"auc": 0.9, "threshold": 0.0} if update % 10 == 0 else {}
+        first({"update": update, "total": 40, "loss": 1.0 / update, **scores})
+    first.close()
+    with path.open("a") as file:
+        file.write('{"update": 40, "lo')  # killed while it wrote
+    second = log.TrainingLog(path)
+    for update in range(25, 41):  # its checkpoint was of update 24
+        second({"update": update, "total": 40, "loss": 1.0, **({"auc": 0.95} if update % 10 == 0 else {})})
+    second.close()
+    lines = log.read(path)
+    assert [line["update"] for line in lines] == [10, 20, 30, 40]
+    assert [line["auc"] for line in lines] == [0.9, 0.9, 0.95, 0.95] and lines[3]["loss"] == 1.0
