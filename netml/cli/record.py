@@ -46,7 +46,9 @@ def command(
     launched = mpi.launched_size()
     if launched is not None:  # it starts ranks several times: the first of those that mpirun started does, for all
         if ranks not in (None, launched):
-            raise LaunchError(f"asked for {ranks} ranks inside mpirun, which started {launched}; leave --ranks out there")
+            raise LaunchError(
+                f"asked for {ranks} ranks inside mpirun, which started {launched}; leave --ranks out there"
+            )
         if not mpi.is_first():
             return
         mpi.leave()
