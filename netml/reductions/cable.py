@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from netml.reductions.head import FEEDBACK_TAU_MS, Head, log_parameter
-from netml.reductions.layouts import CableDims
+from netml.reductions.layouts import V_RANGE_MV, CableDims
 from netml.reductions.receptors import NMDA_HALF, NMDA_SLOPE_PER_MV, Receptor
 from netml.reductions.tree import Tree
 
@@ -246,7 +246,8 @@ class Cable(Head):
             right = right + nn.functional.pad(x[:, -1:], (0, n.compartments - 1))
         tree = solve_tree(diagonal, p["axial"], right, self.wires.levels)
         new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
-        return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v + p["v_soma"] * tree[:, 0]
+        v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
+        return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
 
 
 def solve_tree(diagonal, axial, right, levels):

@@ -7,7 +7,7 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     f_j = c_j f_j + s(n - 1)
     h   = relu(W1 [front; m; f] + b1)
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
-    logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v
+    logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v within V_RANGE_MV
     s = logit > threshold and the last spike is `refractory` steps back or more
 """
 

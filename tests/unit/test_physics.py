@@ -63,7 +63,7 @@ def test_broken_reductions_are_found_out(trained):
     if artifact.header["reduction"] != "leaky_memory":
         return  # parameters of other names
     assert not law(changed(artifact, memory_rest=lambda m: m - 5.0), "rest").passed
-    assert not law(changed(artifact, v_w=200.0), "range").passed
+    assert law(changed(artifact, v_w=200.0), "range").passed  # the readout ends at the reversal potentials
     assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.0001)), "bounded").passed
     assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.01)), "bounded").passed
     assert not law(
@@ -85,6 +85,19 @@ class Clock(Driver):
     def run(self, *arguments, **named):
         out = super().run(*arguments, **named)
         return replace(out, v_mv=out.v_mv + 0.01 * np.arange(len(out.v_mv))[:, None])
+
+
+class Wild(Driver):
+    """A cell whose voltage passes the reversal potentials."""
+
+    def run(self, *arguments, **named):
+        out = super().run(*arguments, **named)
+        return replace(out, v_mv=2 * out.v_mv)
+
+
+def test_a_voltage_no_channel_gives_is_found_out(trained):
+    artifact, _ = trained
+    assert physics.voltage_range(Driver(artifact)).passed and not physics.voltage_range(Wild(artifact)).passed
 
 
 def test_cells_that_foresee_or_age_are_found_out(trained):
