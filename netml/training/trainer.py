@@ -19,7 +19,9 @@ from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
 from netml.training.scores import auc, calibrate, explained_variance
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
+# What may change when a training goes on: its schedule is stretched or shortened.
+LENGTH = {"updates", "budget", "patience"}
 WARM_UP = 200  # updates over which the learning rate rises
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
 CLIP = 1.0  # norm of a gradient
@@ -225,7 +227,7 @@ class Trainer:
         """What a checkpoint belongs to."""
         data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
                 "spikes": int(self.steps.spike.sum()), "cell": self.steps.cell.fingerprint}  # fmt: skip
-        return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json"), "data": data}
+        return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json", exclude=LENGTH), "data": data}
 
     def save(self, path: Path) -> None:
         """Write everything that decides what comes next; the file appears whole or not at all."""

@@ -140,6 +140,9 @@ def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):
     trainer = Trainer(*load(Records.open(records), config), config)
     trainer.save(checkpoint)
     trainer.close()
+    longer = Trainer(*load(Records.open(records), config), TrainConfig.of(**(SMALL | {"updates": 90})))
+    longer.load(checkpoint)
+    longer.close()
     with pytest.raises(TrainingError, match="another training .*memory.*--fresh"):
         train(records, output=output, **(SMALL | {"memory": 9}))
     assert train(records, output=output, fresh=True, **(SMALL | {"updates": 20})).exists()
