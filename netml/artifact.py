@@ -18,8 +18,6 @@ from netml import keys
 from netml.errors import ArtifactError
 from netml.files import replacing
 
-DIMS = ("inputs", "traces", "feedback", "memory", "hidden")
-
 
 @dataclass(frozen=True)
 class Artifact:
@@ -52,8 +50,8 @@ class Artifact:
                 f"reduction is of kind {header['reduction']!r}; this netml runs {', '.join(keys.REDUCTIONS)}: install "
                 "the netml that wrote it, or train it again"
             )
-        if absent := [d for d in DIMS if d not in header["dims"]]:
-            raise ArtifactError(f"reduction's dims lack {', '.join(absent)}")
+        if "inputs" not in header["dims"]:
+            raise ArtifactError("reduction's dims lack inputs")
         limit = self.arrays.get("input_limit")
         if limit is not None and limit.shape != (header["dims"]["inputs"],):
             raise ArtifactError(f"reduction's input_limit has shape {limit.shape}, expected one for each of its inputs")
@@ -67,7 +65,6 @@ class Artifact:
             if not low <= high:
                 raise ArtifactError(f"reduction's current_range_na is {low} to {high} nA")
         expected = {
-            "trace_input": header["dims"]["traces"],
             "channel_input": channels,
             "channel_gain": channels,
             "channel_seen": channels,
@@ -75,11 +72,10 @@ class Artifact:
         for name, size in expected.items():
             if self.arrays[name].shape != (size,):
                 raise ArtifactError(f"reduction's {name} has shape {self.arrays[name].shape}, expected ({size},)")
-        for name, top in (("trace_input", header["dims"]["inputs"]), ("channel_input", header["dims"]["inputs"])):
-            array = self.arrays[name]
-            if array.size and (array.min() < 0 or array.max() >= top):
-                raise ArtifactError(f"reduction's {name} points outside its {top} inputs")
-        feeders = self.arrays["channel_input"] == header["dims"]["inputs"] - 1
+        inputs, array = header["dims"]["inputs"], self.arrays["channel_input"]
+        if array.size and (array.min() < 0 or array.max() >= inputs):
+            raise ArtifactError(f"reduction's channel_input points outside its {inputs} inputs")
+        feeders = array == inputs - 1
         if header.get("current") and not (feeders[-1] and feeders.sum() == 1):
             raise ArtifactError("reduction's current shares its input, the last one, with synapses, or feeds another")
 
@@ -153,6 +149,8 @@ class Artifact:
                 arrays = {n: np.load(io.BytesIO(archive.read(f"{n}.npy")), allow_pickle=False) for n in names}
         except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError) as error:
             raise ArtifactError(f"{path} is not a whole .netml file ({error}): copy or train it again") from error
+        if "trace_input" in arrays:  # as it was called when the leaky-memory cell was the only kind
+            arrays["wiring"] = arrays.pop("trace_input")
         if not isinstance(header, dict):
             raise ArtifactError(f"{path} has a header that is no mapping: train it again")
         try:

@@ -7,6 +7,7 @@ from netml.artifact import Artifact
 from netml.errors import TrainingError
 from netml.records import Records
 from netml.training import train
+from netml.training.config import TrainConfig
 from netml.training.team import launched
 from netml.validation import doubt
 from netml.validation.prediction import predict
@@ -45,7 +46,7 @@ def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: b
     if any(config != configs[0] for config in configs):
         raise TrainingError(f"{output}.member-* are of different trainings; delete them, or start again with --fresh")
     acting, config = made[0].with_members(made[1:], {}), made[0].header["provenance"]["config"]
-    trials = [records.trial(k) for k in records.split(seed=config["split_seed"])["validation"]]
+    trials = [records.trial(k) for k in TrainConfig.of(**config).split(records)["validation"]]
     if not acting.header.get("current"):
         trials = [trial for trial in trials if not trial.current_na.any()]
     predictions = list(predict(acting, trials))

@@ -48,5 +48,9 @@ class TrainingError(NetmlError, RuntimeError):
     """Training that cannot start, resume or end well."""
 
 
+class DeviceError(NetmlError, RuntimeError):
+    """A torch device that is not there."""
+
+
 class LaunchError(NetmlError, RuntimeError):
     """MPI or a rank failed."""

@@ -43,10 +43,10 @@ RECORDS = _table(
 
 # Artifact: arrays beside the header of a .netml file.
 ARTIFACT_FORMAT, ARTIFACT_VERSION = "netml-reduction", 1
-REDUCTIONS = ("leaky_memory",)  # the kinds there are
+REDUCTIONS = ("leaky_memory", "cable")  # the kinds there are
 ARTIFACT = _table(
     Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
-    Quantity("trace_input", "(traces)", "int32", "", "input that each synaptic trace reads"),
+    Quantity("wiring", "(depends on the kind)", "int32", "", "how the parts of the model hang together"),
     # Channels: segments x synapses, and where the header has "current": true one more, the current into the soma.
     Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds; the current's is the last"),
     Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),

@@ -60,6 +60,25 @@ inline vec tanh_lanes(vec x) {
     return 1.0f - 2.0f / (e + 1.0f);
 }
 
+// 1 / (1 + exp(-x)) to 2e-7, as above: 2^-y by range reduction to |r| <= 1/2.
+inline vec sigmoid_lanes(vec x) {
+    const vec limit = splat(87.0f);
+    vec y = select(x > limit, limit, x);
+    y = select(y < -limit, -limit, y) * -1.442695040888963f;
+    const vec magic = splat(12582912.0f);
+    const vec shifted = y + magic;
+    const ivec n = (ivec)shifted - (ivec)magic;
+    const vec r = y - (shifted - magic);
+    vec p = splat(1.5403530e-4f);                        // ln(2)^k / k!
+    p = p * r + 1.3333558e-3f;
+    p = p * r + 9.6181291e-3f;
+    p = p * r + 5.5504109e-2f;
+    p = p * r + 2.4022651e-1f;
+    p = p * r + 6.9314718e-1f;
+    p = p * r + 1.0f;
+    return 1.0f / (1.0f + p * (vec)((n + 127) << 23));
+}
+
 template <int ROWS>
 inline void dense_tile(const float* w, const float* bias, const float* in, float* out, int cols) {
     vec acc[ROWS][PARTS];

@@ -82,7 +82,7 @@ typedef struct {
 
 /* Parameters as in netml_kernel.h; by channel: the input it feeds, its gain (1/uS), its events in training and the range of
  * their weights (uS). Arrays are copied. No cells yet; projection 0 is static. NULL where memory is short. */
-netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
+netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
                                        float threshold, float rest_mv, double dt_r_ms, float quantum, int64_t channels,
                                        const int32_t* channel_input, const float* channel_gain,
                                        const int64_t* channel_seen, const float* low_us, const float* high_us);

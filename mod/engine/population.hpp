@@ -4,7 +4,8 @@
 
 #include "aligned.hpp"
 #include "current.hpp"
-#include "leaky_memory.hpp"
+#include "model.hpp"
+#include "netml_kernel.h"
 #include "netml_population.h"
 #include "random.hpp"
 #include "shard.hpp"
@@ -23,13 +24,12 @@ struct netml_population {
     // Synapses that learn are brought up to date after so many steps at the latest, so that the past can be forgotten.
     static constexpr int64_t SETTLE_STEPS = 8192;
 
-    netml_population(const int32_t* dims, const float* parameters, const int32_t* trace_input_, float threshold_,
+    netml_population(const int32_t* shape_, const float* parameters, const int32_t* wiring_, float threshold_,
                      float rest_mv_, double dt_r_ms, float quantum_, netml::Channels channels_)
-        : layout(dims), params(parameters, parameters + layout.count),
-          trace_input(trace_input_, trace_input_ + layout.traces), threshold(threshold_), rest_mv(rest_mv_),
+        : size(netml::sizes_of(shape_)), shape(shape_, shape_ + size.shape), params(parameters, parameters + size.params),
+          wiring(wiring_, wiring_ + size.wiring), threshold(threshold_), rest_mv(rest_mv_),
           quantum(quantum_), step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)),
-          block_size((int64_t)layout.inputs * netml::LANES), channels(std::move(channels_)) {
-        std::copy(dims, dims + 5, shape);
+          block_size(size.inputs * netml::LANES), channels(std::move(channels_)) {
         projections.push_back({});
         freeze(0, nullptr, 0, 1);
     }
@@ -49,7 +49,7 @@ struct netml_population {
             const double delay = std::rint(delay_ms[i] * NETML_TICKS_PER_MS);
             if (row[i] < 0 || row[i] >= row_count || cell[i] < 0 || cell[i] >= cell_count
                 || !(weight >= 0 && weight <= INT32_MAX) || !(delay >= 1 && delay <= INT32_MAX)) return i + 1;
-            const int64_t target = (cell[i] / netml::LANES * (int64_t)layout.inputs + channels.input[c]) * netml::LANES
+            const int64_t target = (cell[i] / netml::LANES * size.inputs + channels.input[c]) * netml::LANES
                                    + cell[i] % netml::LANES;
             if (target > UINT32_MAX) return i + 1;
             if (p.stdp) {
@@ -96,7 +96,7 @@ struct netml_population {
         row_count = row_count_;
         gids.assign(gids_, gids_ + cells);
         blocks = (cells + netml::LANES - 1) / netml::LANES;
-        state.resize(blocks * layout.state() * netml::LANES);
+        state.resize(blocks * size.state * netml::LANES);
         sums.resize(blocks * block_size);
         logit.resize(blocks * netml::LANES);
         voltage.resize(blocks * netml::LANES);
@@ -126,7 +126,7 @@ struct netml_population {
     }
 
     void reset() {
-        netml_init_state(shape, params.data(), state.data(), blocks);
+        netml_init_state(shape.data(), params.data(), state.data(), blocks);
         std::fill(sums.begin(), sums.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
@@ -256,10 +256,10 @@ struct netml_population {
         return out;
     }
 
-    netml::Layout layout;
-    int32_t shape[5];
+    netml::Sizes size;
+    std::vector<int32_t> shape;
     std::vector<float> params;
-    std::vector<int32_t> trace_input;
+    std::vector<int32_t> wiring;
     float threshold, rest_mv, quantum;
     int64_t step_ticks, block_size;
     netml::Channels channels;
@@ -292,7 +292,8 @@ private:
     // Spikes whose last event is over cannot come again.
     void forget(std::vector<Spike>& spikes) const {
         int64_t slots = 0;
-        for (const netml::Fibres& f : shards[0]->fibres) slots = std::max(slots, (int64_t)f.calendar.size());
+        for (const auto& shard : shards)
+            for (const netml::Fibres& f : shard->fibres) slots = std::max(slots, (int64_t)f.calendar.size());
         const int64_t old = (next - slots) * step_ticks;
         spikes.erase(std::remove_if(spikes.begin(), spikes.end(), [old](const Spike& s) { return s.second < old; }), spikes.end());
     }
@@ -341,7 +342,7 @@ private:
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);
-        netml::Aligned<float> x(block_size), scratch((layout.readout + layout.memory) * LANES);
+        netml::Aligned<float> x(block_size), scratch(size.scratch);
         shard.spiking.clear();
         for (int64_t b = shard.low; b < shard.high; ++b) {
             int32_t* sum = sums.data() + b * block_size;
@@ -356,8 +357,8 @@ private:
                 for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
             if (!limits.empty()) note_beyond(x.data(), beyond.data() + b * LANES);
             uint8_t fired[LANES];
-            netml::step_block(layout, params.data(), trace_input.data(), threshold,
-                              state.data() + b * layout.state() * LANES, x.data(), logit.data() + b * LANES,
+            netml::step_block(shape.data(), params.data(), wiring.data(), threshold,
+                              state.data() + b * size.state * LANES, x.data(), logit.data() + b * LANES,
                               voltage.data() + b * LANES, fired, scratch.data());
             for (int l = 0; l < here; ++l)
                 if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l)), ++counts[b * LANES + l];

@@ -23,12 +23,12 @@ void with_judges(netml_population* p, F&& what) {
 
 extern "C" {
 
-netml_population* netml_population_new(const int32_t* dims, const float* params, const int32_t* trace_input,
+netml_population* netml_population_new(const int32_t* shape, const float* params, const int32_t* wiring,
                                        float threshold, float rest_mv, double dt_r_ms, float quantum, int64_t channels,
                                        const int32_t* channel_input, const float* channel_gain,
                                        const int64_t* channel_seen, const float* low_us, const float* high_us) {
     try {
-        return new netml_population(dims, params, trace_input, threshold, rest_mv, dt_r_ms, quantum,
+        return new netml_population(shape, params, wiring, threshold, rest_mv, dt_r_ms, quantum,
                                     {channels, channel_input, channel_gain, channel_seen, low_us, high_us, quantum});
     } catch (const std::bad_alloc&) {
         return nullptr;
@@ -100,13 +100,13 @@ double netml_population_step_end_ms(const netml_population* p) {
     return (double)((p->next + 1) * p->step_ticks - p->origin) / NETML_TICKS_PER_MS;
 }
 int64_t netml_population_watch(netml_population* p, const float* limits) {
-    return netml::where_memory_lasts([&] { return p->limits.assign(limits, limits + p->layout.inputs), 0; });
+    return netml::where_memory_lasts([&] { return p->limits.assign(limits, limits + p->size.inputs), 0; });
 }
 const int32_t* netml_population_beyond(const netml_population* p) { return p->beyond.data(); }
 float* netml_population_voltage(netml_population* p) { return p->voltage.data(); }
 float* netml_population_logit(netml_population* p) { return p->logit.data(); }
 float* netml_population_state(netml_population* p) { return p->state.data(); }
-int64_t netml_population_state_size(const netml_population* p) { return p->layout.state(); }
+int64_t netml_population_state_size(const netml_population* p) { return p->size.state; }
 int64_t netml_population_clock(const netml_population* p) { return p->next; }
 void netml_population_get_stats(const netml_population* p, netml_population_stats* out) { *out = p->stats(); }
 

@@ -9,12 +9,16 @@ import typer
 def command(
     records: Annotated[Path, typer.Argument(help="Folder of records, from `netml record`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Artifact to write, *.netml.")],
-    budget: Annotated[str, typer.Option(help="demo: a minute; full: a few minutes, on 2 cores.")] = "full",
+    size: Annotated[str, typer.Option(help="small, medium or large: more is more accurate and slower.")] = "small",
+    budget: Annotated[
+        str, typer.Option(help="demo: a minute; full: a few minutes; long: a quarter of an hour or more, on 2 cores.")
+    ] = "full",
     updates: Annotated[Optional[int], typer.Option(help="Number of weight updates, instead of the budget's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order; the same seed gives the same artifact.")] = 0,
     set_: Annotated[
         Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu (the C++ kernel), or cuda.")] = "cpu",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for an event log of TensorBoard, too.")] = None,
     ensemble: Annotated[
         int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
@@ -28,8 +32,9 @@ def command(
     from netml.training.api import train
     from netml.training.team import launched
 
-    fields = {"budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
-    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard} | fields
+    fields = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
+    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device}
+    options |= fields
     path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
     if launched()[0] > 0:
         return  # the first rank says it

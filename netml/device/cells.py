@@ -9,7 +9,7 @@ class Cells:
     """State of cells at rest, advanced in place, so that a step is one CUDA graph.
 
     Arguments:
-        model: See :func:`netml.device.frozen.frozen`.
+        model: See :class:`netml.device.kernel_cell.KernelCell`.
         count: Of cells.
         threshold: A spike is a logit above it.
         rest_mv: Voltage before the first step.

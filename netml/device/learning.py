@@ -24,7 +24,7 @@ class Learning:
         rule: Of the projection.
         sources: State of the rows.
         row, target, delay: As for :class:`netml.device.projection.Projection`.
-        weight, gain: (synapses) uS and quanta per uS, float64.
+        weight, gain: (synapses) uS and quanta per uS, float32.
         inputs: Of a cell: a target is cell x inputs + input.
         cells: How many.
         step_ticks: Length of a step.
@@ -35,7 +35,7 @@ class Learning:
         self.rule, self._sources, self._inputs, self._step_ticks = rule, sources, inputs, step_ticks
         self._key, order = torch.sort(row * DELAYS + delay, stable=True)
         self._target = target.to(torch.int32)[order]
-        self._initial, self._gain = (c.float()[order] for c in (weight, gain))
+        self._initial, self._gain = (c[order] for c in (weight, gain))
         self.weight, self.eligibility, self._trace = torch.empty(3, order.numel(), device=row.device)
         self._updated, self._arrival = torch.empty(2, order.numel(), dtype=torch.int64, device=row.device)
         cell = self._target.long() // inputs
@@ -75,6 +75,10 @@ class Learning:
         new = rows, tick, *self._sources.spike(rows, tick)
         self._flights = [torch.cat(pair) for pair in zip(self._flights, new, strict=True)]
         return 0
+
+    def batch(self) -> tuple[torch.Tensor, ...]:
+        """Row, target, delay, weight and gain, as they were given."""
+        return (self._key // DELAYS).int(), self._target, (self._key % DELAYS).int(), self._initial, self._gain
 
     def held(self, tick: int) -> dict[str, np.ndarray]:
         """Row, target, delay, weight (uS) and eligibility at a tick of every synapse."""

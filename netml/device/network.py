@@ -13,17 +13,21 @@ from netml.errors import ModelError
 class Network:
     """Populations that step together.
 
-    Sources are numbered through: the cells of the populations in their order, then whatever lies outside.
+    Sources are numbered through: cells and whatever lies outside.
 
     Arguments:
         populations: By label, of one device and one step; complete.
         sources: (rows) number of each row's source, by label of the population it leads to; none twice.
+        first: Number of the first cell of each population; without it they follow each other, then come the others.
 
     Raises:
         ModelError: Populations of different steps or devices, or sources that do not fit the rows.
     """
 
-    def __init__(self, populations: Mapping[str, Population], sources: Mapping[str, np.ndarray]):
+    def __init__(
+        self, populations: Mapping[str, Population], sources: Mapping[str, np.ndarray],
+        first: Mapping[str, int] | None = None,
+    ):  # fmt: skip
         self.populations = dict(populations)
         kinds = {(p.dt_r_ms, str(p.device)) for p in self.populations.values()}
         if len(kinds) != 1:
@@ -33,15 +37,15 @@ class Network:
             next(iter(self.populations.values())).device,
         )
         sizes = [p.cells for p in self.populations.values()]
-        self.first = dict(zip(self.populations, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-        self.cells = sum(sizes)
+        self.first = first or dict(zip(self.populations, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        top = max(self.first[label] + size for label, size in zip(self.populations, sizes, strict=True))
         self._row: dict[str, torch.Tensor] = {}
         for label, population in self.populations.items():
             source = np.asarray(sources[label], np.int64)
             if source.shape != (population.rows,) or np.unique(source).size != source.size or (source < 0).any():
                 raise ModelError(f"sources of {label} are {source.size} numbers for {population.rows} rows; expected "
                                  "one of its own for each row, 0 or more")  # fmt: skip
-            row = np.full(max(source.max(initial=-1) + 1, self.cells), -1)
+            row = np.full(max(source.max(initial=-1) + 1, top), -1)
             row[source] = np.arange(source.size)
             self._row[label] = torch.as_tensor(row, device=self.device)
         self.reset()

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 
 from netml.artifact import Artifact
+from netml.device.background import Background
 from netml.device.cells import Cells
-from netml.device.frozen import frozen
+from netml.device.choice import sent, usable
+from netml.device.kernel_cell import KernelCell
 from netml.device.learning import Learning
 from netml.device.projection import Projection
 from netml.device.ring import TOP, Ring
 from netml.device.sources import Sources
 from netml.device.time import TICKS_PER_MS
 from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population import quantum
+from netml.engine.population_model import quantum, synaptic_gain
+from netml.engine.soma_current import SomaCurrent
 from netml.errors import ModelError
 from netml.reductions.kernel import Reduction
 
@@ -33,18 +36,28 @@ class Population:
     def __init__(self, artifact: Artifact, label: str, device: str | torch.device = "cuda"):
         self.artifact, self.label, self.device = artifact, label, usable(device)
         self.cells = self.rows = 0
-        self.dt_r_ms, self.quantum = float(artifact.header["dt_r_ms"]), quantum(artifact)
+        self.dt_r_ms = float(artifact.header["dt_r_ms"])
+        self.quantum, gains = quantum(artifact), synaptic_gain(artifact)
         self._reduction = Reduction.of(artifact)
         self._step_ticks = round(self.dt_r_ms * TICKS_PER_MS)
         self._rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
-        self._added: list[list[tuple[torch.Tensor, ...]]] = [[]]
-        self._input = torch.tensor(artifact.arrays["channel_input"], dtype=torch.int64, device=self.device)
-        gain = torch.tensor(artifact.arrays["channel_gain"], dtype=torch.float64, device=self.device)
-        self._quanta_per_us = gain / self.quantum
+        self._added: list[list[tuple[torch.Tensor, ...]]] = [[]]  # since the last freeze
+        self.projections: list[Projection | Learning] = []
+        self._backgrounds: list[Background] = []
+        self._gid: list[torch.Tensor] = []
+        self._current = SomaCurrent(artifact, label)
+        self._input = sent(artifact.arrays["channel_input"][: gains.size], torch.int64, self.device)
+        self._quanta_per_us = sent(gains, torch.float64, self.device) / self.quantum
         self._dirty, self.next = True, 0
 
-    def add_cells(self, count: int) -> int:
-        """Further cells; returns the index of the first. Not after :meth:`freeze`."""
+    def add_cells(self, count: int, gids=None) -> int:
+        """Further cells; returns the index of the first.
+
+        Arguments:
+            gids: Their names in random numbers; None: their indices.
+        """
+        names = np.arange(self.cells, self.cells + count) if gids is None else np.asarray(gids, np.int64)
+        self._gid.append(torch.as_tensor(names, device=self.device))
         self.cells, self._dirty = self.cells + count, True
         return self.cells - count
 
@@ -66,9 +79,8 @@ class Population:
             ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay
                 that is zero, negative, NaN or too long.
         """
-        as_tensor = torch.as_tensor
-        row, cell, channel = (as_tensor(c, device=self.device).long() for c in (row, cell, channel))
-        weight_us, delay_ms = (as_tensor(c, device=self.device).double() for c in (weight_us, delay_ms))
+        row, cell, channel = (sent(c, torch.int64, self.device) for c in (row, cell, channel))
+        weight_us, delay_ms = (sent(c, torch.float64, self.device) for c in (weight_us, delay_ms))
         for name, index, count in (
             ("row", row, self.rows),
             ("cell", cell, self.cells),
@@ -82,9 +94,36 @@ class Population:
         )
         self._refuse(~((delay >= 1) & (delay <= TOP)), "delay", delay_ms, f"1e-6 to {TOP // TICKS_PER_MS} ms")
         target = cell * self._reduction.dims.inputs + self._input[channel]
-        weights = [weight_us, gain] if self._rules[projection][1] else [weight.int()]
+        weights = [weight_us.float(), gain.float()] if self._rules[projection][1] else [weight.int()]
         self._added[projection].append((row.int(), target.int(), delay.int(), *weights))
         self._dirty = True
+
+    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto channels of every cell, each cell and channel on its own; the engine's own events.
+
+        Arguments:
+            channel: (n) int.
+            rate_hz, weight_us: (n), or one number for all channels.
+            seed: 0 to 2^32 - 1.
+
+        Raises:
+            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large.
+        """
+        channel = np.atleast_1d(channel)
+        rate, weight = (np.broadcast_to(np.asarray(v, float), channel.shape) for v in (rate_hz, weight_us))
+        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(channel, 0, self._input.numel() - 1)])
+        wrong = (channel < 0) | (channel >= self._input.numel()) | ~(rate >= 0) | ~((quanta >= 0) & (quanta <= TOP))
+        wrong |= ~(np.cumsum(rate) * self.dt_r_ms / 1000 <= 64)
+        if wrong.any():
+            bad = np.flatnonzero(wrong)[0]
+            raise ModelError(
+                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on channel "
+                f"{channel[bad]}; expected a channel below {self._input.numel()}, a rate and a weight from 0, and at "
+                f"most 64 events a cell and step of {self.dt_r_ms} ms in all"
+            )
+        choices = self._input[torch.as_tensor(channel, device=self.device)], torch.as_tensor(quanta, device=self.device)
+        self._backgrounds.append(Background(rate.tolist(), *choices, seed=seed, stream=len(self._backgrounds),
+                                            step_ticks=self._step_ticks))  # fmt: skip
 
     def freeze(self) -> None:
         """Sort the synapses and make the cells; a later addition needs it again. Resets.
@@ -96,14 +135,16 @@ class Population:
         if self.cells * inputs > TOP:
             raise ModelError(f"population {self.label} has {self.cells} cells of {inputs} inputs; expected at most "
                              f"{TOP} inputs in all: split it into several")  # fmt: skip
+        for projection, batches in zip(self.projections, self._added, strict=False):
+            batches.insert(0, projection.batch())
         self.projections = [self._made(*pair) for pair in zip(self._rules, self._added, strict=True)]
         self._refuse_overflow(inputs)
         longest = max(p.longest for p in self.projections)
         self._ring = Ring(longest // self._step_ticks + 3, self.cells * inputs, self.device)
         header = self.artifact.header
-        model = frozen(self._reduction, header["reduction"], self.device)
+        model = KernelCell.of(self._reduction, self.device)
         rest = float(header.get("v_rest_mv", -70.0))
-        self._dirty = False
+        self._dirty, self._gids = False, torch.cat(self._gid)
         self._cells = Cells(model, self.cells, self._reduction.threshold, rest, self.device)
         self.reset()
 
@@ -111,6 +152,7 @@ class Population:
         short_term, stdp = rules
         if batches:
             columns = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+            batches.clear()
         else:
             columns = [torch.empty(0, dtype=torch.int32, device=self.device)] * (5 if stdp else 4)
         row, target, delay, *weight = columns
@@ -138,6 +180,7 @@ class Population:
         if self._dirty:
             return self.freeze()
         self.next, self._events, self._spikes = 0, 0, torch.zeros((), dtype=torch.int64, device=self.device)
+        self._into_soma: torch.Tensor | None = None
         self._cells.reset()
         self._ring.reset()
         for projection in self.projections:
@@ -159,17 +202,41 @@ class Population:
         for projection in self.projections:
             self._events += projection.spike(rows, tick, self.next, self._ring)
 
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.
+
+        Arguments:
+            cell, channel, weight_us: (n); arrival_ms: (n), within the step to be taken next and the ring behind it.
+        """
+        cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))
+        weight, arrival = (sent(c, torch.float64, self.device) for c in (weight_us, arrival_ms))
+        step = (torch.round(arrival * TICKS_PER_MS).long() + 1) // self._step_ticks
+        quanta = torch.round(weight * self._quanta_per_us[channel]).to(torch.int32)
+        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[channel], quanta)
+
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward at the beginning of the next step, to one projection or to all that learn from it."""
         for k, learning in enumerate(self.projections):
             if isinstance(learning, Learning) and projection in (None, k):
                 learning.reward(amount, self.next * self._step_ticks)
 
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, until set again or a reset: (cells) nA, or one number for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        self._into_soma = torch.as_tensor(self._current.scaled(current_na, self.cells), device=self.device)
+
     def step(self) -> torch.Tensor:
         """Take one step; returns the indices of the cells that spike, int64 on the device."""
         for projection in self.projections:
             self._events += projection.begin(self.next, self._ring)
+        for background in self._backgrounds:
+            background.draw(self._gids, self._reduction.dims.inputs, self.next, self._ring)
         self._ring.take(self.next, self._cells.x, self.quantum)
+        if self._into_soma is not None:
+            self._cells.x[:, -1] += self._into_soma
         self._cells.step()
         self.next += 1
         cells = self._cells.spike.nonzero()[:, 0]
@@ -205,21 +272,3 @@ class Population:
         if wrong.any():
             raise ModelError(f"{int(wrong.sum())} synapses onto reduced {self.label} have a {name} such as "
                              f"{values[wrong][0].item()}; expected {expected}")  # fmt: skip
-
-
-def usable(device: str | torch.device) -> torch.device:
-    """A device that is there.
-
-    Raises:
-        ModelError: No such device on this machine, or with this build of torch.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"device {str(device)!r} cannot be used ({reason}); use device='cpu', or a machine with CUDA and a CUDA "
-            "build of torch (https://pytorch.org/get-started)"
-        ) from error
-    return found

@@ -61,13 +61,16 @@ class Projection:
             events += synapse.numel()
         return events
 
+    def batch(self) -> tuple[torch.Tensor, ...]:
+        """Row, target, delay and weight, int32, as they were given."""
+        rows = torch.arange(self._start.numel() - 1, dtype=torch.int32, device=self._start.device)
+        return torch.repeat_interleave(rows, self._start.diff()), self._target, self._delay, self._weight
+
     def held(self, tick: int) -> dict[str, np.ndarray]:
         """Row, target, delay, weight (quanta) and eligibility of every synapse."""
-        row = torch.repeat_interleave(
-            torch.arange(self._start.numel() - 1, device=self._start.device), self._start.diff()
-        )
-        columns = {"row": row, "target": self._target, "delay": self._delay, "weight": self._weight.double(),
-                   "eligibility": torch.zeros_like(self._weight)}  # fmt: skip
+        row, target, delay, weight = self.batch()
+        columns = {"row": row, "target": target, "delay": delay, "weight": weight.double(),
+                   "eligibility": torch.zeros_like(weight)}  # fmt: skip
         return {name: column.cpu().numpy() for name, column in columns.items()}
 
     def begin(self, step: int, ring: Ring) -> int:

@@ -67,11 +67,11 @@ def build(
     """
     from netml.engine.stepped import Simulation
 
-    artifacts = _checked(netParams, reductions)
+    artifacts = checked(netParams, reductions)
     world = mpi.start()
     mpi.end_together(world)
     h = _neuron(world)
-    seeds = {name: int(seed if seed is not None else _of(simConfig, "seeds", {}).get(name, 1)) for name in SEEDS}
+    seeds = seeds_of(simConfig, seed)
     circuit = compiled(netParams, artifacts, simConfig, seeds)
     cells = circuit.layout.cells
     here = np.arange(cells) % world.size == world.rank
@@ -85,6 +85,11 @@ def build(
     except BaseException:
         network.close()
         raise
+
+
+def seeds_of(simConfig, seed: int | None) -> dict[str, int]:
+    """Seeds by name: NetPyNE's, or one in the place of all."""
+    return {name: int(seed if seed is not None else _of(simConfig, "seeds", {}).get(name, 1)) for name in SEEDS}
 
 
 def compiled(netParams, artifacts: Mapping[str, Artifact], simConfig, seeds: Mapping[str, int]) -> Circuit:
@@ -114,7 +119,7 @@ def _fingerprint(netParams, artifacts: Mapping[str, Artifact], switches: Mapping
     return digest.hexdigest()
 
 
-def _checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
+def checked(netParams, reductions: Mapping[str, str | Path]) -> dict[str, Artifact]:
     """The reductions, of which each fits its population."""
     for name in ("subConnParams", "rxdParams"):
         if getattr(netParams, name, None):
@@ -192,7 +197,24 @@ def _stimulate(network: Network, here: np.ndarray, seed: int) -> None:
 
 def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
-    rules = network.circuit.net_params.connParams
+    populations = {label: reduced.population for label, reduced in network.reduced.items()}
+    network.projections = add_projections(network.circuit, populations, plasticity)
+    shortest = {label: np.full(network.layout.cells, np.inf) for label in network.reduced}
+    for population, found in fill(network.circuit, populations, network.projections, network.index, here):
+        np.minimum.at(shortest[population], found.pre, found.delay_ms)
+    for label, reduced in network.reduced.items():
+        for source, population in network.layout.populations.items():
+            _connect_sources(
+                network, source, label, shortest[label][population.first : population.first + len(population)]
+            )
+        reduced.freeze()
+    longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
+    network.held_back_ms = max(network.gathered(longest))
+
+
+def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity: Mapping[str, Any]):
+    """A projection of each population for each plastic rule; returns their numbers by rule and population."""
+    rules, made = circuit.net_params.connParams, {}
     if unknown := sorted(set(plasticity) - set(rules)):
         raise ModelError(f"plasticity is for {unknown[0]!r}; connParams has {', '.join(map(str, rules)) or 'none'}")
     for label, wanted in plasticity.items():
@@ -202,27 +224,28 @@ def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) 
             raise ModelError(
                 f"plasticity of {label!r} is {wanted!r}; expected a ShortTerm, a RewardStdp, or one of each"
             )
-        network.projections[label] = {
-            population: reduced.population.add_projection(short, stdp)
-            for population, reduced in network.reduced.items()
-        }
-    shortest = {label: np.full(network.layout.cells, np.inf) for label in network.reduced}
-    for label, params in network.circuit.net_params.connParams.items():
-        for population, found in Rule(label, params, network.circuit).synapses(here):
+        made[label] = {name: population.add_projection(short, stdp) for name, population in populations.items()}
+    return made
+
+
+def fill(circuit: Circuit, populations: Mapping[str, Any], projections, index: np.ndarray, here: np.ndarray):
+    """Add the synapses of all rules onto populations of the C++ engine or a device; yields population and synapses.
+
+    Arguments:
+        projections: See :func:`add_projections`.
+        index: (gids) index of a cell in its population.
+        here: (gids) whether a cell lives here.
+    """
+    for label, params in circuit.net_params.connParams.items():
+        for population, found in Rule(label, params, circuit).synapses(here):
             try:
-                network.reduced[population].population.add_synapses(
-                    found.pre, network.index[found.post], found.channel, found.weight_us, found.delay_ms,
-                    network.projections.get(label, {}).get(population, 0),
+                populations[population].add_synapses(
+                    found.pre, index[found.post], found.channel, found.weight_us, found.delay_ms,
+                    projections.get(label, {}).get(population, 0),
                 )  # fmt: skip
             except ModelError as error:
                 raise ModelError(f"connParams {label!r}: {error}") from error
-            np.minimum.at(shortest[population], found.pre, found.delay_ms)
-    for label, reduced in network.reduced.items():
-        for source, cells in network.layout.populations.items():
-            _connect_sources(network, source, label, shortest[label][cells.first : cells.first + len(cells)])
-        reduced.freeze()
-    longest = max((reduced.longest_wait_ms for reduced in network.reduced.values()), default=0.0)
-    network.held_back_ms = max(network.gathered(longest))
+            yield population, found
 
 
 def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:

@@ -22,9 +22,8 @@ def create(library: ctypes.CDLL, artifact: Artifact) -> int:
             (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
             (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
     ]  # fmt: skip
-    dims = np.asarray(reduction.dims, np.int32)
     return library.netml_population_new(
-        dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+        reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data, reduction.threshold,
         float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum(artifact),
         channels, *(table.ctypes.data for table in tables),
     )  # fmt: skip

@@ -11,6 +11,8 @@ from netml.errors import RecordsError
 from netml.records.trial import CellInfo, Trial
 from netml.records.writer import INDEX
 
+HELD_OUT = (0.15, 0.15)  # parts of the trials for validation and test
+
 
 class Records:
     """A folder of records, opened for reading.
@@ -117,8 +119,12 @@ class Records:
             raise RecordsError(f"{path}, {error}") from error
         return trial
 
-    def split(self, seed: int = 0, fractions=(0.7, 0.15, 0.15)) -> dict[str, list[int]]:
+    def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
         """Indices of trials for training, validation and test; whole trials, every kind in its share.
+
+        Arguments:
+            seed: Of the choice.
+            held_out: Parts of the trials for validation and test.
 
         Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
 
@@ -128,7 +134,7 @@ class Records:
         parts = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):
             trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
-            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in fractions[1:]]
+            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]
             parts["validation"] += trials[: held[0]].tolist()
             parts["test"] += trials[held[0] : sum(held)].tolist()
             parts["train"] += trials[sum(held) :].tolist()

@@ -38,17 +38,22 @@ def spike_train(trial: Trial, dt_r_ms: float) -> np.ndarray:
 
 
 def soma_voltage(trial: Trial, dt_r_ms: float) -> np.ndarray:
+    """(steps) float32, mV at the end of each step."""
+    return voltage(trial, "soma", dt_r_ms)
+
+
+def voltage(trial: Trial, site: str, dt_r_ms: float) -> np.ndarray:
     """(steps) float32, mV at the end of each step.
 
     Raises:
         RecordsError: dt_r is no whole number of milliseconds and no fraction that the samples can serve.
     """
-    voltage = trial.voltage["soma"]
+    samples = trial.voltage[site]
     times = (np.arange(steps(trial.duration_ms, dt_r_ms)) + 1) * dt_r_ms
     index = np.round(times).astype(np.int64)
     if np.abs(times - index).max(initial=0) > EPSILON_MS:
         raise RecordsError(f"records hold the voltage once a millisecond; a step of {dt_r_ms} ms needs it in between")
-    return voltage[index]
+    return samples[index]
 
 
 def current(trial: Trial, dt_r_ms: float) -> np.ndarray:

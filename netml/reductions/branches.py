@@ -13,18 +13,23 @@ from netml.errors import TrainingError
 
 def electrotonic_distance(segments: SegmentTable) -> np.ndarray:
     """(segments, segments) distance along the tree in um / sqrt(um), up to the constant sqrt(4 Ri / Rm)."""
-    half = 0.5 * segments.length_um / np.sqrt(np.maximum(segments.diam_um, 1e-3))
-    distance = np.zeros((len(segments), len(segments)))
+    return path_lengths(segments.parent, 0.5 * segments.length_um / np.sqrt(np.maximum(segments.diam_um, 1e-3)))
+
+
+def path_lengths(parent: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """(segments, segments) length of the path between the centres of any two, from the half length of each."""
+    distance = np.zeros((parent.size, parent.size))
     done: list[int] = []
-    for k in _root_first(segments.parent):
-        parent = segments.parent[k]
-        if parent >= 0:
-            distance[k, done] = distance[done, k] = distance[parent, done] + half[parent] + half[k]
+    for k in _root_first(parent):
+        if parent[k] >= 0:
+            distance[k, done] = distance[done, k] = distance[parent[k], done] + half[parent[k]] + half[k]
         done.append(k)
     return distance
 
 
-def group_segments(segments: SegmentTable, branches: int, *, used: np.ndarray | None = None, rounds: int = 50) -> np.ndarray:
+def group_segments(
+    segments: SegmentTable, branches: int, *, used: np.ndarray | None = None, rounds: int = 50
+) -> np.ndarray:
     """Branch of every segment: k-medoids on the electrotonic distance, deterministic.
 
     Arguments:

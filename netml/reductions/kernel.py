@@ -4,68 +4,21 @@ Arrays are float32 with the 16 lanes (cells, or sequences in training) innermost
 """
 
 import ctypes
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from functools import cache, cached_property
 
 import numpy as np
 
 from netml.artifact import Artifact
 from netml.errors import ArtifactError
+from netml.reductions.layouts import KINDS, AnyDims, Dims, pack, parameter_shapes, shape_of, unpack
 from netml.toolchain import build_library, source_folder
+
+__all__ = ["Dims", "Events", "Kernel", "Reduction", "load", "pack", "parameter_shapes", "unpack"]
 
 LANES = 16
 # No -ffast-math: linking with it switches the whole process to flush denormals, NEURON's own numbers included.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
-
-
-class Dims(NamedTuple):
-    """Sizes of a leaky-memory cell."""
-
-    inputs: int
-    traces: int
-    feedback: int
-    memory: int
-    hidden: int
-
-
-def parameter_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter array, in the order of the kernel's flat array."""
-    z = dims.traces + dims.memory + dims.feedback
-    readout = dims.memory + dims.hidden
-    return {
-        "trace_decay": (dims.traces,),
-        "feedback_decay": (dims.feedback,),
-        "memory_decay": (dims.memory,),
-        "memory_drive": (dims.memory,),
-        "memory_rest": (dims.memory,),
-        "b1": (dims.hidden,),
-        "w1": (dims.hidden, z),
-        "b2": (dims.memory,),
-        "w2": (dims.memory, dims.hidden),
-        "logit_w": (readout,),
-        "logit_b": (1,),
-        "v_w": (readout,),
-        "v_b": (1,),
-        "refractory": (1,),
-    }
-
-
-def pack(dims: Dims, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Flat float32 parameters from arrays by name."""
-    shapes = parameter_shapes(dims)
-    return np.concatenate([np.asarray(arrays[k], np.float32).reshape(s).ravel() for k, s in shapes.items()])
-
-
-def unpack(dims: Dims, params: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of the flat parameters, by name."""
-    arrays, at = {}, 0
-    for name, shape in parameter_shapes(dims).items():
-        size = int(np.prod(shape))
-        arrays[name] = params[at : at + size].reshape(shape)
-        at += size
-    return arrays
 
 
 @dataclass(frozen=True)
@@ -73,31 +26,45 @@ class Reduction:
     """What the kernel needs to run one cell model.
 
     Attributes:
-        dims: Sizes.
+        dims: Sizes; their type is the kind of model.
         params: Flat float32.
-        trace_input: (traces) int32, input that each trace filters.
+        wiring: int32, how the parts of the model hang together; see ``layouts``.
         threshold: A spike is a logit above it, `refractory` steps (last of the parameters) or more after the last one.
     """
 
-    dims: Dims
+    dims: AnyDims
     params: np.ndarray
-    trace_input: np.ndarray
+    wiring: np.ndarray
     threshold: float
 
     def __post_init__(self):
         object.__setattr__(self, "params", np.ascontiguousarray(self.params, np.float32))
-        object.__setattr__(self, "trace_input", np.ascontiguousarray(self.trace_input, np.int32))
+        object.__setattr__(self, "wiring", np.ascontiguousarray(self.wiring, np.int32))
         expected = sum(int(np.prod(s)) for s in parameter_shapes(self.dims).values())
         if self.params.size != expected:
-            raise ArtifactError(f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
-                                "train it again with this netml")
+            raise ArtifactError(
+                f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
+                "train it again with this netml"
+            )
+        tops = self.dims.wiring_tops()
+        if self.wiring.shape != tops.shape or (self.wiring < 0).any() or (self.wiring >= tops).any():
+            sizes = tuple(self.dims)
+            raise ArtifactError(f"reduction's wiring does not fit its sizes {sizes}: train it again with this netml")
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Reduction":
         """The runnable part of an artifact."""
-        dims = Dims(**{name: int(artifact.header["dims"][name]) for name in Dims._fields})
+        kind = KINDS[artifact.header["reduction"]]
+        if absent := [name for name in kind._fields if name not in artifact.header["dims"]]:
+            raise ArtifactError(f"reduction's dims lack {', '.join(absent)}: train it again with this netml")
+        dims = kind(**{name: int(artifact.header["dims"][name]) for name in kind._fields})
         arrays = artifact.arrays
-        return cls(dims, arrays["params"], arrays["trace_input"], float(artifact.header["threshold"]))
+        return cls(dims, arrays["params"], arrays["wiring"], float(artifact.header["threshold"]))
+
+    @cached_property
+    def shape(self) -> np.ndarray:
+        """int32, what the kernel is told of the model's kind and sizes."""
+        return shape_of(self.dims)
 
 
 class Events(ctypes.Structure):
@@ -118,12 +85,13 @@ class Kernel:
         p, i64, f32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
         signatures = {
             "netml_param_count": ([p], i64),
+            "netml_wiring_count": ([p], i64),
             "netml_state_count": ([p], i64),
             "netml_workspace_count": ([p, i64], i64),
             "netml_init_state": ([p, p, p, i64], None),
             "netml_step": ([p, p, p, f32, p, p, p, p, p, i64], None),
-            "netml_forward": ([p, p, p, f32, p, p, p, p, p, p, p, p, i64], None),
-            "netml_backward": ([p, p, p, p, p, p, p, p, p, i64], None),
+            "netml_forward": ([p, p, p, f32, p, p, p, p, p, p, p, p, p, i64], None),
+            "netml_backward": ([p, p, p, p, p, p, p, p, p, p, i64], None),
         }
         for name, (arguments, result) in signatures.items():
             function = getattr(library, name)
@@ -132,9 +100,9 @@ class Kernel:
 
     def rest(self, reduction: Reduction, blocks: int) -> np.ndarray:
         """State [blocks, state, 16] of cells at rest."""
-        dims = np.asarray(reduction.dims, np.int32)
-        state = np.empty((blocks, self.state_count(dims.ctypes.data), LANES), np.float32)
-        self.init_state(dims.ctypes.data, reduction.params.ctypes.data, state.ctypes.data, blocks)
+        shape = reduction.shape.ctypes.data
+        state = np.empty((blocks, self.state_count(shape), LANES), np.float32)
+        self.init_state(shape, reduction.params.ctypes.data, state.ctypes.data, blocks)
         return state
 
     def run_step(self, reduction: Reduction, state: np.ndarray, x: np.ndarray):
@@ -150,11 +118,10 @@ class Kernel:
         blocks = len(state)
         _check(state, np.float32, (blocks, state.shape[1], LANES), "state")
         _check(x, np.float32, (blocks, reduction.dims.inputs, LANES), "x")
-        dims = np.asarray(reduction.dims, np.int32)
         logit, v = np.empty((2, blocks, LANES), np.float32)
         spike = np.empty((blocks, LANES), np.uint8)
         self.step(
-            dims.ctypes.data, reduction.params.ctypes.data, reduction.trace_input.ctypes.data, reduction.threshold,
+            reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data, reduction.threshold,
             state.ctypes.data, x.ctypes.data, logit.ctypes.data, v.ctypes.data, spike.ctypes.data, blocks,
         )  # fmt: skip
         return logit, v, spike

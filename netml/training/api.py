@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from netml.artifact import Artifact
+from netml.device.choice import usable
 from netml.errors import TrainingError
 from netml.files import output_folder
 from netml.progress import Silent, track
@@ -14,12 +15,12 @@ from netml.training.config import TrainConfig
 from netml.training.data import load
 from netml.training.export import to_artifact, verify
 from netml.training.log import TrainingLog
-from netml.training.team import Team
+from netml.training.team import Team, launched
 from netml.training.trainer import Trainer
 
 
 def train(
-    records, *, output, fresh: bool = False, progress: bool = True, tensorboard=None,
+    records, *, output, fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
     report: Callable[[dict], None] | None = None, **fields,
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
@@ -34,6 +35,7 @@ def train(
         output: The artifact's file, ``*.netml``.
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
+        device: "cpu", or "cuda": the recipe is the same, but there it is not repeatable to the bit.
         tensorboard: Folder for an event log of TensorBoard, too.
         report: Called after every update, see :meth:`netml.training.trainer.Trainer.run`; what it raises ends the
             training.
@@ -46,8 +48,12 @@ def train(
         TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training.
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
         OutputError: The output's folder cannot be written.
+        DeviceError: No such device.
     """
     config = TrainConfig.of(**fields)
+    usable(device)
+    if device != "cpu" and launched()[1] > 1:
+        raise TrainingError(f"training on {device} takes one process; leave --device out, or start it without mpirun")
     output = Path(output)
     if output.is_dir():
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
@@ -59,27 +65,29 @@ def train(
             with closing(Trainer(steps, training, validation, config)) as trainer:
                 team.serve(trainer.recurrence)
             return output
-        _train(records, steps, training, validation, config, output, fresh, progress, tensorboard, report, team)
+        _train(records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team)
     return output
 
 
-def _train(records, steps, training, validation, config, output, fresh, progress, tensorboard, report, team) -> None:
+def _train(
+    records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team
+) -> None:
     """On the first rank, or alone: train to the end and write the artifact."""
     checkpoint = output.with_name(output.name + ".checkpoint")
     if fresh:
         checkpoint.unlink(missing_ok=True)
     log = TrainingLog(output.with_name(output.name + ".log"), tensorboard)
-    trainer = Trainer(steps, training, validation, config, checkpoint)
+    trainer = Trainer(steps, training, validation, config, checkpoint, device)
     trainer.recurrence.team = team
     try:
         with track("train", config.total_updates, enabled=progress) as bar:
             listeners = [_Note(bar), log, *([report] if report else [])]
             trainer.run(lambda state: [listener(state) for listener in listeners])
         artifact = to_artifact(trainer, records)
-        check = verify(artifact, trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+        check = verify(artifact, trainer.average, records, config.split(records)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
         artifact.save(output)
-        verify(Artifact.load(output), trainer.average, records, records.split(seed=config.split_seed)["validation"][0])
+        verify(Artifact.load(output), trainer.average, records, config.split(records)["validation"][0])
     finally:
         if team:
             team.stop()

@@ -2,12 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netml.errors import TrainingError
 
 #: Updates by budget.  A schedule counts updates, never minutes, so that it is the same on every machine.
-BUDGETS = {"demo": 1500, "full": 4000}
+BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
+#: What a size sets, unless it is given.
+SIZES = {
+    "small": {"compartments": 64, "reads": 24, "memory": 24, "hidden": 64, "rank": 4},
+    "medium": {"compartments": 64, "reads": 32, "memory": 32, "hidden": 96, "rank": 4},
+    "large": {"compartments": 64, "reads": 40, "memory": 40, "hidden": 128, "rank": 6},
+}
 
 
 class TrainConfig(BaseModel):
@@ -20,31 +26,54 @@ class TrainConfig(BaseModel):
 
     seed: int = Field(0, description="of initial weights, order of trials and window lengths")
     split_seed: int = Field(0, description="of the split of trials; validate must use the same")
-    budget: Literal["demo", "full"] = Field("full", description="demo: a minute; full: a few minutes, on 2 cores")
+    held_out: tuple[float, float] = Field(
+        (0.15, 0.15), description="parts of the trials for validation and test; less leaves more to learn from"
+    )
+    budget: Literal["demo", "full", "long"] = Field(
+        "full", description="demo: a minute; full: a few minutes; long: a quarter of an hour, on 2 cores"
+    )
     updates: int | None = Field(None, gt=0, description="number of weight updates, instead of the budget's")
 
-    branches: int = Field(32, gt=0, description="groups of neighbouring segments that share an input")
-    memory: int = Field(20, gt=0, description="leaky memory units")
-    hidden: int = Field(40, gt=0, description="hidden units")
+    size: Literal["small", "medium", "large"] = Field("small", description="sets the sizes below that are not given")
+    reduction: Literal["cable", "leaky_memory"] = Field("cable", description="kind of model")
+    compartments: int = Field(64, gt=0, description="cable: compartments of the reduced tree")
+    reads: int = Field(24, gt=0, description="cable: compartments whose voltage the hidden units read")
+    rank: int = Field(4, ge=0, description="cable: currents that spikes and memory inject into the tree")
+    branches: int = Field(32, gt=0, description="leaky memory: groups of neighbouring segments that share an input")
+    memory: int = Field(24, gt=0, description="leaky memory units")
+    hidden: int = Field(64, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
     refractory_quantile: float = Field(
         0.01, ge=0, lt=1, description="of the intervals in training: no spike follows another sooner; 0: no limit"
     )
     dt_r_ms: float = Field(1.0, gt=0, description="step of the reduction, ms")
 
-    sequences: int = Field(64, gt=0, multiple_of=16, description="sequences an update")
+    sequences: int = Field(32, gt=0, multiple_of=16, description="sequences an update")
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
-    free_from: float = Field(0.15, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
+    free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
-    weight_decay: float = Field(1.0, ge=0, description="of the weight matrices and of the log gains (AdamW)")
+    weight_decay: float = Field(1.0, ge=0, description="of the weight matrices (AdamW)")
+    prior_decay: float = Field(0.1, ge=0, description="of a compartment's deviation from what geometry gives")
+    tree_pace: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
+    gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
     voltage_weight: float = Field(1.0, ge=0, description="share of the voltage beside the spikes in the loss")
+    site_weight: float = Field(0.3, ge=0, description="share of the voltage at each recorded dendritic site")
     v_clip_mv: float = Field(-55.0, description="voltage is learned up to here, mV")
     skip_ms: float = Field(100.0, ge=0, description="start of every trial that does not count, ms")
 
-    validate_every: int = Field(250, gt=0, description="updates")
+    validate_every: int = Field(500, gt=0, description="updates")
     checkpoint_every: int = Field(500, gt=0, description="updates")
-    patience: int = Field(8, gt=0, description="validations without improvement before it stops, once free-running")
+    patience: int = Field(20, gt=0, description="validations without improvement before it stops, once free-running")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, given):
+        return SIZES.get(given.get("size", "small"), {}) | given if isinstance(given, dict) else given
+
+    def split(self, records) -> dict[str, list[int]]:
+        """Indices of the trials for training, validation and test."""
+        return records.split(seed=self.split_seed, held_out=self.held_out)
 
     @property
     def total_updates(self) -> int:

@@ -5,13 +5,12 @@ import json
 import numpy as np
 
 from netml.errors import RecordsError, TrainingError
-from netml.records import Records
-from netml.records import windows
+from netml.records import Records, windows
 from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
 
-
+SITE_CLIP_MV = -40.0  # a dendritic spike is learned up to here: above, its height would drown all else
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
 
 
@@ -24,6 +23,7 @@ class Steps:
         voltage: (rows) float32, mV, at most v_clip.
         counts: (rows) bool, False where a trial has just begun.
         network: (rows) bool, True in trials recorded in a network.
+        sites: Names of the recorded sites beside the soma; site_voltage: (sites, rows) float32, mV.
         first: (trials) int64 first row of each trial; length: (trials) int32.
         current: Whether a trial has a current into the soma: then the channels are one more, its own.
         forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
@@ -32,7 +32,8 @@ class Steps:
     """
 
     def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
-        rows, channel, weight, spike, voltage, counts, network, length = ([] for _ in range(8))
+        rows, channel, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
+        self.sites = tuple(sorted(set(records.cell.sites) - {"soma"}))
         self.current = bool(records.with_current[trials].any())
         self.forced = records.with_current[trials] & (records.kinds[trials] != NETWORK)
         for k in trials:
@@ -44,12 +45,15 @@ class Steps:
             weight.append(what[1])
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
+            elsewhere.append([np.minimum(windows.voltage(trial, site, dt_r_ms), SITE_CLIP_MV) for site in self.sites])
             counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
             network.append(np.full(n, trial.kind == NETWORK))
             length.append(n)
         row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
         self.events = EventTable(row_start, np.concatenate(channel), np.concatenate(weight))
         self.spike, self.voltage = np.concatenate(spike), np.concatenate(voltage)
+        shaped = [np.reshape(e, (len(self.sites), n)) for e, n in zip(elsewhere, length, strict=True)]
+        self.site_voltage = np.concatenate(shaped, axis=1).astype(np.float32)
         self.counts, self.network = np.concatenate(counts), np.concatenate(network)
         self.length = np.asarray(length, np.int32)
         self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
@@ -111,7 +115,7 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
         TrainingError: No spike to learn from.
         RecordsError: Too few trials to split, NaN or damaged data.
     """
-    split = records.split(seed=config.split_seed)
+    split = config.split(records)
     training, validation = split["train"], split["validation"]
     for name, trials in (("training", training), ("validation", validation)):
         if not records.spike_counts[trials].sum():
@@ -150,6 +154,11 @@ class Walk:
         self.position = (self.random.random(sequences) * self.steps.length[self.trial]).astype(np.int64)
         self.state: np.ndarray | None = None
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest window."""
+        return int(1.25 * self.window)
+
     def _draw(self) -> int:
         if not self.queue:
             self.queue = self.random.permutation(self.trials).tolist()
@@ -164,7 +173,7 @@ class Walk:
         """
         if self.state is None:
             self.state = np.repeat(rest, self.blocks, axis=0)
-        n = int(self.random.integers(int(0.75 * self.window), int(1.25 * self.window) + 1))
+        n = int(self.random.integers(int(0.75 * self.window), self.longest + 1))
         ended = self.position >= self.steps.length[self.trial]
         for k in np.flatnonzero(ended):
             self.trial[k], self.position[k] = self._draw(), 0

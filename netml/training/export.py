@@ -14,6 +14,7 @@ from netml.errors import TrainingError
 from netml.records import Records, windows
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
+from netml.reductions.layouts import kind_of
 from netml.training.learner import Learner
 from netml.training.ranges import held_out, input_limits
 from netml.training.trainer import Trainer
@@ -38,7 +39,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
     header = {
         "format": keys.ARTIFACT_FORMAT,
         "version": keys.ARTIFACT_VERSION,
-        "reduction": "leaky_memory",
+        "reduction": kind_of(model.dims),
         "cell": {"label": cell.label, "fingerprint": cell.fingerprint},
         "synapses": list(cell.synapses),
         "sections": [list(pair) for pair in cell.segments.sections],
@@ -73,7 +74,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
         header |= {"current": True, "current_range_na": trainer.steps.current_range(trainer.training)}
     arrays = {
         "params": params.astype(np.float32),
-        "trace_input": model.trace_input.numpy().astype(np.int32),
+        "wiring": model.wiring.numpy().astype(np.int32),
         "channel_input": learner.channel_input,
         "channel_gain": fill_unseen(gain, learner.channel_input, seen),
         "channel_seen": seen.astype(np.int64),

@@ -4,53 +4,85 @@ import numpy as np
 import torch
 from torch import nn
 
-from netml.circuit.cell import SegmentTable
 from netml.records import CellInfo
 from netml.reductions.branches import channel_inputs, group_segments
+from netml.reductions.cable import Cable
+from netml.reductions.head import Head
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
+from netml.reductions.receptors import receptors_of
+from netml.reductions.tree import reduce_tree
 from netml.training.config import TrainConfig
 
-CURRENT_TAU_MS = 1.0  # at first, of the trace of a current
+CURRENT_TAU_MS = 1.0  # at first, of the trace of a current in a leaky-memory cell
 
 
 class Learner(nn.Module):
-    """A leaky-memory cell with its channels.
+    """A reduced cell with its channels.
 
     Arguments:
         cell: The recorded cell.
-        config: Sizes.
-        typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data: an event of
-            that weight starts as an input of 1.
+        config: Kind and sizes.
+        typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data, or mean size (nA)
+            of the somatic current where the last channel is one.
+        sites: Names of recorded dendritic sites that the voltage is learned of too.
     """
 
-    def __init__(self, cell: CellInfo, config: TrainConfig, typical_weight):
+    def __init__(self, cell: CellInfo, config: TrainConfig, typical_weight, sites=()):
         super().__init__()
-        segments: SegmentTable = cell.segments
-        branch = group_segments(segments, config.branches)
-        branches, synapses = int(branch.max()) + 1, len(cell.synapses)
-        self.channel_input = channel_inputs(branch, synapses)
-        trace_input, trace_tau = trace_layout(cell.synapses, cell.syn_mech_params, branches)
-        inputs, current = branches * synapses, len(typical_weight) > cell.channels
+        synapses, current = len(cell.synapses), len(typical_weight) > cell.channels
+        build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
+        self.model: Head
+        self.model, group = build(cell, config, current, sites)
+        self.channel_input = channel_inputs(group, synapses)
         if current:
-            self.channel_input = np.append(self.channel_input, np.int32(inputs))
-            trace_input, trace_tau = np.append(trace_input, inputs), np.append(trace_tau, CURRENT_TAU_MS)
-        self.model = LeakyMemory(
-            trace_input, trace_tau, inputs=inputs + current, memory=config.memory, hidden=config.hidden,
-            feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
-        )  # fmt: skip
+            self.channel_input = np.append(self.channel_input, np.int32(self.model.inputs - 1))
         self.log_gain = nn.Parameter(torch.zeros(self.channel_input.size))
-        self.register_buffer("typical_gain", torch.as_tensor(1.0 / typical_weight, dtype=torch.float32))
+        # The cable's inputs are conductances and currents as they are; a trace starts from events of size 1.
+        typical = np.ones(self.channel_input.size) if config.reduction == "cable" else np.asarray(typical_weight)
+        self.register_buffer("typical_gain", torch.as_tensor(1.0 / typical, dtype=torch.float32))
 
     def gain(self) -> torch.Tensor:
-        """(channels) 1/uS, positive."""
+        """(channels) what an event's weight is multiplied by: positive."""
         return self.typical_gain * torch.exp(self.log_gain)
 
-    def parameter_groups(self, weight_decay: float) -> list[dict]:
-        """For AdamW: weights and log gains decay (towards no effect, and the typical gain), the rest does not."""
-        decaying = [self.model.w1, self.model.w2, self.model.readout, self.log_gain]
-        rest = [p for p in self.parameters() if all(p is not d for d in decaying)]
-        return [{"params": decaying, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    def parameter_groups(self, config: TrainConfig) -> list[dict]:
+        """For AdamW: weights decay towards no effect, what deviates from the known cell towards it, log gains towards
+        the typical gain, the rest does not. ``pace``: learning rate in units of the schedule's."""
+        model = self.model
+        groups = [
+            (model.weights(), config.weight_decay, 1.0),
+            (model.deviations(), config.prior_decay, config.tree_pace),
+            (model.physics(), 0.0, config.tree_pace),
+            ([self.log_gain], config.gain_decay, 1.0),
+        ]
+        taken = {id(p) for parameters, _, _ in groups for p in parameters}
+        groups.append(([p for p in self.parameters() if id(p) not in taken], 0.0, 1.0))
+        return [{"params": p, "weight_decay": decay / pace, "pace": pace} for p, decay, pace in groups if p]
 
     def parameter_count(self, used_channels: int) -> int:
         """Learned numbers: the model's, and one gain a channel in use."""
         return sum(p.numel() for p in self.model.parameters()) + used_channels
+
+
+def _cable(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
+    tree = reduce_tree(cell.segments, config.compartments)
+    at = [int(tree.group[cell.segments.find(*cell.sites[name])]) for name in sites]
+    model = Cable(
+        tree, receptors_of(cell.synapses, cell.syn_mech_params), synapses=len(cell.synapses), current=current,
+        reads=config.reads, rank=config.rank, sites=at, memory=config.memory, hidden=config.hidden,
+        feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
+    )  # fmt: skip
+    return model, tree.group
+
+
+def _leaky_memory(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[LeakyMemory, np.ndarray]:
+    branch = group_segments(cell.segments, config.branches)
+    branches = int(branch.max()) + 1
+    trace_input, trace_tau = trace_layout(
+        cell.synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None
+    )
+    model = LeakyMemory(
+        trace_input, trace_tau, inputs=branches * len(cell.synapses) + current, memory=config.memory,
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
+    )  # fmt: skip
+    return model, branch

@@ -28,3 +28,16 @@ def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v
     v = torch.where(voltage >= v_clip_mv, v.clamp(max=v_clip_mv), v)
     squared = ((v - voltage).square() * counts).sum() / n / variance
     return cross + voltage_weight * squared, cross, squared
+
+
+def site_loss(v, voltage, counts, variance, v_clip_mv: float):
+    """Mean squared error of the voltage at dendritic sites, each as a share of its variance, summed over the sites.
+
+    Arguments:
+        v, voltage: (blocks, steps, sites, 16) of the model and of the cell, mV; the latter clipped at v_clip_mv.
+        counts: (blocks, steps, 16) 1 where a step counts, else 0.
+        variance: (sites), mV2.
+    """
+    v = torch.where(voltage >= v_clip_mv, v.clamp(max=v_clip_mv), v)
+    weight = counts / counts.sum().clamp(min=1)
+    return (((v - voltage).square() * weight[:, :, None]).sum(dim=(0, 1, 3)) / variance).sum()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from netml.reductions.kernel import LANES, Dims, Events, Kernel
+from netml.reductions.kernel import LANES, Events, Kernel
+from netml.reductions.layouts import AnyDims, shape_of
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,19 @@ class Recurrence:
     Arguments:
         kernel: The loaded library.
         dims: Sizes of the cell model.
-        trace_input: (traces) int32.
+        wiring: Its wiring.
         channel_input: (channels) int32.
         events: Of all trials that windows point into.
         threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
     """
 
-    def __init__(self, kernel: Kernel, dims: Dims, trace_input, channel_input, events: EventTable, threads: int | None = None):
+    def __init__(self, kernel: Kernel, dims: AnyDims, wiring, channel_input, events: EventTable, threads: int | None = None):
         self.kernel, self.events = kernel, events
-        self._dims = np.asarray(dims, np.int32)
-        self._trace_input = np.ascontiguousarray(trace_input, np.int32)
+        self.dims, self._shape = dims, shape_of(dims)
+        self._wiring = np.ascontiguousarray(wiring, np.int32)
         self._channel_input = np.ascontiguousarray(channel_input, np.int32)
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
-        self.state_count = kernel.state_count(self._dims.ctypes.data)
+        self.state_count = kernel.state_count(self._shape.ctypes.data)
         self._workspace = np.empty((0, 0), np.float32)
         self.team = None  # a netml.training.team.Team shares the blocks among processes
 
@@ -77,25 +78,28 @@ class Recurrence:
     def rest(self, params: np.ndarray, blocks: int) -> np.ndarray:
         """(blocks, state, 16) at rest."""
         state = np.empty((blocks, self.state_count, LANES), np.float32)
-        self.kernel.init_state(self._dims.ctypes.data, params.ctypes.data, state.ctypes.data, blocks)
+        self.kernel.init_state(self._shape.ctypes.data, params.ctypes.data, state.ctypes.data, blocks)
         return state
 
     def run(self, params: np.ndarray, gain: np.ndarray, threshold: float, window: Window):
         """Without gradient: logit, v (blocks, steps, 16) float32 and spike uint8."""
-        return self._forward(params, gain, threshold, window, keep=False)
+        logit, v, _, spike = self._forward(params, gain, threshold, window, keep=False)
+        return logit, v, spike
 
     def __call__(self, params: torch.Tensor, gain: torch.Tensor, threshold: float, window: Window):
-        """Differentiable in params and gain: logit, v (mV), (blocks, steps, 16). One window at a time."""
+        """Differentiable in params and gain, one window at a time: logit and v (mV), (blocks, steps, 16), and the
+        voltage of the recorded sites (mV), (blocks, steps, sites, 16)."""
         return _Recurrence.apply(params, gain, self, threshold, window)
 
-    def trace_statistics(self, params: np.ndarray, gain: np.ndarray, window: Window, inside: np.ndarray):
-        """Mean and standard deviation (traces) of the traces over a window, where ``inside`` (blocks, steps, 16)."""
+    def front_statistics(self, params: np.ndarray, gain: np.ndarray, window: Window, inside: np.ndarray):
+        """Mean and standard deviation (front) of what the hidden units see beside memory and feedback, over a window,
+        where ``inside`` (blocks, steps, 16)."""
         self._compute(params, gain, 0.0, window, True, range(len(window.state)))
-        traces, steps = self._trace_input.size, window.steps
-        z = sum(int(n) for n in self._dims[1:4])
-        sums = np.zeros((2, traces))
+        front, steps = self.dims.front, window.steps
+        z = front + self.dims.memory + self.dims.feedback
+        sums = np.zeros((2, front))
         for b in range(len(window.state)):
-            kept = self._workspace[b, : steps * z * LANES].reshape(steps, z, LANES)[:, :traces]
+            kept = self._workspace[b, : steps * z * LANES].reshape(steps, z, LANES)[:, :front]
             kept = kept.transpose(0, 2, 1)[inside[b]].astype(float)
             sums += kept.sum(0), (kept**2).sum(0)
         mean, square = sums / max(int(inside.sum()), 1)
@@ -123,25 +127,27 @@ class Recurrence:
         """Outputs of the blocks ``mine``; of the others nothing is said."""
         blocks, steps = len(window.state), window.steps
         logit, v = np.empty((2, blocks, steps, LANES), np.float32)
+        sites = np.empty((blocks, steps, self.dims.sites, LANES), np.float32)
         spike = np.empty((blocks, steps, LANES), np.uint8)
         if keep:
-            needed = self.kernel.workspace_count(self._dims.ctypes.data, steps)
+            needed = self.kernel.workspace_count(self._shape.ctypes.data, steps)
             if self._workspace.shape[0] < blocks or self._workspace.shape[1] < needed:
                 self._workspace = np.empty((blocks, needed), np.float32)
 
         def run(b: int) -> None:
             events = self._block(window, gain, b)
             self.kernel.forward(
-                self._dims.ctypes.data, params.ctypes.data, self._trace_input.ctypes.data, threshold,
+                self._shape.ctypes.data, params.ctypes.data, self._wiring.ctypes.data, threshold,
                 ctypes.addressof(events), window.teacher[b].ctypes.data, window.free_running[b].ctypes.data,
-                window.state[b].ctypes.data, logit[b].ctypes.data, v[b].ctypes.data, spike[b].ctypes.data,
+                window.state[b].ctypes.data, logit[b].ctypes.data, v[b].ctypes.data,
+                sites[b].ctypes.data if sites.size else None, spike[b].ctypes.data,
                 self._workspace[b].ctypes.data if keep else None, steps,
             )  # fmt: skip
 
         list(self._pool.map(run, mine))
-        return logit, v, spike
+        return logit, v, sites, spike
 
-    def _differentiate(self, params, gain, window, grad_logit, grad_v, mine: range):
+    def _differentiate(self, params, gain, window, grad_logit, grad_v, grad_sites, mine: range):
         """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``."""
         blocks = len(window.state)
         grad_params = np.zeros((blocks, params.size), np.float32)
@@ -150,8 +156,10 @@ class Recurrence:
         def run(b: int) -> None:
             events = self._block(window, gain, b)
             self.kernel.backward(
-                self._dims.ctypes.data, params.ctypes.data, self._trace_input.ctypes.data, ctypes.addressof(events),
-                grad_logit[b].ctypes.data, grad_v[b].ctypes.data, self._workspace[b].ctypes.data,
+                self._shape.ctypes.data, params.ctypes.data, self._wiring.ctypes.data, ctypes.addressof(events),
+                grad_logit[b].ctypes.data, grad_v[b].ctypes.data,
+                grad_sites[b].ctypes.data if grad_sites.size else None,
+                self._workspace[b].ctypes.data,
                 grad_params[b].ctypes.data, grad_gain[b].ctypes.data, window.steps,
             )  # fmt: skip
 
@@ -164,13 +172,12 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx, params, gain, recurrence, threshold, window):
         ctx.recurrence, ctx.window = recurrence, window
         ctx.save_for_backward(params, gain)
-        logit, v, _ = recurrence._forward(params.numpy(), gain.numpy(), threshold, window, keep=True)
-        return torch.from_numpy(logit), torch.from_numpy(v)
+        logit, v, sites, _ = recurrence._forward(params.numpy(), gain.numpy(), threshold, window, keep=True)
+        return torch.from_numpy(logit), torch.from_numpy(v), torch.from_numpy(sites)
 
     @staticmethod
-    def backward(ctx, grad_logit, grad_v):
+    def backward(ctx, *grads):
         params, gain = ctx.saved_tensors
-        grads = ctx.recurrence._backward(
-            params.numpy(), gain.numpy(), ctx.window, grad_logit.contiguous().numpy(), grad_v.contiguous().numpy()
-        )
-        return torch.from_numpy(grads[0]), torch.from_numpy(grads[1]), None, None, None
+        arrays = [g.contiguous().numpy() for g in grads]
+        of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, *arrays)
+        return torch.from_numpy(of_params), torch.from_numpy(of_gain), None, None, None

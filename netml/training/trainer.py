@@ -13,10 +13,10 @@ from netml.files import replacing
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, Walk, whole_trials
+from netml.training.data import SITE_CLIP_MV, Steps, Walk, whole_trials
 from netml.training.learner import Learner
-from netml.training.loss import loss, spike_entropy
-from netml.training.recurrence import Recurrence
+from netml.training.loss import loss, site_loss, spike_entropy
+from netml.training.on_device import recurrence_on
 from netml.training.scores import auc, calibrate, explained_variance
 
 CHECKPOINT_VERSION = 2
@@ -33,21 +33,22 @@ class Trainer:
         training, validation: Trials of ``steps``.
         config: The recipe.
         checkpoint: File that training is resumed from, and saved to; None: neither.
+        device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
-    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None):
+    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
+                 device: str = "cpu"):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
         seen, typical, _ = steps.channel_statistics(training)
         self.seen = seen
-        self.learner = Learner(steps.cell, config, typical)
+        self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
-        self.recurrence = Recurrence(
-            kernel.load(), model.dims, model.trace_input.numpy(), self.learner.channel_input, steps.events
-        )
         self.walk = Walk(
             steps, training, config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
         )
+        parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
+        self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
         judged = steps.rows_of(validation)
         in_network = judged & steps.network
@@ -55,7 +56,7 @@ class Trainer:
         self._normalise()
         self.average = deepcopy(self.learner)
         self.optimizer = torch.optim.AdamW(
-            self.learner.parameter_groups(config.weight_decay), lr=config.learning_rate, foreach=True
+            self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True
         )
         self.update, self.threshold, self.stale = 0, 0.0, 0
         self.best: dict = {"score": math.inf}
@@ -73,12 +74,23 @@ class Trainer:
         model.v_scale.fill_(math.sqrt(self.variance))
         model.logit_mean.fill_(math.log(self.rate / (1 - self.rate)))
         model.refractory.fill_(float(steps.shortest_interval(self.training, self.config.refractory_quantile)))
+        learned = steps.site_voltage[:, rows] if model.dims.sites else np.empty((0, 1))
+        self.site_variance = torch.from_numpy(np.maximum(learned.var(axis=1), 1e-6).astype(np.float32))
+        model.settle()
         sample = np.random.default_rng([self.config.seed, 2]).permutation(self.training)[: 4 * LANES]
+        if model.scale_membrane(0.0):  # whose voltage moves as much as the recorded one
+            scales = np.arange(-1.0, 4.1, 0.5)
+            wrong = [abs(math.log(max(self._front(sample)[1][0], 1e-3) / float(model.v_scale)))
+                     for scale in scales if model.scale_membrane(scale)]  # fmt: skip
+            model.scale_membrane(float(scales[int(np.argmin(wrong))]))
+        mean, deviation = self._front(sample)
+        model.scale_front(torch.from_numpy(mean), torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+
+    def _front(self, trials) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of what the hidden units see of the model, over the first second of some trials."""
         params, gain = self._packed(self.learner)
-        window, rows = whole_trials(steps, sample, self.recurrence.rest(params, 1), limit=1000)
-        mean, deviation = self.recurrence.trace_statistics(params, gain, window, rows >= 0)
-        model.trace_mean.copy_(torch.from_numpy(mean))
-        model.trace_scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+        window, rows = whole_trials(self.steps, trials, self.recurrence.rest(params, 1), limit=1000)
+        return self.recurrence.front_statistics(params, gain, window, rows >= 0)
 
     @staticmethod
     def _packed(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
@@ -130,17 +142,21 @@ class Trainer:
         config, steps = self.config, self.steps
         rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * self._progress()))
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate * min(1.0, (self.update + 1) / WARM_UP)
+            group["lr"] = group["pace"] * config.learning_rate * rate * min(1.0, (self.update + 1) / WARM_UP)
         params, gain = self.learner.model.pack(), self.learner.gain()
         rest = self.recurrence.rest(params.detach().numpy(), 1)
         window, rows = self.walk.next(rest, self._free_lanes())
         counts = (rows >= 0) & steps.counts[rows]
-        logit, v = self.recurrence(params, gain, self.threshold, window)
+        logit, v, sites = self.recurrence(params, gain, self.threshold, window)
+        weight = torch.from_numpy(counts.astype(np.float32))
         total, _, _ = loss(
-            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]),
-            torch.from_numpy(counts.astype(np.float32)), entropy=self.entropy, variance=self.variance,
+            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight,
+            entropy=self.entropy, variance=self.variance,
             v_clip_mv=config.v_clip_mv, voltage_weight=config.voltage_weight,
         )  # fmt: skip
+        if sites.numel() and config.site_weight:
+            true = torch.from_numpy(steps.site_voltage[:, rows].transpose(1, 2, 0, 3))
+            total = total + config.site_weight * site_loss(sites, true, weight, self.site_variance, SITE_CLIP_MV)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         value = float(total.detach())

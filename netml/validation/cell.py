@@ -8,9 +8,9 @@ from netml.engine import inputs
 from netml.errors import ArtifactError, RecordsError
 from netml.files import output_folder, replacing
 from netml.records import Records
+from netml.records.reader import HELD_OUT
 from netml.records.trial import NETWORK
 from netml.validation import bootstrap, cell_metrics, currents
-from netml.validation import physics as laws
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
 from netml.validation.doubt import doubt
 from netml.validation.prediction import predict
@@ -60,7 +60,11 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
     result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
-    result["physics"] = laws.physics(artifact, predictions) if physics else []
+    result["physics"] = []
+    if physics:
+        from netml.validation.physics import physics as laws  # needs torch, which the scores do not
+
+        result["physics"] = laws(artifact, predictions)
     result["source"] = {
         "artifact": name,
         "records": str(records.folder),
@@ -120,7 +124,8 @@ def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_
         raise RecordsError(f"{records.folder} has no trials of kind {', '.join(unknown)}; it has {', '.join(known)}")
     provenance = artifact.header["provenance"]
     seed = provenance.get("split_seed", provenance.get("config", {}).get("split_seed", 0))
-    candidates = range(len(records)) if split == "all" else records.split(seed)[split]
+    held_out = provenance.get("config", {}).get("held_out", HELD_OUT)
+    candidates = range(len(records)) if split == "all" else records.split(seed, held_out)[split]
     chosen = [k for k in candidates if not kinds or records.kinds[k] in kinds]
     takes_current = bool(artifact.header.get("current"))
     chosen = [k for k in chosen if takes_current or not records.with_current[k]]

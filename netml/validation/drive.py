@@ -121,7 +121,7 @@ class Driver:
         start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=LANES * steps))]).astype(np.int64)
         table = EventTable(start, channel[order].astype(np.int32), weight[order].astype(np.float32))
         r = self.reduction
-        recurrence = Recurrence(kernel.load(), r.dims, r.trace_input, self._channel_input, table, threads=1)
+        recurrence = Recurrence(kernel.load(), r.dims, r.wiring, self._channel_input, table, threads=1)
         try:
             first = np.arange(LANES, dtype=np.int64)[None] * steps
             window = Window(steps, first, np.full((1, LANES), steps, np.int32), np.zeros((1, steps, LANES), np.uint8),

@@ -1,7 +1,7 @@
 // What the machine can do and what the kernel does of it: single-precision FMA in registers, the dense products of one
 // step of the leaky-memory cell, and whole steps. Seconds of this thread's own time, best of several.
 #include "../../mod/engine/aligned.hpp"
-#include "../../mod/engine/leaky_memory.hpp"
+#include "../../mod/engine/model.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -52,9 +52,10 @@ double netml_bench_peak() {
 }
 
 // Seconds of the dense products of a step of one block (hidden and memory), and of a whole step of it.
-void netml_bench_step(const int32_t* dims, const float* params, const int32_t* trace_input, double* dense_s, double* step_s) {
-    const Layout n(dims);
-    Aligned<float> state(n.state() * LANES, 0.1f), x(n.inputs * LANES, 0.1f), scratch((n.readout + n.memory) * LANES);
+void netml_bench_step(const int32_t* shape, const float* params, const int32_t* wiring, double* dense_s, double* step_s) {
+    const Sizes size = sizes_of(shape);
+    const Head n = with_model(shape, [](const auto& model) { return model.head; });
+    Aligned<float> state(size.state * LANES, 0.1f), x(size.inputs * LANES, 0.1f), scratch(size.scratch);
     Aligned<float> logit(LANES), v(LANES), hidden(n.hidden * LANES), memory(n.memory * LANES);
     uint8_t spike[LANES];
     *dense_s = best(500, [&] {
@@ -63,7 +64,7 @@ void netml_bench_step(const int32_t* dims, const float* params, const int32_t* t
         asm volatile("" ::: "memory");
     });
     *step_s = best(500, [&] {
-        step_block(n, params, trace_input, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data());
+        step_block(shape, params, wiring, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data());
         asm volatile("" ::: "memory");
     });
 }

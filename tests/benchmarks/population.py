@@ -27,7 +27,7 @@ def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
         "threshold": 1e9, "weight_range_us": {"exc": [0.0, 0.01], "inh": [0.0, 0.01]}, "provenance": {}, "scores": {},
     }  # fmt: skip
     return Artifact(header, {
-        "params": pack(dims, arrays), "trace_input": rng.integers(0, dims.inputs, dims.traces).astype(np.int32),
+        "params": pack(dims, arrays), "wiring": rng.integers(0, dims.inputs, dims.traces).astype(np.int32),
         "channel_input": rng.integers(0, dims.inputs, channels).astype(np.int32),
         "channel_gain": np.full(channels, 100, np.float32), "channel_seen": np.ones(channels, np.int64),
     })  # fmt: skip

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from test_kernel import one_thread  # noqa: F401
 from test_population import CELLS, DURATION_MS, SOURCES, filled, random_model, random_rows, spikes
 
+from netml.artifact import Artifact
 from netml.device import ranges
 from netml.device.network import Network
 from netml.device.population import Population
 from netml.engine import population as engine
 from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.errors import ModelError
+from netml.errors import DeviceError, ModelError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 RELATIVE = 1e-5  # float32 sums in another order
@@ -107,6 +109,47 @@ def test_two_populations_feed_each_other():
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_background_is_that_of_the_engine(device):
+    """The same events from the same counters, over two backgrounds and cells with names."""
+    _, artifact = random_model(0)
+    gids, found = 2**33 + 7 * np.arange(CELLS), []
+    for population in (engine.Population(artifact, "X"), Population(artifact, "X", device)):
+        population.add_cells(CELLS, gids)
+        population.add_background(np.arange(14), np.linspace(0, 150, 14), 0.005, seed=3)
+        population.add_background([1, 5], 30.0, [0.01, 0.002], seed=4)
+        population.reset()
+        out = []
+        for _ in range(200):
+            fired = np.zeros(CELLS, bool)
+            fired[np.asarray(population.step())] = True
+            out.append((population.logit(), population.voltage(), fired))
+        found.append([np.stack(o) for o in zip(*out, strict=True)])
+    assert_same(found[1], found[0])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_current_into_the_soma_is_that_of_the_engine(device):
+    _, artifact = random_model(0)
+    wired = artifact.arrays["channel_input"] == 5  # the last input becomes the current's
+    arrays = artifact.arrays | {
+        "channel_input": np.append(np.where(wired, 4, artifact.arrays["channel_input"]), 5).astype(np.int32),
+        "channel_gain": np.append(artifact.arrays["channel_gain"], 2.5).astype(np.float32),
+        "channel_seen": np.append(artifact.arrays["channel_seen"], 1),
+    }
+    artifact = Artifact(artifact.header | {"current": True, "current_range_na": [-1.0, 1.0]}, arrays)
+    found = []
+    for population in (engine.Population(artifact, "X"), Population(artifact, "X", device)):
+        population.add_cells(CELLS)
+        population.reset()
+        population.set_current(np.linspace(-0.3, 0.6, CELLS))
+        for _ in range(20):
+            population.step()
+        found.append(population.logit())
+    np.testing.assert_allclose(found[1], found[0], rtol=RELATIVE, atol=RELATIVE * np.abs(found[0]).max())
+    assert np.ptp(found[0]) > 0.1
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_border_belongs_to_the_later_step(device):
     _, artifact = random_model(0)
     for delay, step in {3.0: 5, 2.999999: 5, 2.99999: 4, 2.5: 4, 3.999: 5, 3.9999995: 6}.items():
@@ -165,7 +208,9 @@ def test_plasticity_is_that_of_the_engine(rule, device):
         population.add_rows(SOURCES)
         projection = population.add_projection(*RULES[rule])
         population.add_synapses(*(c[~plastic] for c in rows))
-        population.add_synapses(*(c[plastic] for c in rows), projection=projection)
+        population.add_synapses(*(c[plastic][:50] for c in rows), projection=projection)
+        population.freeze()  # what is added later joins the rows
+        population.add_synapses(*(c[plastic][50:] for c in rows), projection=projection)
         found.append(run(population, outside, rewards={40: 0.5, 90: -0.3, 91: 0.2, 250: 1.0}))
         held = population.synapses(projection)
         order = np.lexsort([held[name] for name in ("input", "delay", "cell", "row")])
@@ -191,5 +236,5 @@ def test_refuses(weight, delay):
 
 def test_a_device_that_is_not_there():
     _, artifact = random_model(0)
-    with pytest.raises(ModelError, match="cannot be used"):
+    with pytest.raises(DeviceError, match="cannot be used"):
         Population(artifact, "X", "cuda:99")

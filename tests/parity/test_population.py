@@ -34,7 +34,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
     model.settle()
     arrays = {
         "params": model.pack().detach().numpy(),
-        "trace_input": trace_input.astype(np.int32),
+        "wiring": trace_input.astype(np.int32),
         "channel_input": rng.integers(0, inputs, channels).astype(np.int32),
         "channel_gain": rng.uniform(50, 150, channels).astype(np.float32),
         "channel_seen": np.ones(channels, np.int64),
@@ -52,7 +52,7 @@ def random_model(seed: int, dt_ms: float = 1.0):
 def random_model_with_current(seed: int, dt_ms: float = 1.0):
     """The same with one input more, the current into the soma, and a fast and a slow trace of it."""
     plain, artifact = random_model(seed, dt_ms)
-    inputs, trace_input = plain.inputs + 1, np.append(plain.trace_input.numpy(), [plain.inputs] * 2)
+    inputs, trace_input = plain.inputs + 1, np.append(plain.wiring.numpy(), [plain.inputs] * 2)
     model = LeakyMemory(trace_input, np.append(np.tile([3.0, 30.0], plain.inputs), [0.2, 5.0]), inputs=inputs, memory=9,
                         hidden=19, dt_ms=dt_ms, seed=seed)  # fmt: skip
     with torch.no_grad():
@@ -60,7 +60,7 @@ def random_model_with_current(seed: int, dt_ms: float = 1.0):
         model.logit_mean.fill_(0.0)
         model.refractory.fill_(3)
     model.settle()
-    arrays = artifact.arrays | {"params": model.pack().detach().numpy(), "trace_input": trace_input.astype(np.int32)}
+    arrays = artifact.arrays | {"params": model.pack().detach().numpy(), "wiring": trace_input.astype(np.int32)}
     for name, last in (("channel_input", inputs - 1), ("channel_gain", 4.0), ("channel_seen", 1)):
         arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
     header = artifact.header | {"dims": model.dims._asdict(), "current": True, "current_range_na": [-0.5, 1.0]}
@@ -390,3 +390,43 @@ def test_inside_neuron():
             np.testing.assert_array_equal(np.round(found, 6), steps + 1.0)
             assert (np.abs(found - np.round(found)) < 5e-7).all()
     assert population.stats()["late"] == 0
+
+
+@pytest.mark.parametrize("threads", [0, -1, "two"])
+def test_refuses_impossible_threads(threads, monkeypatch):
+    _, artifact = random_model(0)
+    with pytest.raises(ModelError, match="threads"):
+        Population(artifact, "X", threads=threads)
+    monkeypatch.setenv("NETML_THREADS", str(threads))
+    with pytest.raises(ModelError, match="NETML_THREADS"):
+        Population(artifact, "X")
+
+
+def test_bulk_synapses_are_all_refused_or_all_taken():
+    """What is wrong is named; then none of the call's synapses is there."""
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cells(3)
+    population.add_rows(2)
+    good = dict(row=[0, 1, 1], cell=[0, 1, 2], channel=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)
+    for name, wrong, said in (
+        ("row", 2, "row 2; expected 0 to 1"), ("cell", 3, "cell 3; expected 0 to 2"), ("cell", -1, "cell -1"),
+        ("channel", 14, "channel 14; expected 0 to 13"), ("weight_us", np.nan, "weight of nan"),
+        ("weight_us", -1.0, "weight of -1"), ("delay_ms", np.inf, "delay of inf"),
+        ("delay_ms", 0.0, "delay of 0.0 ms; expected above 0"), ("delay_ms", -1.0, "delay of -1"),
+        ("delay_ms", 2200.0, "at most 2147 ms"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=said):
+            population.add_synapses(**good | {name: [*good[name][:2], wrong]})
+    with pytest.raises(ModelError, match="expected one length"):
+        population.add_synapses(**good | {"row": [0, 1]})
+    with pytest.raises(ModelError, match="no 1"):
+        population.add_synapses(**good, projection=1)
+    population.freeze()
+    assert population.stats()["synapses"] == 0
+    population.add_synapses(**good)
+    population.freeze()
+    held = population.synapses()
+    assert (
+        held["row"].tolist() == [0, 1, 1] and held["cell"].tolist() == [0, 1, 2] and set(held["delay"]) == {1_000_000}
+    )

@@ -38,7 +38,7 @@ def make_artifact(**header):
             "provenance": {"dt_ms": 0.05}, "scores": {},
         } | header,
         {
-            "params": kernel.pack(DIMS, arrays), "trace_input": np.array([0, 0, 1, 3], np.int32),
+            "params": kernel.pack(DIMS, arrays), "wiring": np.array([0, 0, 1, 3], np.int32),
             "channel_input": np.arange(8, dtype=np.int32) % 4, "channel_gain": np.full(8, 1000, np.float32),
             "channel_seen": np.ones(8, np.int64),
         },

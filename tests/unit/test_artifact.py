@@ -5,6 +5,8 @@ import pytest
 
 from netml.artifact import Artifact
 from netml.errors import ArtifactError
+from netml.reductions.kernel import Reduction
+from netml.reductions.layouts import Dims, parameter_shapes
 
 CURRENT = {"current": True, "current_range_na": [-0.2, 0.5]}
 PER_CHANNEL = ("channel_input", "channel_gain", "channel_seen")
@@ -19,7 +21,7 @@ def make_artifact(**changes):
     }  # fmt: skip
     arrays = {
         "params": np.linspace(-1, 1, 50, dtype=np.float32),
-        "trace_input": np.array([0, 0, 1, 1, 2, 3], np.int32),
+        "wiring": np.array([0, 0, 1, 1, 2, 3], np.int32),
         "channel_input": np.arange(8, dtype=np.int32) % 4,
         "channel_gain": np.full(8, 2e3, np.float32),
         "channel_seen": np.arange(8),
@@ -78,7 +80,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
         ({"params": np.array([np.nan], np.float32)}, "NaN or infinity in params"),
         ({"channel_gain": np.ones(7, np.float32)}, r"channel_gain has shape \(7,\), expected \(8,\)"),
         ({"channel_input": np.full(8, 4, np.int32)}, "outside its 4 inputs"),
-        ({"header": {"dims": {"inputs": 4}}}, "dims lack traces"),
+        ({"header": {"dims": {}}}, "dims lack inputs"),
         ({"header": {"current": True, "current_range_na": [-1, 1]}}, r"channel_input has shape \(8,\), expected \(9,\)"),
         ({"header": {"current": True, "current_range_na": [1, -1]}}, "current_range_na is 1 to -1 nA"),
         ({"header": CURRENT, **{k: np.ones(9, np.int32) for k in PER_CHANNEL}}, "current shares its input, the last one"),
@@ -87,6 +89,19 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
 def test_misfits_are_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
         make_artifact(**changes)
+
+
+def test_an_artifact_that_does_not_fit_its_kind_is_not_run():
+    with pytest.raises(ArtifactError, match="50 parameters.*train it again"):
+        Reduction.of(make_artifact())
+    with pytest.raises(ArtifactError, match="dims lack compartments.*train it again"):
+        Reduction.of(make_artifact(header={"reduction": "cable"}))
+    dims = Dims(2, 3, 1, 2, 2)
+    params = np.zeros(sum(int(np.prod(s)) for s in parameter_shapes(dims).values()), np.float32)
+    for wiring in ([0, 1, 2], [0, -1, 1], [0, 1]):
+        with pytest.raises(ArtifactError, match="wiring does not fit.*train it again"):
+            Reduction(dims, params, np.array(wiring), 0.0)
+    assert Reduction(dims, params, np.array([0, 1, 1]), 0.0).shape.tolist() == [0, 2, 3, 1, 2, 2]
 
 
 def test_missing_file_says_how_to_make_one(tmp_path):

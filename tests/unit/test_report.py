@@ -63,7 +63,7 @@ def driven(cell, tmp_path_factory):
     """The same cell with a current in place of its last trace's input, and what two step currents make of it."""
     folder = tmp_path_factory.mktemp("driven")
     artifact = Artifact.load(cell[0])
-    arrays = artifact.arrays | {"trace_input": np.array([0, 0, 1, 4], np.int32)}
+    arrays = artifact.arrays | {"wiring": np.array([0, 0, 1, 4], np.int32)}
     for name, last in (("channel_input", 4), ("channel_gain", 0.5), ("channel_seen", 1)):
         arrays[name] = np.append(arrays[name], np.asarray(last, arrays[name].dtype))
     header = {"dims": artifact.header["dims"] | {"inputs": 5}, "current": True, "current_range_na": [-1.0, 3.0]}

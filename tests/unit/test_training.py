@@ -16,7 +16,7 @@ import torch
 
 from netml.artifact import Artifact
 from netml.engine import currents
-from netml.errors import RecordsError, TrainingError
+from netml.errors import DeviceError, RecordsError, TrainingError
 from netml.records import Records
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
@@ -24,10 +24,11 @@ from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.data import Steps, load
 from netml.training.loss import loss, spike_entropy
+from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
 
-SMALL = {"updates": 60, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
+SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
          "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
 
 
@@ -38,9 +39,10 @@ def records(tmp_path_factory) -> Path:
     return folder
 
 
-def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
+@pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
+def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     recipe = {"updates": 1200, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
-              "validate_every": 100, "v_clip_mv": -50.0}  # fmt: skip
+              "validate_every": 100, "v_clip_mv": -50.0, "reduction": reduction, "gain_decay": 0.1}  # fmt: skip
     path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
     scores = artifact.header["scores"]["validation"]
@@ -57,7 +59,8 @@ def test_learns_the_f_i_curve(tmp_path):
     steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
     trials = [lif.trial(seed, strength=0.85) for seed in range(30)]
     lif.write(tmp_path / "r", trials + [lif.trial(100 + k, rate=0.0, current=own) for k, own in enumerate(steps)])
-    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100}
+    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,
+              "reduction": "leaky_memory", "free_from": 0.15}  # fmt: skip
     artifact = Artifact.load(train(tmp_path / "r", output=tmp_path / "lif.netml", **(SMALL | recipe)))
     assert artifact.header["current"] is True and artifact.channels == 9
     low, high = artifact.header["current_range_na"]
@@ -95,6 +98,35 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     for name in a.arrays:
         np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
     assert a.header["threshold"] == b.header["threshold"]
+
+
+def test_learns_the_same_on_a_device(records):
+    """Ten updates in plain torch, as on CUDA but without graphs: the weights of the kernel's, but for rounding."""
+    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_from": 0.4}))
+    steps, training, validation = load(Records.open(records), config)
+    weights = []
+    for device in (False, True):
+        trainer = Trainer(steps, training, validation, config)
+        if device:
+            trainer.close()
+            model = trainer.learner.model
+            trainer.recurrence = DeviceRecurrence(
+                kernel.load(), model.dims, model.wiring.numpy(), trainer.learner.channel_input, steps.events,
+                longest=trainer.walk.longest, device="cpu",
+            )  # fmt: skip
+        before = torch.cat([p.detach().flatten() for p in trainer.learner.parameters()])
+        trainer.run()
+        trainer.close()
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.learner.parameters()]) - before)
+    assert weights[0].abs().max() > 1e-4
+    # As a whole: AdamW moves a weight whose gradient is nothing but rounding as far as any other.
+    assert (weights[1] - weights[0]).norm() < 0.01 * weights[0].norm()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA")
+def test_no_cuda_is_one_clear_message(records, tmp_path):
+    with pytest.raises(DeviceError, match="'cuda' cannot be used .*CUDA"):
+        train(records, output=tmp_path / "x.netml", device="cuda", **SMALL)
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):

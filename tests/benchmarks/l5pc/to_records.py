@@ -10,6 +10,7 @@ from netml.records import CellInfo, RecordWriter, Trial, write_index
 
 WEIGHT_US = {"AMPA_NMDA": 0.0004, "GABAA": 0.001}  # peak conductances of the recordings
 
+NEXUS_SHARE = 0.35  # of the larger tree: a smaller one is an oblique branch
 FINGERPRINT = "l5pc-benchmark"
 
 
@@ -30,16 +31,31 @@ def segment_table(file: h5py.File) -> SegmentTable:
     )  # fmt: skip
 
 
+def nexus(segments: SegmentTable) -> tuple[str, float]:
+    """Section and place where the apical trunk first splits into two large trees."""
+    below = segments.length_um.copy()  # dendrite behind each segment
+    for k in np.argsort(-segments.path_um, kind="stable"):
+        if segments.parent[k] > 0:
+            below[segments.parent[k]] += below[k]
+    at = int(np.argmax(np.where(segments.parent == 0, below, 0.0)))
+    while True:
+        children = np.flatnonzero(segments.parent == at)
+        behind = np.sort(below[children])[::-1]
+        if behind.size > 1 and behind[1] > NEXUS_SHARE * behind[0]:
+            return str(segments.section[at]), float(segments.x[at])
+        at = int(children[np.argmax(below[children])])
+
+
 def convert(source: str, folder: str, trials: int | None = None) -> None:
     with h5py.File(source) as file:
         segments = segment_table(file)
         cell = CellInfo(
             label="L5PC", fingerprint=FINGERPRINT, synapses=tuple(WEIGHT_US), segments=segments,
             syn_mech_params={
-                "AMPA_NMDA": {"tau_d_ampa": 3.0, "tau_d_nmda": 70.0},
-                "GABAA": {"tau_d": 8.0},
+                "AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0, "tau_d_nmda": 70.0, "e": 0.0},
+                "GABAA": {"tau_r": 0.2, "tau_d": 8.0, "e": -80.0},
             },
-            sites={"soma": ("soma", 0.5)}, dt_ms=0.05, spike_threshold_mv=-25.0,
+            sites={"soma": ("soma", 0.5), "nexus": nexus(segments)}, dt_ms=0.05, spike_threshold_mv=-25.0,
         )  # fmt: skip
         dendritic = len(segments) - 1
         weights = np.array(list(WEIGHT_US.values()), np.float32)
@@ -60,7 +76,10 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
                         kind="dense", gid=-1, seed=k, duration_ms=float(duration), event_time=time.astype(float),
                         event_channel=(segment * 2 + synapse).astype(np.int32), event_weight=weights[synapse],
                         spike_time=spikes[spikes <= duration],
-                        voltage={"soma": file["soma/voltage"][k].astype(np.float32)},
+                        voltage={
+                            "soma": file["soma/voltage"][k].astype(np.float32),
+                            "nexus": file["nexus/voltage"][k].astype(np.float32),
+                        },
                     )  # fmt: skip
                 )
     write_index(folder, cell, {"source": source})

@@ -1,0 +1,56 @@
+// The seam between the models and whoever runs them: a shape is the kind of the model and its sizes.
+// State of a cell: what is the model's own, z (front, memory, feedback), last spike (0 or 1), steps a spike must wait.
+#pragma once
+
+#include "cable.hpp"
+#include "leaky_memory.hpp"
+
+namespace netml {
+
+enum Kind { LEAKY_MEMORY = 0, CABLE = 1 };
+
+template <class Use>
+inline auto with_model(const int32_t* shape, Use use) {
+    return shape[0] == CABLE ? use(Cable(shape + 1)) : use(LeakyMemory(shape + 1));
+}
+
+template <class Model>
+inline int64_t state_rows(const Model& n) { return n.own + n.head.z + 2; }
+
+struct Sizes {
+    int64_t shape, params, wiring, state, inputs, scratch;      // state and inputs in rows of 16, scratch in floats
+};
+
+inline Sizes sizes_of(const int32_t* shape) {
+    return with_model(shape, [](const auto& n) {
+        return Sizes{1 + n.SIZES, n.params(), n.wiring, state_rows(n), n.inputs,
+                     (int64_t)(n.kept + n.work() + n.head.readout + n.head.memory) * LANES};
+    });
+}
+
+template <class Model>
+inline void rest_block(const Model& n, const float* params, float* state) {
+    std::memset(state, 0, sizeof(float) * state_rows(n) * LANES);
+    n.rest(params, state);
+    float* memory = state + (int64_t)(n.own + n.head.memory_at()) * LANES;
+    for (int i = 0; i < n.head.memory * PARTS; ++i) lanes(memory)[i] = splat(params[n.head.memory_rest + i / PARTS]);
+}
+
+// One step of 16 cells, in place. state[state][16]; x[inputs][16]; scratch as sizes_of says.
+inline void step_block(const int32_t* shape, const float* params, const int32_t* wiring, float threshold,
+                       float* state, const float* x, float* logit, float* v, uint8_t* spike, float* scratch) {
+    with_model(shape, [&](const auto& n) {
+        float *z = state + (int64_t)n.own * LANES, *last_spike = z + (int64_t)n.head.z * LANES;
+        float *kept = scratch, *work = kept + (int64_t)n.kept * LANES;
+        float *r = work + (int64_t)n.work() * LANES, *d = r + (int64_t)n.head.readout * LANES;
+        advance_feedback(n.head, params, last_spike, z, z);
+        n.advance(params, wiring, x, state, z, state, z, kept, work);
+        advance_memory(n.head, params, z, r, d, logit, v);
+        n.read_out(params, wiring, state, v, nullptr);
+        std::memcpy(z + (int64_t)n.head.memory_at() * LANES, r, sizeof(float) * LANES * n.head.memory);
+        emit(n.head, params, threshold, logit, last_spike, last_spike + LANES, spike);
+        for (int l = 0; l < LANES; ++l) last_spike[l] = spike[l];
+    });
+}
+
+}  // namespace netml

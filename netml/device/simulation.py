@@ -1,0 +1,128 @@
+"""A network of reduced cells from netParams on a torch device: `netml.build` for a GPU.
+
+simulation = build(netParams, {"PYR": "PYR.netml"}, seed=1, device="cuda")
+simulation.advance(1000)
+spikes = simulation.spikes()
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netml.device.choice import usable
+from netml.device.network import Network
+from netml.device.population import Population
+from netml.device.time import TICKS_PER_MS
+from netml.engine.build import add_projections, checked, compiled, fill, seeds_of
+from netml.errors import ModelError
+from netml.network.stims import Stimulations, sources
+
+
+def build(
+    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    plasticity: Mapping[str, Any] | None = None, device: str = "cuda",
+) -> "Simulation":  # fmt: skip
+    """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.
+
+    Arguments:
+        netParams, reductions, simConfig, seed, plasticity: See there.
+        device: "cuda", or "cpu".
+
+    Raises:
+        DeviceError: No such device.
+        ModelError, ArtifactError: See :func:`netml.build`; reductions of different steps.
+    """
+    found = usable(device)
+    artifacts, seeds = checked(netParams, reductions), seeds_of(simConfig, seed)
+    circuit = compiled(netParams, artifacts, simConfig, seeds)
+    layout, populations = circuit.layout, {}
+    here, index = np.ones(layout.cells, bool), np.zeros(layout.cells, np.int64)
+    trains = {}
+    for label, population in layout.populations.items():
+        gids = np.asarray(population.gids, np.int64)
+        index[gids] = np.arange(len(gids))
+        if population.source:
+            trains[label] = gids, sources(population, gids, seeds["stim"])
+        else:
+            populations[label] = Population(artifacts[label], label, found)
+            populations[label].add_cells(len(gids), gids)
+            populations[label].add_rows(layout.cells)  # the row of a source is its gid
+    stimulations = Stimulations(circuit, seeds["stim"])
+    for label, poisson in stimulations.poisson().items():
+        channel, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
+        populations[label].add_background(channel, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
+    projections = add_projections(circuit, populations, plasticity or {})
+    for _ in fill(circuit, populations, projections, index, here):
+        pass
+    first = {label: layout.populations[label].first for label in populations}
+    network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
+    return Simulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index)
+
+
+class Simulation:
+    """A running network; :func:`build` makes it.
+
+    Arguments:
+        network: The populations.
+        trains: gids of outside sources, and their spikes.
+        backgrounds: Events on single synapses that are no plain Poisson processes.
+        index: (gids) index of a cell in its population.
+    """
+
+    def __init__(self, network: Network, trains: list, backgrounds: list, index: np.ndarray):
+        self.network, self._trains, self._backgrounds, self._index = network, trains, backgrounds, index
+        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def t(self) -> float:
+        """ms, how far it has come."""
+        return self.network.time_ms
+
+    def advance(self, ms: float) -> None:
+        """Go on by a time: a whole number of steps.
+
+        Raises:
+            ModelError: It is none.
+        """
+        steps = ms / self.network.dt_r_ms
+        if not (np.isfinite(steps) and steps >= 1 and abs(steps - round(steps)) < 1e-6):
+            raise ModelError(
+                f"cannot advance by {ms} ms; expected a whole number of steps of {self.network.dt_r_ms} ms"
+            )
+        for _ in range(round(steps)):
+            end = self.t + self.network.dt_r_ms - 1 / TICKS_PER_MS
+            outside = [
+                (gids[which], times) for gids, (which, times) in ((g, train.until(end)) for g, train in self._trains)
+            ]
+            for background in self._backgrounds:
+                which, times = background.trains.until(end)
+                hit = background.synapses
+                self.network.populations[background.label].inject(
+                    self._index[hit.post[which]], hit.channel[which], hit.weight_us[which], times
+                )
+            source, spike_ms = (np.concatenate([part[k] for part in outside] + [np.empty(0)]) for k in (0, 1))
+            self._kept.append(self.network.advance(self.network.dt_r_ms, source, spike_ms))
+
+    def spikes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Spikes of the reduced cells since the last call: times (ms) and cells (from 0 within it) by population."""
+        times, gids = (np.concatenate([*(part[k] for part in self._kept), np.empty(0)]) for k in (0, 1))
+        self._kept, found = [], {}
+        for label, population in self.network.populations.items():
+            own = gids.astype(np.int64) - self.network.first[label]
+            inside = (own >= 0) & (own < population.cells)
+            found[label] = times[inside], own[inside]
+        return found
+
+    def set_reward(self, amount: float) -> None:
+        """A reward to every projection that learns, at the beginning of the next step."""
+        self.network.reward(amount)
+
+    def voltage(self, population: str) -> np.ndarray:
+        """(cells) soma voltage after the last step, mV."""
+        return self.network.populations[population].voltage()
+
+    def report(self) -> dict[str, dict[str, int]]:
+        """By population: cells, synapses, spikes, late, saturated, and so on."""
+        return {label: population.stats() for label, population in self.network.populations.items()}

@@ -1,0 +1,131 @@
+"""Sizes of every kind of reduction, and the order of its parameters in the kernel's flat array."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Dims(NamedTuple):
+    """Sizes of a leaky-memory cell; its wiring is the input of each trace."""
+
+    inputs: int
+    traces: int
+    feedback: int
+    memory: int
+    hidden: int
+
+    @property
+    def front(self) -> int:
+        """How many numbers the hidden units see beside memory and feedback."""
+        return self.traces
+
+    def wiring_tops(self) -> np.ndarray:
+        """What each number of the wiring must be below."""
+        return np.full(self.traces, self.inputs)
+
+    @property
+    def sites(self) -> int:
+        return 0
+
+    @property
+    def own(self) -> int:
+        """Rows of state beside what the hidden units see."""
+        return 0
+
+    def front_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"trace_decay": (self.traces,)}
+
+
+class CableDims(NamedTuple):
+    """Sizes of a cable cell; its wiring: parent of each compartment, synapse type and flags of each receptor, the
+    compartments that the hidden units read, those of the recorded sites."""
+
+    inputs: int
+    compartments: int
+    synapses: int
+    current: int
+    receptors: int
+    rises: int
+    blocked: int
+    gates: int
+    reads: int
+    rank: int
+    sites: int
+    feedback: int
+    memory: int
+    hidden: int
+
+    @property
+    def front(self) -> int:
+        return self.reads
+
+    def wiring_tops(self) -> np.ndarray:
+        """What each number of the wiring must be below."""
+        parents = np.maximum(np.arange(self.compartments), 1)
+        sizes = (self.synapses, self.receptors), (4, self.receptors), (self.compartments, self.reads + self.sites)
+        return np.concatenate([parents, *(np.full(count, top) for top, count in sizes)])
+
+    @property
+    def own(self) -> int:
+        return self.compartments * (1 + self.receptors + self.rises + self.gates)
+
+    def front_shapes(self) -> dict[str, tuple[int, ...]]:
+        n, r, k = (self.compartments,), (self.receptors,), (self.gates,)
+        return {
+            "decay": r, "rise": r, "to_decay": r, "to_rise": r, "reversal": r, "block_slope": r, "block_offset": r,
+            "gate_rate": k, "gate_slope": k, "gate_offset": k, "gate_reversal": k,
+            "capacity": n, "leak": n, "leak_drive": n, "axial": n, "scale": r + n, "gate_g": k + n,
+            "inject_u": (self.rank, *n), "inject_v": (self.rank, self.memory + self.feedback),
+            "v_rest": n, "gate_rest": k + n, "v_soma": (1,),
+        }  # fmt: skip
+
+
+#: Kinds by their name in an artifact's header, in the order of the kernel's numbers.
+KINDS: dict[str, type] = {"leaky_memory": Dims, "cable": CableDims}
+AnyDims = Dims | CableDims
+
+
+def kind_of(dims: AnyDims) -> str:
+    return next(name for name, sizes in KINDS.items() if isinstance(dims, sizes))
+
+
+def shape_of(dims: AnyDims) -> np.ndarray:
+    """int32 shape for the kernel: the number of the kind, then the sizes."""
+    return np.asarray([list(KINDS).index(kind_of(dims)), *dims], np.int32)
+
+
+def parameter_shapes(dims: AnyDims) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter array, in the order of the kernel's flat array."""
+    z, readout = dims.front + dims.memory + dims.feedback, dims.memory + dims.hidden
+    return dims.front_shapes() | {
+        "feedback_decay": (dims.feedback,),
+        "memory_decay": (dims.memory,),
+        "memory_drive": (dims.memory,),
+        "memory_rest": (dims.memory,),
+        "b1": (dims.hidden,),
+        "w1": (dims.hidden, z),
+        "b2": (dims.memory,),
+        "w2": (dims.memory, dims.hidden),
+        "logit_w": (readout,),
+        "logit_b": (1,),
+        "v_w": (readout,),
+        "v_b": (1,),
+        "refractory": (1,),
+    }
+
+
+def pack(dims: AnyDims, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Flat float32 parameters from arrays by name."""
+    shapes = parameter_shapes(dims)
+    return np.concatenate([np.asarray(arrays[k], np.float32).reshape(s).ravel() for k, s in shapes.items()])
+
+
+def unpack(dims: AnyDims, params: np.ndarray) -> dict[str, np.ndarray]:
+    """Views of the flat parameters, by name."""
+    arrays, at = {}, 0
+    for name, shape in parameter_shapes(dims).items():
+        size = int(np.prod(shape))
+        arrays[name] = params[at : at + size].reshape(shape)
+        at += size
+    return arrays
