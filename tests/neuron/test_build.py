@@ -1,5 +1,6 @@
 """netml.build and its Simulation in this process: errors by their key, input, stepping, recording, checkpoints."""
 
+import gc
 import json
 import sys
 import zipfile
@@ -104,6 +105,18 @@ def test_one_network_a_process_and_close_frees_it(folder):
         second = again.spikes()
     for label in first:
         np.testing.assert_array_equal(first[label], second[label])
+
+
+def test_a_failed_build_leaves_nothing_in_neuron(folder):
+    """Its populations, kept alive by the exception, must not step in the next network, nor die while they do."""
+    with pytest.raises(ModelError) as failure:
+        changed(folder, lambda net, cfg: net.connParams["V->I"].update(delay=0.001))  # E is whole by then
+    with stepped.build(folder) as simulation:
+        simulation.advance(3)
+        del failure
+        gc.collect()
+        simulation.advance(20)
+        assert simulation.report()["E"]["steps"] == 23
 
 
 def test_events_reach_the_synapse_that_was_named(folder):
