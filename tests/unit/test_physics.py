@@ -47,7 +47,7 @@ def changed(artifact, header=None, **factors) -> Artifact:
     arrays = {name: value.copy() for name, value in kernel.unpack(dims, artifact.arrays["params"]).items()}
     for name, change in factors.items():
         arrays[name] = change(arrays[name]) if callable(change) else arrays[name] * change
-    return Artifact(artifact.header, artifact.arrays | {"params": kernel.pack(dims, arrays)})
+    return Artifact(artifact.header | (header or {}), artifact.arrays | {"params": kernel.pack(dims, arrays)})
 
 
 def law(artifact, name: str) -> physics.Check:
