@@ -3,8 +3,8 @@
 python tests/benchmarks/engine.py --ranks 2 --json OUT
 
 10,000 cells of a 20-memory reduction, 1,000 synapses each, 5 Hz, with NEURON's own exchange of spikes. On a shared
-machine the best of several stretches counts, and CPU time stands beside wall time (MPI's waiting included). --minutes 60
-runs a biological hour of 1,000 cells instead and watches its memory.
+machine the best of several stretches counts, and CPU time stands beside wall time (MPI's waiting included).
+--minutes 60 runs a biological hour of 1,000 cells instead and watches its memory.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Plasticity, background, threads and checkpoints of the engine against plain sums over all spikes (the README's spec)."""
+"""Plasticity, background, threads and checkpoints of the engine against plain sums over all spikes (README)."""
 
 from dataclasses import dataclass, field
 
@@ -14,8 +14,8 @@ from netml.errors import ModelError
 from netml.records.windows import event_step
 
 STEPS = 300
-STDP = RewardStdp(rate_us=4e-4, high_us=0.012, low_us=0.0005, a_plus=1.0, a_minus=0.6, tau_plus_ms=17.0, tau_minus_ms=30.0,
-                  tau_eligibility_ms=150.0)  # fmt: skip
+STDP = RewardStdp(rate_us=4e-4, high_us=0.012, low_us=0.0005, a_plus=1.0, a_minus=0.6, tau_plus_ms=17.0,
+                  tau_minus_ms=30.0, tau_eligibility_ms=150.0)  # fmt: skip
 DEPRESSING, FACILITATING = ShortTerm(0.5, 120.0), ShortTerm(0.1, 20.0, 300.0)
 REWARDS = {60: 1.0, 61: 0.5, 140: -1.5, 200: 2.0}  # before which step, how much
 
@@ -340,7 +340,7 @@ def test_philox_of_the_test_gives_the_published_numbers():
 
 
 def test_background_is_poisson_of_its_counters(case):
-    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates and weights come out right."""
+    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
     _, artifact, *_ = case
     gids, rate_hz = [7, 123456, 3], 400.0
     one, fed = Population(artifact, "X"), Population(artifact, "X")
@@ -420,7 +420,7 @@ def test_a_long_run_takes_no_more_memory():
     population.add_background(np.arange(channels), 40.0, 0.006)
     population.reset()
     seconds, held = 34, []
-    for second in range(seconds):
+    for _ in range(seconds):
         for _ in range(1000):
             end_ms = population.library.netml_population_clock(population.handle) + 1.0
             for cell in population.step().tolist():
