@@ -15,6 +15,7 @@ _HOME = {
     "train_ensemble": "netml.ensemble",
     "tune": "netml.training.tune",
     "validate": "netml.validation",
+    "validate_cells": "netml.validation",
     "compare": "netml.validation",
     "swap": "netml.engine.swap",
     "import_neuronio": "netml.records.neuronio",

@@ -18,6 +18,7 @@ from netml import keys
 from netml.errors import ArtifactError
 from netml.files import replacing
 
+
 @dataclass(frozen=True)
 class Artifact:
     """A reduction as plain data.

@@ -47,7 +47,7 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
 
 @contextmanager
 def writing_run(folder, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]:
-    """Open files for a run's spikes (:func:`add_spikes`) and traces (:func:`add_trace`), part by part where they are large.
+    """Open files for a run's spikes (:func:`add_spikes`) and traces (:func:`add_trace`), to be written part by part.
 
     The run is finished where the block ends without an error; until then an earlier one in the folder stays.
 

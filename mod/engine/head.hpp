@@ -73,6 +73,16 @@ inline void advance_memory(const Head& n, const float* params, const float* z, f
     dense(params + n.v_w, params + n.v_b, r, v, 1, n.readout);
 }
 
+// No channel drives a membrane beyond the reversal potentials of potassium and sodium: the readout, a sum of learned
+// parts, ends there too.
+constexpr float LOWEST_MV = -110.0f, HIGHEST_MV = 60.0f;
+inline void bound_voltage(float* v) {
+    for (int p = 0; p < PARTS; ++p) {
+        const vec a = lanes(v)[p], low = splat(LOWEST_MV), high = splat(HIGHEST_MV);
+        lanes(v)[p] = select(a < low, low, select(a > high, high, a));
+    }
+}
+
 // A cell spikes where its logit is above the threshold and its last spike lies `refractory` steps back or more: without
 // this, a spike a little before the cell's own leaves the spike still due, and a second one follows at once.
 // last_spike and wait[16] (steps that a spike must still wait) are of the step before; wait is advanced.

@@ -47,6 +47,7 @@ inline void step_block(const int32_t* shape, const float* params, const int32_t*
         n.advance(params, wiring, x, state, z, state, z, kept, work);
         advance_memory(n.head, params, z, r, d, logit, v);
         n.read_out(params, wiring, state, v, nullptr);
+        bound_voltage(v);
         std::memcpy(z + (int64_t)n.head.memory_at() * LANES, r, sizeof(float) * LANES * n.head.memory);
         emit(n.head, params, threshold, logit, last_spike, last_spike + LANES, spike);
         for (int l = 0; l < LANES; ++l) last_spike[l] = spike[l];

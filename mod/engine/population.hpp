@@ -292,7 +292,8 @@ private:
     // Spikes whose last event is over cannot come again.
     void forget(std::vector<Spike>& spikes) const {
         int64_t slots = 0;
-        for (const netml::Fibres& f : shards[0]->fibres) slots = std::max(slots, (int64_t)f.calendar.size());
+        for (const auto& shard : shards)
+            for (const netml::Fibres& f : shard->fibres) slots = std::max(slots, (int64_t)f.calendar.size());
         const int64_t old = (next - slots) * step_ticks;
         spikes.erase(std::remove_if(spikes.begin(), spikes.end(), [old](const Spike& s) { return s.second < old; }), spikes.end());
     }

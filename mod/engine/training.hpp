@@ -72,6 +72,7 @@ inline void forward_block(const Model& n, const float* params, const int32_t* wi
             n.advance(params, wiring, x.data() + (t - from) * n.inputs * row, own_before, z_before, own, z, kept, work.data());
             advance_memory(head, params, z, r, d, logit + t * LANES, v + t * LANES);
             n.read_out(params, wiring, own, v + t * LANES, sites ? sites + t * n.sites * row : nullptr);
+            bound_voltage(v + t * LANES);
             if (!workspace) std::memcpy(z + memory_at, r, memory_bytes);
             own_before = own, z_before = z, memory = r;
             const uint8_t* fired = spike + t * LANES;

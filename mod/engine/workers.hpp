@@ -2,9 +2,11 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace netml {
@@ -24,7 +26,7 @@ public:
         for (std::thread& thread : others) thread.join();
     }
 
-    // task(k) on thread k, for all of them; returns when all are done.
+    // task(k) on thread k, for all of them; returns when all are done, with what one of them threw.
     void run(const std::function<void(int)>& what) {
         if (others.empty()) return what(0);
         {
@@ -34,12 +36,22 @@ public:
             ++turn;
         }
         begin.notify_all();
-        what(0);
+        attempt(0);
         std::unique_lock<std::mutex> lock(mutex);
         end.wait(lock, [this] { return busy == 0; });
+        if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
     }
 
 private:
+    void attempt(int k) {
+        try {
+            (*task)(k);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            thrown = std::current_exception();
+        }
+    }
+
     void serve(int k) {
         std::unique_lock<std::mutex> lock(mutex);
         for (long done = 0;;) {
@@ -47,7 +59,7 @@ private:
             if (stop) return;
             done = turn;
             lock.unlock();
-            (*task)(k);
+            attempt(k);
             lock.lock();
             if (--busy == 0) end.notify_one();
         }
@@ -57,6 +69,7 @@ private:
     std::mutex mutex;
     std::condition_variable begin, end;
     const std::function<void(int)>* task = nullptr;
+    std::exception_ptr thrown;
     long turn = 0;
     int busy = 0;
     bool stop = false;

@@ -13,7 +13,7 @@ def app():
     """The typer application with every command."""
     import typer
 
-    from netml.cli import compare, demo, doctor, importing, record, simulate, train, tune, validate
+    from netml.cli import compare, demo, doctor, importing, record, simulate, train, tune, validate, validate_cells
 
     application = typer.Typer(
         name="netml",
@@ -23,8 +23,8 @@ def app():
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in (demo, doctor, simulate, record, train, tune, validate, compare):
-        application.command(module.__name__.rpartition(".")[2])(module.command)
+    for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare):
+        application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     application.add_typer(importing.group, name="import")
     return application
 

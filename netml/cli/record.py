@@ -10,7 +10,7 @@ def command(
     model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
     population: Annotated[str, typer.Option("--population", "-p", help="Population whose cells are recorded.")],
     cells: Annotated[str | None, typer.Option(help="How many of its cells, or gids: 3,7,12. By default all.")] = None,
-    ranks: Annotated[int, typer.Option(help="MPI ranks.")] = 1,
+    ranks: Annotated[int | None, typer.Option(help="MPI ranks (1); inside mpirun leave it out.")] = None,
     preset: Annotated[
         str, typer.Option(help="How much: 'demo' (minutes) or 'default' (for a reduction to keep).")
     ] = "default",
@@ -39,13 +39,24 @@ def command(
 ) -> None:
     """Record what chosen cells of a model receive and do, in its network and alone under random input."""
     from netml.circuit.project import parse_settings
+    from netml.engine import mpi
     from netml.engine.record import parse_cells, parse_site, record
+    from netml.errors import LaunchError
 
+    launched = mpi.launched_size()
+    if launched is not None:  # it starts ranks several times: the first of those that mpirun started does, for all
+        if ranks not in (None, launched):
+            raise LaunchError(
+                f"asked for {ranks} ranks inside mpirun, which started {launched}; leave --ranks out there"
+            )
+        if not mpi.is_first():
+            return
+        mpi.leave()
     folder = record(
         model,
         population=population,
         cells=parse_cells(cells),
-        ranks=ranks,
+        ranks=ranks or launched or 1,
         preset=preset,
         network_trials=network_trials,
         protocol_trials=protocol_trials,

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from netml.artifact import Artifact
 from netml.circuit.cell import cell_label, plain
 from netml.engine import mechanisms, mpi
+from netml.engine.network import Network, Source
 from netml.engine.plasticity import RewardStdp, ShortTerm
 from netml.engine.population_library import TICKS_PER_MS
 from netml.engine.swap import check_cell
@@ -28,8 +28,7 @@ from netml.network.cells import CellKind
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
-from netml.network.stims import Background, Stimulations, sources
-from netml.network.trains import Given, Trains
+from netml.network.stims import Stimulations, sources
 
 logger = logging.getLogger("netml")
 
@@ -41,66 +40,6 @@ SEEDS = ("conn", "stim", "loc")
 BEFORE_BORDER_MS = 1e-6
 #: Ranks exchange spikes at least so often as the shortest delay from a source of given spikes.
 SHORTEST_MS = 0.025
-
-
-@dataclass
-class Source:
-    """The cells of a population of NetStims or VecStims on this rank.
-
-    Attributes:
-        gids: Of these cells.
-        trains: Their spikes, by place in gids.
-        cells: NEURON's objects, which live as long as they are held here.
-        inputs: NEURON's NetCon onto each cell: an event through it is a spike.
-    """
-
-    gids: np.ndarray
-    trains: Trains | Given
-    cells: list[Any]
-    inputs: list[Any]
-
-
-@dataclass
-class Network:
-    """What was built on this rank.
-
-    Attributes:
-        world: Which rank of how many.
-        circuit: All cells, and what the rules shared.
-        about: What it was built from, JSON-able, the same on all ranks.
-        reduced: By population, NEURON's side of the reduced cells here (``NeuronPopulation``).
-        index: (gids) index of a cell in its population on this rank, for those that live here.
-        gids: By reduced population, those of the cells here, in the order of their indices.
-        sources: By population of sources.
-        backgrounds: Stimulations of cells here that need trains.
-        held_back_ms: How long NEURON holds a spike back at most, on any rank.
-        projections: Number of each plastic rule's projection, by rule and population.
-    """
-
-    world: mpi.World
-    circuit: Circuit
-    about: dict[str, Any]
-    index: np.ndarray
-    reduced: dict[str, Any] = field(default_factory=dict)
-    gids: dict[str, np.ndarray] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
-    backgrounds: list[Background] = field(default_factory=list)
-    projections: dict[str, dict[str, int]] = field(default_factory=dict)
-    held_back_ms: float = 0.0
-
-    @property
-    def layout(self) -> Layout:
-        return self.circuit.layout
-
-    def gathered(self, mine) -> list:
-        """What every rank has, on every rank; all call it."""
-        from neuron import h
-
-        return h.ParallelContext().py_allgather(mine) if self.world.size > 1 else [mine]
-
-    def summed(self, numbers: list) -> list:
-        """Sums over all ranks; all call it."""
-        return np.sum(self.gathered(numbers), axis=0).tolist()
 
 
 def build(
@@ -138,15 +77,14 @@ def build(
     here = np.arange(cells) % world.size == world.rank
     about = {"seeds": seeds, "network": _fingerprint(netParams, artifacts, circuit.cfg, plasticity)}
     network = Network(world, circuit, about, np.zeros(cells, np.int32))
-    _make_cells(h, network, artifacts, here, seeds["stim"])
-    stimulations = Stimulations(circuit, seeds["stim"])
-    for label, gid, clamp in stimulations.clamps(here):
-        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
-    for label, found in stimulations.poisson().items():
-        network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seeds["stim"] % 2**32)
-    _connect(network, here, plasticity or {})
-    network.backgrounds = list(stimulations.backgrounds(here))
-    return Simulation(network)
+    try:
+        _make_cells(h, network, artifacts, here, seeds["stim"])
+        _stimulate(network, here, seeds["stim"])
+        _connect(network, here, plasticity or {})
+        return Simulation(network)
+    except BaseException:
+        network.close()
+        raise
 
 
 def seeds_of(simConfig, seed: int | None) -> dict[str, int]:
@@ -245,6 +183,16 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
         for gid, cell in zip(gids.tolist(), cells, strict=True):
             context.set_gid2node(gid, network.world.rank)
             context.cell(gid, h.NetCon(cell, None))
+
+
+def _stimulate(network: Network, here: np.ndarray, seed: int) -> None:
+    """Current clamps, Poisson processes that the populations draw themselves, and what needs trains."""
+    stimulations = Stimulations(network.circuit, seed)
+    for label, gid, clamp in stimulations.clamps(here):
+        network.reduced[label].population.add_clamp(int(network.index[gid]), clamp)
+    for label, found in stimulations.poisson().items():
+        network.reduced[label].population.add_background(*zip(*found, strict=True), seed=seed % 2**32)
+    network.backgrounds = list(stimulations.backgrounds(here))
 
 
 def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Checkpoints of a built network: all that a run needs to go on, in one file, for any number of ranks.
 
 The file is a zip of NumPy arrays, uncompressed, each with its CRC, and a JSON header.  It holds the populations' states
-(:mod:`netml.engine.population_state`) and where the trains of spikes stand, a part a rank, each named by gids; static synapses
-are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at all.
+(:mod:`netml.engine.population_state`) and where the trains of spikes stand, a part a rank, each named by gids; static
+synapses are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -89,10 +90,8 @@ def _own(network, gids: np.ndarray, spikes_ms: np.ndarray) -> Iterator[tuple[str
         for name, array in reduced.population.save_state(gids.tolist(), spikes_ms.tolist()).items():
             yield f"population/{_safe(label)}/{name}", array
     for name, trains, owners in _trains(network):
-        state = np.zeros(len(owners), TRAINS)
-        state["gid"], own = owners, trains.state()
-        for field in STATE.names:
-            state[field] = own[field]
+        state, own = np.zeros(len(owners), TRAINS), trains.state()
+        state["gid"], state["count"], state["next"] = owners, own["count"], own["next"]
         yield f"trains/{_safe(name)}", state
 
 
@@ -126,7 +125,7 @@ def _put(network, parts: list[dict[str, np.ndarray]], now_ms: float) -> None:
         if not np.array_equal(found["gid"][saved], owners[own]):
             raise CheckpointError(f"its trains of {name} are those of other cells: it is of another network")
         state = np.zeros(len(owners), STATE)
-        for field in STATE.names:
+        for field in ("count", "next"):
             state[field][own] = found[field][saved]
         trains.resume(state, now_ms)
 
@@ -146,8 +145,8 @@ def _check(header: dict[str, Any], about: dict[str, Any], path: Path) -> None:
     if differ:
         name = differ[0]
         raise CheckpointError(
-            f"{path} is of another network: its {name} is {saved.get(name)}, this one's {about.get(name)}; build the network "
-            "with the netParams, reductions and seeds of the checkpoint"
+            f"{path} is of another network: its {name} is {saved.get(name)}, this one's {about.get(name)}; build the "
+            "network with the netParams, reductions and seeds of the checkpoint"
         )
 
 

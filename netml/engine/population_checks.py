@@ -14,6 +14,17 @@ LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
 COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
 
 
+def threads(given: int | str) -> int:
+    """Threads of a rank.
+
+    Raises:
+        ModelError: No whole number above 0.
+    """
+    if not str(given).isdigit() or not int(given):
+        raise ModelError(f"threads of a rank (NETML_THREADS) are {given!r}; expected a whole number above 0")
+    return int(given)
+
+
 def names(given: Sequence[int] | None, first: int, count: int, what: str, label: str) -> Sequence[int]:
     if given is None:
         return range(first, first + count)

@@ -1,7 +1,7 @@
 """Recording of a stepped network of any length and size: each rank streams to its own file, and rank 0 merges them.
 
-A rank holds no more than :data:`HELD` spikes and samples; merging holds no more than a few blocks of them.  What is left is
-a run's folder (``netml.runs``): spikes in SONATA's layout, traces and metadata.
+A rank holds no more than :data:`HELD` spikes and samples; merging holds no more than a few blocks of them.  What is
+left is a run's folder (``netml.runs``): spikes in SONATA's layout, traces and metadata.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ class Recorder:
         RunError: A finished run is there.  ModelError: A population or cell that is not there.
     """
 
-    def __init__(self, folder, network, start_ms: float, step_ms: float, voltage: Mapping[str, Any], state: Mapping[str, Any],
-                 overwrite: bool = False, held: int = HELD):  # fmt: skip
+    def __init__(
+        self, folder, network, start_ms: float, step_ms: float, voltage: Mapping[str, Any], state: Mapping[str, Any],
+        overwrite: bool = False, held: int = HELD,
+    ):  # fmt: skip
         self.folder, self._network, self._held = Path(folder), network, held
         if (self.folder / RUN).exists() and not overwrite:
             raise RunError(f"{folder} already holds a finished run; choose another folder or give overwrite=True")

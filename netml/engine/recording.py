@@ -202,6 +202,11 @@ class NetworkRecorder:
             raise ModelError(
                 f"{where} ends on no synMech; record needs cfg.createPyStruct on and synapses by synMechParams"
             )
+        if (numbers := int(netcon.wcnt())) > 1:
+            raise ModelError(
+                f"{where} onto synMech {conn['synMech']!r} carries {numbers} numbers: the effect of its events depends "
+                "on more than a fixed weight (short-term plasticity, say), so it cannot be recorded"
+            )
         channel = self.cell.channel(conn["sec"], float(conn["loc"]), conn["synMech"])
         source = netcon.pre() if conn["preGid"] == "NetStim" else int(conn["preGid"])
         return source, channel, float(netcon.weight[0]), float(netcon.delay)

@@ -43,6 +43,7 @@ class NeuronPopulation:
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._sources = {}  # gid -> (row, NetCon)
+        self._context = h.ParallelContext()
         self._outlets = []  # as long as `object` may send spikes through them
 
     def __del__(self):
@@ -81,7 +82,7 @@ class NeuronPopulation:
 
     def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
         """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
-        netcon = h.ParallelContext().gid_connect(gid, self.object)
+        netcon = self._context.gid_connect(gid, self.object)
         self._sources[gid] = row, netcon
         self._set(netcon, row, delay_ms)
 

@@ -205,7 +205,7 @@ class Simulation:
 
     def record(self, folder: str | Path, *, voltage: Mapping[str, Any] | None = None,
                state: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:  # fmt: skip
-        """Stream all spikes from now on, and chosen cells, to a run's folder; :meth:`finish` or :meth:`close` completes it.
+        """Stream all spikes from now on, and chosen cells, to a run's folder; :meth:`finish` or :meth:`close` ends it.
 
         Arguments:
             voltage, state: By population, cells (numbers within it, or "all") sampled after every step.
@@ -218,7 +218,7 @@ class Simulation:
         self._recorder = Recorder(folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite)
 
     def finish(self) -> Path | None:
-        """Complete a recording: rank 0 merges what the ranks wrote.  Returns the run's folder; None: nothing recorded."""
+        """Complete a recording: rank 0 merges what the ranks wrote.  Returns the run's folder; None: there was none."""
         self._open()
         recorder, self._recorder = self._recorder, None
         if recorder is None:
@@ -268,11 +268,8 @@ class Simulation:
         try:
             self.finish()
         finally:
-            self._context.gid_clear()
+            self._network.close()
             self._variable_step.active(0)
-            for reduced in self._network.reduced.values():
-                reduced.object.address = 0
-                reduced.population.close()
             self._network = None
 
     def __enter__(self) -> Simulation:
@@ -290,12 +287,9 @@ class Simulation:
     def _about(self) -> dict[str, Any]:
         """A run's metadata; every rank calls it."""
         network = self._network
-        populations = {
-            label: {"size": len(cells), "gids": list(cells.gids), "cell_model": str(cells.tags.get("cellType") or cells.source),
-                    "reduced": len(cells) if label in network.reduced else 0}
-            for label, cells in network.layout.populations.items()
+        return {
+            "model": "netml.build", "populations": network.populations(), "duration_ms": self.t, "dt_ms": self.step_ms,
+            "engine": "neuron", "build": "exact", "ranks": network.world.size, **network.about,
+            "seed": network.about["seeds"]["stim"], "wall": {"run_s": self._wall_s}, "versions": output.versions(),
+            "reduced": self.report(),
         }  # fmt: skip
-        return {"model": "netml.build", "populations": populations, "duration_ms": self.t, "dt_ms": self.step_ms,
-                "engine": "neuron", "build": "exact", "ranks": network.world.size, "seed": network.about["seeds"]["stim"],
-                **network.about, "wall": {"run_s": self._wall_s}, "versions": output.versions(),
-                "reduced": self.report()}  # fmt: skip

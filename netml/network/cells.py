@@ -37,7 +37,7 @@ class CellKind:
     model: str | None = None
 
     @classmethod
-    def of(cls, label: str, spec: Mapping[str, Any], synapses: Sequence[str], model: str | None = None) -> "CellKind":
+    def of(cls, label: str, spec: dict[str, Any], synapses: Sequence[str], model: str | None = None) -> "CellKind":
         """From a ``cellParams`` entry and the synapse types of its reduction."""
         table = segment_table(spec)
         names = {name: i for i, (name, _) in enumerate(table.sections)}

@@ -121,8 +121,8 @@ class Contacts:
         """A number, an array (pairs, 1), or a list as it is."""
         if isinstance(value, Expression):
             return values(value, self._circuit.layout, found, draws)[:, None]
-        if isinstance(value, np.ndarray) and found.index is not None:
-            return value[found.index][:, None]
+        if isinstance(value, np.ndarray) and found.entry is not None:
+            return value[found.entry][:, None]
         return value
 
     def _of_mech(self, name: str, value: Any, i: int) -> Any:
@@ -165,8 +165,8 @@ class Contacts:
         shape = (len(pre), contacts)
         loc, sec = value["loc"], self._params.get("sec")
         draws = Draws(own[chosen] ^ key("sections"))
-        if self._listed is not None and isinstance(sec, (list, tuple)):
-            placed = self._listed_sites(kind, sec, loc, found.index[chosen], contacts, chosen)
+        if found.entry is not None and isinstance(sec, (list, tuple)):
+            placed = self._listed_sites(kind, sec, loc, found.entry[chosen], contacts, chosen)
         elif isinstance(loc, np.ndarray):
             placed = self._drawn_sites(kind, sec, loc[chosen], contacts)
         else:

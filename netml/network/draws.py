@@ -39,7 +39,7 @@ def mix(state: np.ndarray) -> np.ndarray:
     return state
 
 
-def keys(base: np.uint64, counters: np.ndarray) -> np.ndarray:
+def keys(base: np.uint64 | np.ndarray, counters: np.ndarray) -> np.ndarray:
     """A key for each counter."""
     return mix(np.asarray(counters).astype(np.uint64) * _STEP + base)
 
@@ -49,7 +49,7 @@ def pair_keys(base: np.ndarray, counters: np.ndarray) -> np.ndarray:
     return mix(np.asarray(counters).astype(np.uint64) * _TURN + base)
 
 
-def uniform(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+def uniform(keys: np.ndarray, counters) -> np.ndarray:
     """Uniform numbers in (0, 1), float64, of keys and counters, broadcast."""
     state = mix(np.asarray(counters).astype(np.uint64) * _STEP + keys)
     state >>= _11

@@ -56,7 +56,8 @@ class Expression:
             raise ModelError(f"{where} is {text!r}, which is no expression: {error}") from error
         self._constants = {**CONSTANTS, **constants}
         self.names = frozenset(self._check(self._tree, variables))
-        called = {node.func.id for node in ast.walk(self._tree) if isinstance(node, ast.Call)}
+        called = {node.func.id for node in ast.walk(self._tree)
+                  if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
         self.random = bool(called & DISTRIBUTIONS.keys())
 
     def __call__(self, variable: Callable[[str], np.ndarray], draws: Draws | None = None) -> np.ndarray:

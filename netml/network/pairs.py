@@ -28,16 +28,16 @@ class Pairs(NamedTuple):
 
     Attributes:
         pre, post: (pairs) gids; in an expression over all candidates, a row and a column.
-        index: (pairs) place in the rule's connList; None in other rules.
+        entry: (pairs) place in the rule's connList; None in other rules.
     """
 
     pre: np.ndarray
     post: np.ndarray
-    index: np.ndarray | None = None
+    entry: np.ndarray | None = None
 
     def take(self, which) -> "Pairs":
         """Some of the pairs."""
-        return Pairs(self.pre[which], self.post[which], None if self.index is None else self.index[which])
+        return Pairs(self.pre[which], self.post[which], None if self.entry is None else self.entry[which])
 
 
 def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
@@ -181,8 +181,8 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
     dense = 2 * count > total
     drawn = np.where(dense, total - count, count)
     columns, outside = int(drawn.max(initial=0)), int(total.max(initial=0))
-    slot = np.arange(columns)
-    found = np.floor(uniform(own[:, None], slot.astype(np.uint64)) * total[:, None]).astype(np.int64)
+    slot = np.arange(columns, dtype=np.int32)
+    found = np.floor(uniform(own[:, None], slot.astype(np.uint64)) * total[:, None]).astype(np.int32)
     spare = slot >= drawn[:, None]
     found[spare] = (outside + np.broadcast_to(slot, found.shape))[spare]
     open_rows, attempt = np.arange(len(own)), 0
@@ -193,7 +193,7 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
         row, at = np.nonzero(again)
         attempt += 1
         fresh = uniform(own[open_rows[row]], at.astype(np.uint64) + np.uint64(attempt << 32))
-        part[row, at] = np.floor(fresh * total[open_rows[row]]).astype(np.int64)
+        part[row, at] = np.floor(fresh * total[open_rows[row]]).astype(np.int32)
         found[open_rows] = part
         open_rows = open_rows[again.any(axis=1)]
     valid = found < total[:, None]
@@ -203,7 +203,8 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
     chosen[~dense] = False
     rows, at = np.nonzero(valid)
     chosen[rows, found[rows, at]] = ~dense[rows]
-    return np.nonzero(chosen)
+    row, number = np.nonzero(chosen)
+    return row, number
 
 
 def set_key(seed: int, kind: str, *sets: np.ndarray) -> np.uint64:

@@ -1,7 +1,7 @@
 """connParams compiled: NetPyNE's connectivity rules as streams of synapses onto the reduced cells of one rank."""
 
 from collections.abc import Callable, Iterator, Mapping
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class Rule:
         )
 
     def _number(self, value: Any, where: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, Number) or not np.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
             raise ModelError(f"{where} is {value!r}; expected a number or a string function")
         return float(value)
 

@@ -27,7 +27,9 @@ def path_lengths(parent: np.ndarray, half: np.ndarray) -> np.ndarray:
     return distance
 
 
-def group_segments(segments: SegmentTable, branches: int, *, used: np.ndarray | None = None, rounds: int = 50) -> np.ndarray:
+def group_segments(
+    segments: SegmentTable, branches: int, *, used: np.ndarray | None = None, rounds: int = 50
+) -> np.ndarray:
     """Branch of every segment: k-medoids on the electrotonic distance, deterministic.
 
     Arguments:

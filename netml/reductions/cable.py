@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from netml.reductions.head import FEEDBACK_TAU_MS, Head, log_parameter
-from netml.reductions.layouts import CableDims
+from netml.reductions.layouts import V_RANGE_MV, CableDims
 from netml.reductions.receptors import NMDA_HALF, NMDA_SLOPE_PER_MV, Receptor
 from netml.reductions.tree import Tree
 
@@ -111,8 +111,10 @@ class Cable(Head):
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
-        self.dims = CableDims(self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k,
-                              len(read), rank, len(sites), len(feedback_tau_ms), memory, hidden)  # fmt: skip
+        self.dims = CableDims(
+            self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
+            len(sites), len(feedback_tau_ms), memory, hidden,
+        )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
         self.register_buffer("wiring", torch.as_tensor(wiring.astype(np.int32)))
@@ -199,6 +201,12 @@ class Cable(Head):
         }
         return tree | self.effective_head()
 
+    @torch.no_grad()
+    def scale_membrane(self, log: float) -> bool:
+        self.log_membrane[:2] = log  # capacity too: the time constant stays
+        self.settle()
+        return True
+
     def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().scale_front(mean, deviation)
         self.v_mean.sub_(mean[0])  # the head adds to the soma's own voltage, the first that it reads
@@ -238,7 +246,8 @@ class Cable(Head):
             right = right + nn.functional.pad(x[:, -1:], (0, n.compartments - 1))
         tree = solve_tree(diagonal, p["axial"], right, self.wires.levels)
         new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
-        return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v + p["v_soma"] * tree[:, 0]
+        v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
+        return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
 
 
 def solve_tree(diagonal, axial, right, levels):

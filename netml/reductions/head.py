@@ -7,7 +7,7 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     f_j = c_j f_j + s(n - 1)
     h   = relu(W1 [front; m; f] + b1)
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
-    logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v
+    logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v within V_RANGE_MV
     s = logit > threshold and the last spike is `refractory` steps back or more
 """
 
@@ -135,6 +135,10 @@ class Head(nn.Module):
         at = self.dims.own + self.dims.front
         self.memory_rest.copy_(rows[at : at + self.dims.memory])
         self.rest_of(rows[: self.dims.own])
+
+    def scale_membrane(self, log: float) -> bool:
+        """Start with a membrane of exp(log) times the conductance; False where the model has none."""
+        return False
 
     def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """Let the hidden units see the front in units of its deviation from its mean."""

@@ -14,6 +14,8 @@ from netml.errors import ArtifactError
 from netml.reductions.layouts import KINDS, AnyDims, Dims, pack, parameter_shapes, shape_of, unpack
 from netml.toolchain import build_library, source_folder
 
+__all__ = ["Dims", "Events", "Kernel", "Reduction", "load", "pack", "parameter_shapes", "unpack"]
+
 LANES = 16
 # No -ffast-math: linking with it switches the whole process to flush denormals, NEURON's own numbers included.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
@@ -40,11 +42,14 @@ class Reduction:
         object.__setattr__(self, "wiring", np.ascontiguousarray(self.wiring, np.int32))
         expected = sum(int(np.prod(s)) for s in parameter_shapes(self.dims).values())
         if self.params.size != expected:
-            raise ArtifactError(f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
-                                "train it again with this netml")
+            raise ArtifactError(
+                f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
+                "train it again with this netml"
+            )
         tops = self.dims.wiring_tops()
         if self.wiring.shape != tops.shape or (self.wiring < 0).any() or (self.wiring >= tops).any():
-            raise ArtifactError(f"reduction's wiring does not fit its sizes {tuple(self.dims)}: train it again with this netml")
+            sizes = tuple(self.dims)
+            raise ArtifactError(f"reduction's wiring does not fit its sizes {sizes}: train it again with this netml")
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Reduction":

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Reversal potentials of potassium and sodium, in mV: no channel drives a membrane beyond, and the readout ends there too.
+V_RANGE_MV = (-110.0, 60.0)
+
 
 class Dims(NamedTuple):
     """Sizes of a leaky-memory cell; its wiring is the input of each trace."""

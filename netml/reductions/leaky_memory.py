@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from netml.reductions.head import FEEDBACK_TAU_MS, Head, log_parameter
-from netml.reductions.layouts import Dims
+from netml.reductions.layouts import V_RANGE_MV, Dims
 from netml.reductions.receptors import decay_times
 
 
@@ -49,7 +49,7 @@ class LeakyMemory(Head):
         traces = p["trace_decay"] * state["traces"] + x[:, self.wiring.long()]
         feedback = self.advance_feedback(p, state, last_spike)
         new, logit, v = self.advance_head(p, state, traces, feedback, last_spike)
-        return {"traces": traces} | new, logit, v
+        return {"traces": traces} | new, logit, v.clamp(*V_RANGE_MV)
 
 
 def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms: float | None = None):

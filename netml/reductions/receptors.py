@@ -62,7 +62,8 @@ def _decays(label: str, parameters: dict) -> dict[str, float]:
     given = {}
     for key, value in sorted(parameters.items()):
         if key.startswith(("tau_d", "tau2", "taud")):
-            given[key.removeprefix("tau_d").removeprefix("tau2").removeprefix("taud").strip("_") or label.lower()] = float(value)
+            receptor = key.removeprefix("tau_d").removeprefix("tau2").removeprefix("taud").strip("_")
+            given[receptor or label.lower()] = float(value)
     name = label.upper()
     if given:
         if len(given) == 1 and "NMDA" in name and "AMPA" not in name:

@@ -64,7 +64,8 @@ def reduce_tree(segments: SegmentTable, compartments: int) -> Tree:
 
     area = np.pi * segments.diam_um * segments.length_um
     apart = electrotonic_distance(segments)
-    half_mohm = 0.5 * 0.01 * AXIAL_OHM_CM * segments.length_um / (0.25 * np.pi * np.maximum(segments.diam_um, 1e-3) ** 2)
+    cross_um2 = 0.25 * np.pi * np.maximum(segments.diam_um, 1e-3) ** 2
+    half_mohm = 0.5 * 0.01 * AXIAL_OHM_CM * segments.length_um / cross_um2
     resistance = path_lengths(segments.parent, half_mohm)
     centre = []
     for i in range(len(order)):

@@ -132,6 +132,7 @@ def doubt_table(doubt: dict) -> Table:
             ["trials with more such steps than any held-out one", str(beyond["distrusted"])],
             ["error of the rate there (RMS)", number(beyond["error_distrusted_hz"], 2, "Hz")],
             ["error of the rate elsewhere (RMS)", number(beyond["error_hz"], 2, "Hz")],
+            ["rank correlation of such steps and error, by trial", number(beyond["rank_correlation"], 2)],
         ]
     if spread := doubt["ensemble"]:
         rows += [

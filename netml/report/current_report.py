@@ -22,8 +22,8 @@ def tables(f_i: dict | None) -> list[Table]:
     ]  # fmt: skip
     note = (
         f"{f_i['stretches']} stretches of constant current, 100 ms or longer, without any synaptic event, in groups of "
-        f"about equal numbers. Rates differ by {number(f_i['rate_error_hz'], 2)} Hz in the mean over single stretches; in "
-        f"{percent(f_i['one_silent'])} of them only one of both cells fires."
+        f"about equal numbers. Rates differ by {number(f_i['rate_error_hz'], 2)} Hz in the mean over single stretches; "
+        f"in {percent(f_i['one_silent'])} of them only one of both cells fires."
     )
     return [Table(TITLE, ["mean current", "detailed", "reduced", "difference", "time"], rows, note)]
 
@@ -32,7 +32,7 @@ def sections(f_i: dict | None) -> list[html.Section]:
     """The section of the page; none without such trials."""
     if f_i is None:
         return []
-    caption = "Rate against a constant current, of the groups of stretches in the table. The area of a point is its time."
+    caption = "Rate against a constant current, of the groups of stretches in the table. A point's area is its time."
     return [html.Section(TITLE, [], tables(f_i), [html.Picture("f_i", figure(f_i["points"]), caption)])]
 
 

@@ -5,12 +5,10 @@ import json
 import numpy as np
 
 from netml.errors import RecordsError, TrainingError
-from netml.records import Records
-from netml.records import windows
+from netml.records import Records, windows
 from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
-
 
 SITE_CLIP_MV = -40.0  # a dendritic spike is learned up to here: above, its height would drown all else
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from netml.reductions.kernel import LANES, Events, Kernel
-from netml.reductions.layouts import AnyDims, shape_of
+from netml.reductions.layouts import V_RANGE_MV, AnyDims, shape_of
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ class Recurrence:
             events = self._block(window, gain, b)
             self.kernel.backward(
                 self._shape.ctypes.data, params.ctypes.data, self._wiring.ctypes.data, ctypes.addressof(events),
-                grad_logit[b].ctypes.data, grad_v[b].ctypes.data, grad_sites[b].ctypes.data if grad_sites.size else None,
+                grad_logit[b].ctypes.data, grad_v[b].ctypes.data,
+                grad_sites[b].ctypes.data if grad_sites.size else None,
                 self._workspace[b].ctypes.data,
                 grad_params[b].ctypes.data, grad_gain[b].ctypes.data, window.steps,
             )  # fmt: skip
@@ -170,13 +171,13 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, params, gain, recurrence, threshold, window):
         ctx.recurrence, ctx.window = recurrence, window
-        ctx.save_for_backward(params, gain)
         logit, v, sites, _ = recurrence._forward(params.numpy(), gain.numpy(), threshold, window, keep=True)
+        ctx.save_for_backward(params, gain, torch.from_numpy((v > V_RANGE_MV[0]) & (v < V_RANGE_MV[1])))
         return torch.from_numpy(logit), torch.from_numpy(v), torch.from_numpy(sites)
 
     @staticmethod
-    def backward(ctx, *grads):
-        params, gain = ctx.saved_tensors
-        arrays = [g.contiguous().numpy() for g in grads]
+    def backward(ctx, grad_logit, grad_v, grad_sites):
+        params, gain, inside = ctx.saved_tensors
+        arrays = [g.contiguous().numpy() for g in (grad_logit, grad_v * inside, grad_sites)]
         of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, *arrays)
         return torch.from_numpy(of_params), torch.from_numpy(of_gain), None, None, None

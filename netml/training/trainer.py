@@ -19,7 +19,9 @@ from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
 from netml.training.scores import auc, calibrate, explained_variance
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
+# What may change when a training goes on: its schedule is stretched or shortened.
+LENGTH = {"updates", "budget", "patience"}
 WARM_UP = 200  # updates over which the learning rate rises
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
 CLIP = 1.0  # norm of a gradient
@@ -78,10 +80,19 @@ class Trainer:
         self.site_variance = torch.from_numpy(np.maximum(learned.var(axis=1), 1e-6).astype(np.float32))
         model.settle()
         sample = np.random.default_rng([self.config.seed, 2]).permutation(self.training)[: 4 * LANES]
-        params, gain = self._packed(self.learner)
-        window, rows = whole_trials(steps, sample, self.recurrence.rest(params, 1), limit=1000)
-        mean, deviation = self.recurrence.front_statistics(params, gain, window, rows >= 0)
+        if model.scale_membrane(0.0):  # whose voltage moves as much as the recorded one
+            scales = np.arange(-1.0, 4.1, 0.5)
+            wrong = [abs(math.log(max(self._front(sample)[1][0], 1e-3) / float(model.v_scale)))
+                     for scale in scales if model.scale_membrane(scale)]  # fmt: skip
+            model.scale_membrane(float(scales[int(np.argmin(wrong))]))
+        mean, deviation = self._front(sample)
         model.scale_front(torch.from_numpy(mean), torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+
+    def _front(self, trials) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of what the hidden units see of the model, over the first second of some trials."""
+        params, gain = self._packed(self.learner)
+        window, rows = whole_trials(self.steps, trials, self.recurrence.rest(params, 1), limit=1000)
+        return self.recurrence.front_statistics(params, gain, window, rows >= 0)
 
     @staticmethod
     def _packed(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +152,8 @@ class Trainer:
         logit, v, sites = self.recurrence(params, gain, self.threshold, window)
         weight = torch.from_numpy(counts.astype(np.float32))
         total, _, _ = loss(
-            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight, entropy=self.entropy, variance=self.variance,
+            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight,
+            entropy=self.entropy, variance=self.variance,
             v_clip_mv=config.v_clip_mv, voltage_weight=config.voltage_weight,
         )  # fmt: skip
         if sites.numel() and config.site_weight:
@@ -215,7 +227,7 @@ class Trainer:
         """What a checkpoint belongs to."""
         data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
                 "spikes": int(self.steps.spike.sum()), "cell": self.steps.cell.fingerprint}  # fmt: skip
-        return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json"), "data": data}
+        return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json", exclude=LENGTH), "data": data}
 
     def save(self, path: Path) -> None:
         """Write everything that decides what comes next; the file appears whole or not at all."""

@@ -2,5 +2,6 @@
 
 from netml.validation.cell import validate
 from netml.validation.compare import compare
+from netml.validation.physiology import validate_cells
 
-__all__ = ["compare", "validate"]
+__all__ = ["compare", "validate", "validate_cells"]

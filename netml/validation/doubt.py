@@ -40,7 +40,8 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
 
     Returns:
         ``mean`` share of steps beyond, ``held_out`` (the worst held-out trial's), ``distrusted`` (how many trials have
-        more), ``error_hz`` and ``error_distrusted_hz``: root mean square error of the rate in the others and in these.
+        more), ``error_hz`` and ``error_distrusted_hz``: root mean square error of the rate in the others and in these;
+        ``rank_correlation`` of share and error (Spearman), None where undefined.
     """
     held_out = artifact.header.get("held_out_beyond")
     if held_out is None or any(p.beyond is None for p in predictions):
@@ -54,6 +55,7 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
         "distrusted": int(far.sum()),
         "error_hz": _rms(error[~far]),
         "error_distrusted_hz": _rms(error[far]),
+        "rank_correlation": _rank_correlation(share, np.abs(error)),
     }
 
 
@@ -70,14 +72,13 @@ def spread(members_hz: np.ndarray, true_hz: np.ndarray) -> dict:
         ``rank_correlation`` of spread and error (Spearman), None where undefined.
     """
     sd, error = members_hz.std(axis=0, ddof=1), np.abs(members_hz[0] - true_hz)
-    varied = len(sd) >= MIN_TRIALS and np.ptp(sd) > 0 and np.ptp(error) > 0
     return {
         "trials": len(sd),
         "error_hz": _rms(error),
         "sd_hz": _rms(sd),
         "factor": float(_rms(error) / _rms(sd)) if sd.any() else None,
         "largest_sd_hz": float(sd.max()),
-        "rank_correlation": float(spearmanr(sd, error).statistic) if varied else None,
+        "rank_correlation": _rank_correlation(sd, error),
     }
 
 
@@ -95,6 +96,12 @@ def true_rates(predictions: list[Prediction], skip_ms: float) -> np.ndarray:
 
 def _own_rates(predictions: list[Prediction], skip_ms: float) -> np.ndarray:
     return np.array([1000 * len(p.spike_trains(skip_ms)[1]) / p.duration_ms(skip_ms) for p in predictions])
+
+
+def _rank_correlation(sign: np.ndarray, error: np.ndarray) -> float | None:
+    if len(sign) < MIN_TRIALS or not np.ptp(sign) > 0 or not np.ptp(error) > 0:
+        return None
+    return float(spearmanr(sign, error).statistic)
 
 
 def _rms(values) -> float | None:

@@ -10,11 +10,11 @@ import numpy as np
 
 from netml.artifact import Artifact
 from netml.reductions.kernel import LANES
+from netml.reductions.layouts import V_RANGE_MV
 from netml.validation.cell_metrics import Prediction
 from netml.validation.drive import NOTHING, Driver, Events, Outcome
 
 REST_MV = 0.5  # how far the voltage may drift without input
-V_RANGE_MV = (-110.0, 60.0)  # reversal potentials of potassium and sodium: no channel drives a membrane beyond
 RETURN_MS, SETTLED_MV = 3000.0, 1.0  # after input ends: when the cell is at rest again, and how near
 SHIFT_MV = 0.1
 LONG_STEPS = 1_000_000

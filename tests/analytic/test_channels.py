@@ -78,6 +78,17 @@ def kp(v):
     }
 
 
+def kt(v):
+    """Korngreen & Sakmann 2000, shifted by the junction potential of 10 mV."""
+    u = v + 10
+    return {
+        "minf": 1 / (1 + np.exp(-u / 19)),
+        "mtau": (0.34 + 0.92 * np.exp(-(((u + 71) / 59) ** 2))) / Q,
+        "hinf": 1 / (1 + np.exp((u + 66) / 10)),
+        "htau": (8 + 49 * np.exp(-(((u + 73) / 23) ** 2))) / Q,
+    }
+
+
 def im(v):
     """Adams, Brown & Constanti 1982."""
     m = two_rates(3.3e-3 * np.exp(0.1 * (v + 35)), 3.3e-3 * np.exp(-0.1 * (v + 35)), Q)
@@ -107,7 +118,7 @@ def calva(v):
     }
 
 
-@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, im, ih, cahva, calva], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, kt, im, ih, cahva, calva], ids=lambda f: f.__name__)
 def test_gates_follow_the_published_curves(h, segment, formula):
     segment.sec.insert(f"netml_{formula.__name__}")
     mechanism = getattr(segment, f"netml_{formula.__name__}")
@@ -207,3 +218,53 @@ def test_magnesium_block(h, segment, v):
         free[mg] = deliver(h, synapse, [(5.0, 1e-6)], "g_nmda", stop=20)[1][-1]
     blocked = 1 / (1 + np.exp(-0.062 * v) * 1.0 / 3.57)
     assert free[1.0] / free[0.0] == pytest.approx(blocked, rel=1e-3)  # the clamp holds to 0.01 mV
+
+
+def used_and_left(times, U, tau_rec, tau_facil):
+    """Tsodyks, Pawelzik & Markram 1998: parts used and left of the resources at each event of a source."""
+    used, left = [U], [1.0]
+    for interval in np.diff(times):
+        left.append(1 - (1 - left[-1] * (1 - used[-1])) * (np.exp(-interval / tau_rec) if tau_rec else 0.0))
+        used.append(U + used[-1] * (1 - U) * (np.exp(-interval / tau_facil) if tau_facil else 0.0))
+    return np.array(used), np.array(left)
+
+
+PLASTIC = {"netml_ampa_nmda_stp": ("g", {"mg": 0.0, "nmda_ratio": 0.4}), "netml_gaba_stp": ("g", {"tau_d": 60.0})}
+
+
+@pytest.mark.parametrize("mechanism", PLASTIC)
+@pytest.mark.parametrize("U, tau_rec, tau_facil", [(0.5, 120.0, 0.0), (0.1, 40.0, 400.0), (0.3, 0.0, 0.0)])
+def test_short_term_plasticity_of_two_sources_on_one_synapse(h, segment, mechanism, U, tau_rec, tau_facil):
+    """Each event jumps by its source's own w u r: the sum over sources of the same synapse with the events' weights."""
+    sources = {2e-3: [5.0, 15.0, 25.0, 35.0, 90.0], 1e-3: [7.5, 12.5, 40.0, 52.5]}
+    variable, values = PLASTIC[mechanism]
+
+    def run(name, events, weigh):
+        synapse = getattr(h, name)(segment)
+        for key, value in (values | ({"U": U, "tau_rec": tau_rec, "tau_facil": tau_facil} if weigh else {})).items():
+            setattr(synapse, key, value)
+        value = h.Vector().record(getattr(synapse, f"_ref_{variable}"))
+        connections = [h.NetCon(None, synapse) for _ in events]
+        for connection, (weight, _) in zip(connections, events, strict=True):
+            connection.weight[0] = weight
+        h.finitialize(-70)
+        for connection, (_, times) in zip(connections, events, strict=True):
+            for t in times:
+                connection.event(t)
+        while h.t < 120:
+            h.fadvance()
+        return value.as_numpy().copy()
+
+    plastic = run(mechanism, list(sources.items()), weigh=True)
+    plain = {"netml_ampa_nmda_stp": "netml_ampa_nmda", "netml_gaba_stp": "netml_gabaa"}[mechanism]
+    events = [(weight * u * r, [t]) for weight, times in sources.items()
+              for t, u, r in zip(times, *used_and_left(times, U, tau_rec, tau_facil), strict=True)]  # fmt: skip
+    assert plastic == pytest.approx(run(plain, events, weigh=False), rel=1e-9, abs=1e-15)
+    assert plastic.max() > 1e-4
+
+
+def test_plasticity_starts_anew_with_each_run(h, segment):
+    synapse = h.netml_gaba_stp(segment)
+    synapse.U, synapse.tau_rec, synapse.tau_facil = 0.4, 500.0, 200.0
+    events = [(5.0, 1e-3), (15.0, 1e-3), (25.0, 1e-3)]
+    assert (deliver(h, synapse, events, "g")[1] == deliver(h, synapse, events, "g")[1]).all()

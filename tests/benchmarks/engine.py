@@ -3,8 +3,8 @@
 python tests/benchmarks/engine.py --ranks 2 --json OUT
 
 10,000 cells of a 20-memory reduction, 1,000 synapses each, 5 Hz, with NEURON's own exchange of spikes. On a shared
-machine the best of several stretches counts, and CPU time stands beside wall time (MPI's waiting included). --hour runs
-one biological hour of 1,000 cells instead and watches its memory.
+machine the best of several stretches counts, and CPU time stands beside wall time (MPI's waiting included).
+--minutes 60 runs a biological hour of 1,000 cells instead and watches its memory.
 """
 
 import argparse
@@ -116,12 +116,12 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=6, help="stretches of 250 ms, of which the best counts")
     parser.add_argument("--no-peers", action="store_true", help="the engine alone")
     parser.add_argument("--no-detailed", action="store_true", help="without the detailed cells, which take minutes")
-    parser.add_argument("--hour", action="store_true", help="one biological hour of 1,000 cells, 100 synapses each")
+    parser.add_argument("--minutes", type=int, help="instead: so long a run of 1,000 cells, 100 synapses each")
     parser.add_argument("--json")
     options = parser.parse_args()
     common = {"ranks": options.ranks, "threads": options.threads, "rate_hz": 5.0, "longest_ms": 10.0, "seed": 0}
-    if options.hour:
-        result = network(cells=1000, synapses=100, segments=36, segment_ms=100_000.0, **common)
+    if options.minutes:
+        result = network(cells=1000, synapses=100, segments=options.minutes, segment_ms=60_000.0, **common)
     else:
         result = network(
             cells=options.cells, synapses=options.synapses, segments=options.segments, segment_ms=250.0, **common

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -69,22 +70,29 @@ def netpyne_connections(cells: int = 200, each: int = 25) -> dict:
 
 
 def detailed(
-    engine: str, build: str, milliseconds: float = 50.0, few: int = 1, many: int = 5, dt: float = 0.05
+    engine: str, build: str, cells: tuple[int, int] = (1, 5), ms: tuple[float, float] = (50.0, 250.0)
 ) -> float:
-    """Wall seconds of one PYR of models/cortex for one biological second, one core: by runs with few and many of them."""
+    """CPU seconds of one PYR of models/cortex for one biological second, by runs that differ in cells and in length."""
     import netml
 
-    spent = {}
-    for count in (few, many):
-        wall = []
-        for _ in range(2):
-            run = netml.simulate(
-                str(ROOT / "models" / "cortex"), duration=milliseconds, engine=engine, build=build, dt=dt,
-                cfg={"n_pyr": count, "n_pv": 2}, progress=False, output=None,
-            )  # fmt: skip
-            wall.append(json.loads((Path(run.path) / "metadata.json").read_text())["wall"]["run_s"])
-        spent[count] = min(wall)
-    return (spent[many] - spent[few]) / (many - few) / (milliseconds / 1000)
+    def cpu_s(count: int, milliseconds: float) -> float:
+        before = _cpu_used()
+        with tempfile.TemporaryDirectory() as folder:
+            netml.simulate(ROOT / "models" / "cortex", duration=milliseconds, engine=engine, build=build,
+                           cfg={"n_pyr": count, "n_pv": 2}, output=folder, overwrite=True, progress=False)  # fmt: skip
+        return _cpu_used() - before
+
+    cpu_s(1, 1.0)  # compiles what is not there yet
+    spent = {(n, length): min(cpu_s(n, length) for _ in range(2)) for n in cells for length in ms}
+    (few, many), (short, long) = cells, ms
+    difference = spent[many, long] - spent[many, short] - spent[few, long] + spent[few, short]
+    return difference / (many - few) / ((long - short) / 1000)
+
+
+def _cpu_used() -> float:
+    """CPU seconds of this process and of those it started and awaited."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 def measured(what: str, timeout_s: float = 600) -> dict:

@@ -54,9 +54,11 @@ def whole(folder):
 @pytest.fixture(scope="module")
 def pieces(folder):
     """The same on 2 ranks, in pieces, two checkpoints and a recording on the way."""
-    actions = [*INJECTED, ["advance", 1], ["advance", 2], ["record", str(folder / "recorded"), RECORDED], ["advance", 57],
-               ["set_reward", 1.0], ["set_reward", 0.5, "E->E"], ["advance", 1], ["save", str(folder / "61.checkpoint")],
-               ["advance", 39], ["save", str(folder / "100.checkpoint")], ["advance", 20], ["finish"]]  # fmt: skip
+    actions = [
+        *INJECTED, ["advance", 1], ["advance", 2], ["record", str(folder / "recorded"), RECORDED], ["advance", 57],
+        ["set_reward", 1.0], ["set_reward", 0.5, "E->E"], ["advance", 1], ["save", str(folder / "61.checkpoint")],
+        ["advance", 39], ["save", str(folder / "100.checkpoint")], ["advance", 20], ["finish"],
+    ]  # fmt: skip
     return run(folder, 2, actions, "pieces")
 
 
@@ -78,7 +80,8 @@ def test_spikes_do_not_depend_on_ranks_and_pieces(folder, whole, pieces):
 
 @pytest.mark.parametrize("ranks, cut", [(1, 61), (4, 100)])
 def test_a_checkpoint_goes_on_on_another_number_of_ranks(folder, whole, pieces, ranks, cut):
-    resumed = run(folder, ranks, [["restore", str(folder / f"{cut}.checkpoint")], ["advance", 120 - cut]], f"resumed-{cut}")
+    actions = [["restore", str(folder / f"{cut}.checkpoint")], ["advance", 120 - cut]]
+    resumed = run(folder, ranks, actions, f"resumed-{cut}")
     assert len(resumed["spikes"]) > 20
     assert resumed["spikes"] == [spike for spike in whole["spikes"] if spike[0] > cut]
     assert resumed["voltage"] == whole["voltage"]
@@ -102,7 +105,8 @@ def test_a_recording_of_several_ranks_is_one_run(folder, whole, pieces):
 
 def test_a_rank_that_is_killed_ends_all_and_leaves_the_last_checkpoint(folder):
     file = folder / "killed.checkpoint"
-    done = start(folder, 2, [["advance", 20], ["save", str(file)], ["advance", 5], ["die"], ["advance", 100000]], "killed")
+    actions = [["advance", 20], ["save", str(file)], ["advance", 5], ["die"], ["advance", 100000]]
+    done = start(folder, 2, actions, "killed")
     assert done.returncode != 0 and not (folder / "killed-2.json").exists()
     assert "signal 9" in done.stderr + done.stdout
     with zipfile.ZipFile(file) as archive:

@@ -65,6 +65,19 @@ def test_under_mpirun(single, tmp_path):
     assert_same_spikes(run, single)
 
 
+def test_record_under_mpirun(tmp_path):
+    """It starts ranks of its own several times: as many, on all CPUs, and is done when mpirun is."""
+    what = ["record", str(TINY), "-p", "E", "--network-trials", "1", "--protocol-trials", "5", "--duration", "50",
+            "--engine", "neuron", "--build", "exact", "-o", str(tmp_path / "r")]  # fmt: skip
+    for wrong, message in (([], None), (["--ranks", "3"], "asked for 3 ranks inside mpirun, which started 2")):
+        command = mpi.command(mpi.find(), 2, [*NETML, *what, *wrong])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=rank_environment())
+        assert (done.returncode != 0) == (message is not None), done.stderr
+        assert message is None or message in done.stderr
+    records = netml.Records.open(tmp_path / "r")
+    assert len(records) == 6 + 5 + 1 and records.provenance["ranks"] == 2
+
+
 def rank_environment() -> dict:
     """This process's, for a launcher of its own."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMIX_", "PRTE_"))}

@@ -1,5 +1,6 @@
-"""netml.build and its Simulation in this process: errors by their key, input, background, stepping, recording, checkpoints."""
+"""netml.build and its Simulation in this process: errors by their key, input, stepping, recording, checkpoints."""
 
+import gc
 import json
 import sys
 import zipfile
@@ -66,7 +67,7 @@ def stim(**values):
     (lambda net, cfg: net.subConnParams.update(a={}), ["subConnParams"]),
     (lambda net, cfg: setattr(net, "shape", "torus"), ["'torus'"]),
     (lambda net, cfg: net.cellParams["Ecell"]["secs"]["soma"]["geom"].update(L=21.0), ["is of another cell"]),
-    (stim(type="IClamp", amp=1), ["'IClamp'"]),
+    (stim(type="VClamp", amp=1), ["'VClamp'"]),
     (stim(shape={}), ["stimSourceParams 'bg0'", "'shape'"]),
     (stim(rate="variable"), ["rate", "'variable'"]),
     (stim(noise=2.0), ["noise 2.0"]),
@@ -78,9 +79,6 @@ def test_what_is_not_supported_or_wrong_is_named(folder, change, words):
     with pytest.raises((ModelError, ArtifactError)) as error:
         changed(folder, change)
     assert all(word in str(error.value) for word in words), str(error.value)
-    from neuron import h
-
-    h.ParallelContext().gid_clear()
 
 
 @pytest.mark.parametrize("plasticity, words", [
@@ -90,9 +88,6 @@ def test_wrong_plasticity_is_named(folder, plasticity, words):
     with pytest.raises(ModelError) as error:
         changed(folder, lambda net, cfg: None, plasticity=plasticity)
     assert all(word in str(error.value) for word in words)
-    from neuron import h
-
-    h.ParallelContext().gid_clear()
 
 
 def test_one_network_a_process_and_close_frees_it(folder):
@@ -110,6 +105,18 @@ def test_one_network_a_process_and_close_frees_it(folder):
         second = again.spikes()
     for label in first:
         np.testing.assert_array_equal(first[label], second[label])
+
+
+def test_a_failed_build_leaves_nothing_in_neuron(folder):
+    """Its populations, kept alive by the exception, must not step in the next network, nor die while they do."""
+    with pytest.raises(ModelError) as failure:
+        changed(folder, lambda net, cfg: net.connParams["V->I"].update(delay=0.001))  # E is whole by then
+    with stepped.build(folder) as simulation:
+        simulation.advance(3)
+        del failure
+        gc.collect()
+        simulation.advance(20)
+        assert simulation.report()["E"]["steps"] == 23
 
 
 def test_events_reach_the_synapse_that_was_named(folder):
@@ -174,7 +181,8 @@ def test_background_has_the_statistics_of_netstims(folder):
 
     for noise in (0.0, 0.3, 1.0):
         trains = Trains(own_keys(7, np.arange(200)), 20.0, noise, 5.0, 1e9, "x")
-        which, times = (np.concatenate(c) for c in zip(*[trains.until(end) for end in (3.0, 30.0, 31.0, 1000.0)], strict=True))
+        parts = [trains.until(end) for end in (3.0, 30.0, 31.0, 1000.0)]
+        which, times = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         mine = [np.sort(times[which == k]) for k in range(200)]
         theirs = []
         for k in range(200):
@@ -188,12 +196,14 @@ def test_background_has_the_statistics_of_netstims(folder):
         h.CVode().active(1)
         h.CVode().solve(1000.0)
         theirs = [np.array(spikes) for _, _, spikes in theirs]
-        firsts, gaps = ([np.concatenate([f(t) for t in side]) for side in (mine, theirs)] for f in (lambda t: t[:1], np.diff))
+        firsts, gaps = ([np.concatenate([of(train) for train in side]) for side in (mine, theirs)]
+                        for of in (lambda train: train[:1], np.diff))  # fmt: skip
         if noise == 0:
             assert all(np.allclose(t, np.arange(5.0, 1000.0, 20.0)) for t in mine) and np.allclose(theirs[0], mine[0])
         else:
             assert stats.ks_2samp(*firsts).pvalue > 1e-3 and stats.ks_2samp(*gaps).pvalue > 1e-3
-    one, same, other = (Trains(own_keys(seed, np.arange(3)), 20.0, 1.0, 0.0, 1e9, "x").until(500.0)[1] for seed in (1, 1, 2))
+    three = [Trains(own_keys(seed, np.arange(3)), 20.0, 1.0, 0.0, 1e9, "x") for seed in (1, 1, 2)]
+    one, same, other = (trains.until(500.0)[1] for trains in three)
     np.testing.assert_array_equal(one, same)
     assert not np.isin(one, other).any()
 

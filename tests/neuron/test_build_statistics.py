@@ -1,8 +1,8 @@
 """Networks of netml.build against NetPyNE's own, rule by rule: where cells stand, who is connected, and by what.
 
 Positions, and what follows from a pair without chance, must be NetPyNE's to the bit.  What is drawn is compared by
-distribution over several seeds, all fixed: two-sample Kolmogorov-Smirnov tests of weights and distances, chi-square tests
-of degrees and of sites, each at ALPHA.  With some 60 tests of correct samples one such failure would be expected in 170
+distribution over several seeds, all fixed: two-sample Kolmogorov-Smirnov tests of weights and distances, chi-square
+tests of degrees and of sites, each at ALPHA.  With some 80 tests of correct samples one such failure is expected in 120
 versions of this file; the last test shows that errors of a few per cent are found.
 """
 
@@ -158,7 +158,8 @@ def test_connections_are_distributed_as_netpyne_makes_them(name):
         p[value] = stats.ks_2samp(each[0][column], each[1][column]).pvalue
     assert min(p.values()) > ALPHA, p
     if not any(isinstance(v, str) for v in (RULES[name].get("weight"), RULES[name].get("delay"))):
-        joint = [np.unique(np.round(np.stack(s[2:]), 9), axis=1) for s in (a, b)]  # which channel has which weight and delay
+        # Which channel has which weight and delay.
+        joint = [np.unique(np.round(np.stack(sample[2:]), 9), axis=1) for sample in (a, b)]
         np.testing.assert_array_equal(*joint)
 
 
@@ -168,8 +169,8 @@ def first_of_pairs(sample):
 
 
 @pytest.mark.parametrize("rule", [
-    {"weight": "0.001*(1 + dist_xnorm*post_y/sizeY)", "delay": "0.5 + dist_2D/propVelocity + pre_znorm", "synsPerConn": 2,
-     "sec": "dendrites"},
+    {"weight": "0.001*(1 + dist_xnorm*post_y/sizeY)", "delay": "0.5 + dist_2D/propVelocity + pre_znorm",
+     "synsPerConn": 2, "sec": "dendrites"},
     {"synMech": ["exc", "inh"], "weight": [0.001, 0.002], "delay": [1.0, 2.0], "loc": [[0.1, 0.9], [0.2, 0.6]],
      "synsPerConn": 2, "sec": "apical"},
 ])  # fmt: skip
@@ -234,8 +235,9 @@ def test_cells_stand_where_netpyne_puts_them(change):
 
 
 @pytest.mark.parametrize("call, samples", [
-    ("uniform(2, 5)", None), ("normal(3, 4)", None), ("lognormal(2, 3)", None), ("negexp(1.5)", None), ("weibull(2, 3)", None),
-    ("erlang(4, 5.3333333333)", None), ("poisson(3.2)", "integers"), ("discunif(2, 6)", "integers"),
+    ("uniform(2, 5)", None), ("normal(3, 4)", None), ("lognormal(2, 3)", None), ("negexp(1.5)", None),
+    ("weibull(2, 3)", None), ("erlang(4, 5.3333333333)", None),
+    ("poisson(3.2)", "integers"), ("discunif(2, 6)", "integers"),
     ("binomial(12, 0.3)", "integers"),
 ])  # fmt: skip
 def test_distributions_are_those_of_neuron(call, samples):

@@ -84,6 +84,32 @@ def test_files_are_what_the_generator_grows():
             assert secs[name]["topol"] == section.spec()["topol"]
 
 
+@pytest.mark.parametrize("label", ["PT", "L23"])
+def test_tuned_cells_are_what_the_script_makes(label, monkeypatch):
+    monkeypatch.syspath_prepend(CELLS)
+    from make_cells import TUNED, one_line_a_section, tuned_cell
+
+    made = tuned_cell(label, json.loads((CELLS / f"{label}.parameters.json").read_text()))
+    assert one_line_a_section(made) == (CELLS / f"{label}.json").read_text()
+    points = sum(len(section.points) for section in TUNED[label]().sections.values())
+    assert 0.6 * points < len(np.loadtxt(CELLS / f"{label}.swc")) <= points  # joints are the parent's last point
+
+
+def test_pt_is_a_large_thick_tufted_cell():
+    """In the ranges of Larkman (1991) for thick layer 5 cells, and long enough for the sites of Hay et al. (2011)."""
+    cell = spec("PT")
+    table = segment_table(cell)
+    assert len(table) >= 500
+    inside = {name: np.isin(table.section, sections) for name, sections in cell["secLists"].items()}
+    assert table.path_um[inside["trunk"]].max() > 800 and table.path_um.max() > 1100
+    assert 8000 < table.length_um.sum() < 14000
+    density = {name: sec["mechs"].get("netml_calva", {}).get("gbar") for name, sec in cell["secs"].items()}
+    trunk = [max(density[name]) for name in cell["secLists"]["trunk"]]
+    assert max(trunk) > 50 * trunk[0]  # calcium channels around the bifurcation
+    ih = [cell["secs"][name]["mechs"]["netml_ih"]["gbar"][1] for name in cell["secLists"]["trunk"]]
+    assert ih == sorted(ih) and ih[-1] > 10 * ih[0]  # rises along the apical dendrite
+
+
 def test_generator_is_seeded():
     assert pyramidal(3).secs() == pyramidal(3).secs()
     assert pyramidal(3).secs() != pyramidal(4).secs()

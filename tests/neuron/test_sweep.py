@@ -1,4 +1,4 @@
-"""The sweeps of examples/sweep on a small project: NetPyNE's batch tools, and the script for SLURM."""
+"""The sweeps of models/sweep on a small project: NetPyNE's batch tools, and the script for SLURM."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from netml.engine import mechanisms, mpi
 from netml.runs import Run
 
 TESTS = Path(__file__).resolve().parent.parent
-EXAMPLE = TESTS.parent / "examples" / "sweep"
+EXAMPLE = TESTS.parent / "models" / "sweep"
 sys.path.insert(0, str(TESTS / "fixtures"))
 import hybrid  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Plasticity, background, threads and checkpoints of the engine against plain sums over all spikes (the README's spec)."""
+"""Plasticity, background, threads and checkpoints of the engine against plain sums over all spikes (README)."""
 
 from dataclasses import dataclass, field
 
@@ -14,8 +14,8 @@ from netml.errors import ModelError
 from netml.records.windows import event_step
 
 STEPS = 300
-STDP = RewardStdp(rate_us=4e-4, high_us=0.012, low_us=0.0005, a_plus=1.0, a_minus=0.6, tau_plus_ms=17.0, tau_minus_ms=30.0,
-                  tau_eligibility_ms=150.0)  # fmt: skip
+STDP = RewardStdp(rate_us=4e-4, high_us=0.012, low_us=0.0005, a_plus=1.0, a_minus=0.6, tau_plus_ms=17.0,
+                  tau_minus_ms=30.0, tau_eligibility_ms=150.0)  # fmt: skip
 DEPRESSING, FACILITATING = ShortTerm(0.5, 120.0), ShortTerm(0.1, 20.0, 300.0)
 REWARDS = {60: 1.0, 61: 0.5, 140: -1.5, 200: 2.0}  # before which step, how much
 
@@ -340,7 +340,7 @@ def test_philox_of_the_test_gives_the_published_numbers():
 
 
 def test_background_is_poisson_of_its_counters(case):
-    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates and weights come out right."""
+    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
     _, artifact, *_ = case
     gids, rate_hz = [7, 123456, 3], 400.0
     one, fed = Population(artifact, "X"), Population(artifact, "X")
@@ -402,3 +402,32 @@ def test_refuses_a_checkpoint_of_another_network(case):
         plastic(artifact, rows, projection, gids=np.arange(CELLS) + 1).restore_state(state)
     with pytest.raises(ModelError, match="bounds"):
         plastic(artifact, (*rows[:3], rows[3] * 3, rows[4]), projection)
+
+
+def test_a_long_run_takes_no_more_memory():
+    """Spikes, rewards and history come and go: as much again leaves no more behind."""
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cells(64)
+    population.add_rows(64)
+    k = population.add_projection(ShortTerm(0.3, 100.0, 50.0), STDP)
+    rng = np.random.default_rng(0)
+    n = 64 * 40
+    channels = SEGMENTS * len(SYNAPSES)
+    for projection in (0, k):
+        population.add_synapses(rng.integers(0, 64, n), rng.integers(0, 64, n), rng.integers(0, channels, n),
+                                rng.uniform(0.001, 0.003, n), rng.uniform(1, 20, n), projection)  # fmt: skip
+    population.add_background(np.arange(channels), 40.0, 0.006)
+    population.reset()
+    seconds, held = 34, []
+    for _ in range(seconds):
+        for _ in range(1000):
+            end_ms = population.library.netml_population_clock(population.handle) + 1.0
+            for cell in population.step().tolist():
+                population.deliver(cell, end_ms)
+        population.reward(0.1)
+        held.append(population.stats()["bytes"])
+    stats = population.stats()
+    assert stats["spikes"] > 64 * seconds and stats["late"] == 0
+    assert np.isfinite(population.voltage()).all() and np.isfinite(population.synapses(k)["weight"]).all()
+    assert max(held[-17:]) <= 1.02 * max(held[:17])  # the history is forgotten every 8.192 s

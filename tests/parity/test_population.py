@@ -390,3 +390,43 @@ def test_inside_neuron():
             np.testing.assert_array_equal(np.round(found, 6), steps + 1.0)
             assert (np.abs(found - np.round(found)) < 5e-7).all()
     assert population.stats()["late"] == 0
+
+
+@pytest.mark.parametrize("threads", [0, -1, "two"])
+def test_refuses_impossible_threads(threads, monkeypatch):
+    _, artifact = random_model(0)
+    with pytest.raises(ModelError, match="threads"):
+        Population(artifact, "X", threads=threads)
+    monkeypatch.setenv("NETML_THREADS", str(threads))
+    with pytest.raises(ModelError, match="NETML_THREADS"):
+        Population(artifact, "X")
+
+
+def test_bulk_synapses_are_all_refused_or_all_taken():
+    """What is wrong is named; then none of the call's synapses is there."""
+    _, artifact = random_model(0)
+    population = Population(artifact, "X")
+    population.add_cells(3)
+    population.add_rows(2)
+    good = dict(row=[0, 1, 1], cell=[0, 1, 2], channel=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)
+    for name, wrong, said in (
+        ("row", 2, "row 2; expected 0 to 1"), ("cell", 3, "cell 3; expected 0 to 2"), ("cell", -1, "cell -1"),
+        ("channel", 14, "channel 14; expected 0 to 13"), ("weight_us", np.nan, "weight of nan"),
+        ("weight_us", -1.0, "weight of -1"), ("delay_ms", np.inf, "delay of inf"),
+        ("delay_ms", 0.0, "delay of 0.0 ms; expected above 0"), ("delay_ms", -1.0, "delay of -1"),
+        ("delay_ms", 2200.0, "at most 2147 ms"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=said):
+            population.add_synapses(**good | {name: [*good[name][:2], wrong]})
+    with pytest.raises(ModelError, match="expected one length"):
+        population.add_synapses(**good | {"row": [0, 1]})
+    with pytest.raises(ModelError, match="no 1"):
+        population.add_synapses(**good, projection=1)
+    population.freeze()
+    assert population.stats()["synapses"] == 0
+    population.add_synapses(**good)
+    population.freeze()
+    held = population.synapses()
+    assert (
+        held["row"].tolist() == [0, 1, 1] and held["cell"].tolist() == [0, 1, 2] and set(held["delay"]) == {1_000_000}
+    )

@@ -8,7 +8,10 @@ from netml.network.draws import Draws, key, keys, uniform
 from netml.network.expression import Expression
 
 NAMES = frozenset({"dist_3D", "pre_x", "post_ynorm"})
-VALUES = {"dist_3D": np.array([0.0, 50.0, 200.0]), "pre_x": np.array([1.0, 2.0, 3.0]), "post_ynorm": np.array([0.2, 0.5, 0.9])}
+VALUES = {
+    "dist_3D": np.array([0.0, 50.0, 200.0]), "pre_x": np.array([1.0, 2.0, 3.0]),
+    "post_ynorm": np.array([0.2, 0.5, 0.9]),
+}  # fmt: skip
 
 
 def value(text, constants=None, draws=None):
@@ -16,7 +19,8 @@ def value(text, constants=None, draws=None):
 
 
 @pytest.mark.parametrize("text", [
-    "0.3 * exp(-dist_3D / 50.0)", "pre_x if dist_3D < 100 else -pre_x", "(dist_3D < 100) * (0 <= post_ynorm < 0.6) * 0.2",
+    "0.3 * exp(-dist_3D / 50.0)", "pre_x if dist_3D < 100 else -pre_x",
+    "(dist_3D < 100) * (0 <= post_ynorm < 0.6) * 0.2",
     "min(pre_x, 2, dist_3D) + max(0, pre_x - 1)", "int(pre_x * 1.7) + round(2.5) + abs(-3) + pow(pre_x, 0.5)",
     "pre_x ** 2 % 3 // 1 - sqrt(pre_x) + log(pre_x) * cos(pi * post_ynorm)", "pre_x and not (dist_3D or 0)",
     "dist_3D / 100 if pre_x > 1 and post_ynorm < 0.7 else 1",
@@ -34,7 +38,8 @@ def test_numbers_of_net_params_are_names():
 
 
 @pytest.mark.parametrize("text, word", [
-    ("__import__('os').system('true')", "not supported"), ("(lambda: 1)()", "not supported"), ("pre_x.real", "not arithmetic"),
+    ("__import__('os').system('true')", "not supported"), ("(lambda: 1)()", "not supported"),
+    ("pre_x.real", "not arithmetic"),
     ("[x for x in (1, 2)]", "not arithmetic"), ("pre_x[0]", "not arithmetic"), ("'a' * 3", "not arithmetic"),
     ("open(pre_x)", "'open(pre_x)' is not supported"), ("exp(x=1)", "not supported"), ("pre_z", "unknown name 'pre_z'"),
     ("1 +", "no expression"), ("uniform(1)", "1 arguments"), ("hypergeo(1, 2)", "not supported"), ("1 / 0", "division"),

@@ -10,7 +10,9 @@ from netml import keys
 from netml.artifact import Artifact
 from netml.records import Records
 from netml.reductions import kernel
+from netml.reductions.layouts import KINDS
 from netml.training import train
+from netml.training.config import TrainConfig
 from netml.validation import physics
 from netml.validation.cell import choose_trials
 from netml.validation.drive import Driver
@@ -26,7 +28,8 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("physics")
     trials = [lif.trial(seed, 600, strength=0.85, rate=0.4 + 0.03 * seed) for seed in range(40)]
     lif.write(folder / "records", trials)
-    path = train(folder / "records", output=folder / "lif.netml", progress=False, **SMALL)
+    kind = {"reduction": request.param} if "reduction" in TrainConfig.model_fields else {}
+    path = train(folder / "records", output=folder / "lif.netml", progress=False, **SMALL, **kind)
     return Artifact.load(path), Records.open(folder / "records")
 
 
@@ -40,7 +43,7 @@ def test_a_trained_reduction_obeys_every_law(trained):
 
 def changed(artifact, header=None, **factors) -> Artifact:
     """A copy whose parameters of some names are multiplied (or replaced, where a function is given)."""
-    dims = kernel.Dims(**artifact.header["dims"])
+    dims = KINDS[artifact.header["reduction"]](**artifact.header["dims"])
     arrays = {name: value.copy() for name, value in kernel.unpack(dims, artifact.arrays["params"]).items()}
     for name, change in factors.items():
         arrays[name] = change(arrays[name]) if callable(change) else arrays[name] * change
@@ -58,13 +61,12 @@ def law(artifact, name: str) -> physics.Check:
 def test_broken_reductions_are_found_out(trained):
     artifact, _ = trained
     assert not law(changed(artifact, {"threshold": -1e3}), "rest").passed
-    assert not law(changed(artifact, memory_rest=lambda m: m - 0.5), "rest").passed
-    assert not law(changed(artifact, v_w=200.0), "range").passed
-    assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.0001)), "bounded").passed
-    assert not law(changed(artifact, trace_decay=lambda d: np.full_like(d, 1.01)), "bounded").passed
-    assert not law(
-        changed(artifact, trace_decay=lambda d: np.full_like(d, 0.99995)), "quiet"
-    ).passed  # forgets too late
+    assert not law(changed(artifact, memory_rest=lambda m: m - 2), "rest").passed
+    assert law(changed(artifact, v_w=200.0), "range").passed  # the readout ends at the reversal potentials
+    trace = {"leaky_memory": "trace_decay", "cable": "decay"}[artifact.header["reduction"]]
+    for decay, broken in ((1.0001, "bounded"), (1.01, "bounded"), (0.99995, "quiet")):  # the last forgets too late
+        changes = {trace: lambda d, decay=decay: np.full_like(d, decay)}
+        assert not law(changed(artifact, **changes), broken).passed, (decay, broken)
 
 
 class Knowing(Driver):
@@ -81,6 +83,19 @@ class Clock(Driver):
     def run(self, *arguments, **named):
         out = super().run(*arguments, **named)
         return replace(out, v_mv=out.v_mv + 0.01 * np.arange(len(out.v_mv))[:, None])
+
+
+class Wild(Driver):
+    """A cell whose voltage passes the reversal potentials."""
+
+    def run(self, *arguments, **named):
+        out = super().run(*arguments, **named)
+        return replace(out, v_mv=2 * out.v_mv)
+
+
+def test_a_voltage_no_channel_gives_is_found_out(trained):
+    artifact, _ = trained
+    assert physics.voltage_range(Driver(artifact)).passed and not physics.voltage_range(Wild(artifact)).passed
 
 
 def test_cells_that_foresee_or_age_are_found_out(trained):

@@ -39,9 +39,10 @@ def records(tmp_path_factory) -> Path:
     return folder
 
 
-def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path):
+@pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
+def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     recipe = {"updates": 1200, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
-              "validate_every": 100, "v_clip_mv": -50.0, "reduction": "leaky_memory", "gain_decay": 0.1}  # fmt: skip
+              "validate_every": 100, "v_clip_mv": -50.0, "reduction": reduction, "gain_decay": 0.1}  # fmt: skip
     path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
     scores = artifact.header["scores"]["validation"]
@@ -58,7 +59,8 @@ def test_learns_the_f_i_curve(tmp_path):
     steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
     trials = [lif.trial(seed, strength=0.85) for seed in range(30)]
     lif.write(tmp_path / "r", trials + [lif.trial(100 + k, rate=0.0, current=own) for k, own in enumerate(steps)])
-    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100}
+    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,
+              "reduction": "leaky_memory", "free_from": 0.15}  # fmt: skip
     artifact = Artifact.load(train(tmp_path / "r", output=tmp_path / "lif.netml", **(SMALL | recipe)))
     assert artifact.header["current"] is True and artifact.channels == 9
     low, high = artifact.header["current_range_na"]
@@ -148,6 +150,9 @@ def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):
     trainer = Trainer(*load(Records.open(records), config), config)
     trainer.save(checkpoint)
     trainer.close()
+    longer = Trainer(*load(Records.open(records), config), TrainConfig.of(**(SMALL | {"updates": 90})))
+    longer.load(checkpoint)
+    longer.close()
     with pytest.raises(TrainingError, match="another training .*memory.*--fresh"):
         train(records, output=output, **(SMALL | {"memory": 9}))
     assert train(records, output=output, fresh=True, **(SMALL | {"updates": 20})).exists()

@@ -35,9 +35,9 @@ def table(folder) -> list[dict]:
 
 
 def test_a_search_keeps_the_best_and_stops_bad_trials_early(records, tmp_path):
-    best = json.loads(tune(records, output=tmp_path, trials=9, space=SPACE, progress=False, **FIELDS).read_text())
+    best = json.loads(tune(records, output=tmp_path, trials=7, space=SPACE, progress=False, **FIELDS).read_text())
     rows = table(tmp_path)
-    assert [int(row["trial"]) for row in rows] == list(range(9))
+    assert [int(row["trial"]) for row in rows] == list(range(7))
     losses = {row["trial"]: float(row["loss"]) for row in rows if row["state"] == "complete"}
     assert best["loss"] == min(losses.values()) < max(losses.values()) and losses[str(best["trial"])] == best["loss"]
     assert any(row["state"] == "pruned" for row in rows)
@@ -49,8 +49,8 @@ def test_a_search_keeps_the_best_and_stops_bad_trials_early(records, tmp_path):
     # The fields give the same reduction again, and a search that is complete is not gone on with.
     again = Artifact.load(train(records, output=tmp_path / "again.netml", progress=False, **best["fields"]))
     assert again.header["scores"]["validation"]["loss"] == best["loss"]
-    tune(records, output=tmp_path, trials=9, space=SPACE, progress=False, **FIELDS)
-    assert len(table(tmp_path)) == 9
+    tune(records, output=tmp_path, trials=7, space=SPACE, progress=False, **FIELDS)
+    assert len(table(tmp_path)) == 7
 
 
 def test_a_killed_search_goes_on(records, tmp_path):

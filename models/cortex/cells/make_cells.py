@@ -1,10 +1,11 @@
-"""Write PYR.json and PV.json (NetPyNE cellParams entries) and their SWC files beside this script.
+"""Write the cells (NetPyNE cellParams entries, NAME.json) and their SWC files beside this script.
 
     python models/cortex/cells/make_cells.py
 
 The JSON files are what the circuit loads; this script is how they came about. Channel densities
 start from Hay et al. (2011), doi:10.1371/journal.pcbi.1002107, and are tuned by hand to the
-generated morphology, see README.md of the circuit for what the cells then do.
+generated morphology, see README.md of the circuit for what the cells then do. Those of PT stand in
+PT.parameters.json, which tune_cells.py writes.
 """
 
 import json
@@ -12,12 +13,42 @@ from pathlib import Path
 
 import numpy as np
 
-from netml.circuit.morphology import Morphology, basket, pyramidal
+from netml.circuit.morphology import Morphology, PyramidalStatistics, TreeStatistics, basket, pyramidal
 
 FOLDER = Path(__file__).parent
-PYR_SEED, PV_SEED = 2, 2
-POTASSIUM = {"netml_kv3", "netml_kp", "netml_im", "netml_sk"}
+PYR_SEED, PV_SEED, PT_SEED, L23_SEED = 2, 2, 1, 1
+POTASSIUM = {"netml_kv3", "netml_kp", "netml_kt", "netml_im", "netml_sk"}
 CALCIUM_ZONE_UM = (430.0, 800.0)  # around the main bifurcation, where calcium spikes start
+
+#: A large thick-tufted cell: its trunk bifurcates 820 um from the soma, its tuft reaches layer 1 at about 1.2 mm.
+PT_STATISTICS = PyramidalStatistics(
+    basal_trees=7,
+    basal=TreeStatistics((30, 10), (110, 25), (4, 5), (1.8, 0.25), 0.6),
+    trunk_um=810.0,
+    trunk_diam_um=(4.2, 2.0),
+    obliques=10,
+    oblique_range=(0.05, 0.45),
+    oblique=TreeStatistics((40, 12), (110, 25), (1, 3), (1.0, 0.15), 0.6, 40.0),
+    tuft=TreeStatistics((60, 15), (115, 25), (5, 7), (1.4, 0.2), 0.7, 25.0),
+    axon_diam_um=1.2,
+)
+#: Layer 2/3: 3.5 mm of apical dendrite spread wide from a short trunk, 2 mm of basal (van Aerde & Feldmeyer 2015).
+L23_STATISTICS = PyramidalStatistics(
+    soma_diam_um=15.0,
+    basal_trees=5,
+    basal=TreeStatistics((25, 8), (85, 15), (3, 5), (1.4, 0.2), 0.6),
+    trunk_um=150.0,
+    trunk_diam_um=(2.6, 1.8),
+    obliques=4,
+    oblique=TreeStatistics((30, 8), (85, 15), (1, 3), (0.9, 0.1), 0.6, 40.0),
+    tufts=2,
+    tuft=TreeStatistics((40, 10), (100, 20), (7, 9), (1.3, 0.2), 0.6, 30.0),
+    axon_um=45.0,
+    axon_diam_um=1.0,
+)
+PT_ZONE_UM = (685.0, 885.0)  # of calcium channels around the bifurcation (Hay et al. 2011)
+OUTSIDE_ZONE = {"netml_cahva": 0.1, "netml_calva": 0.01}  # share of their density beyond the zone
+CALCIUM = {*OUTSIDE_ZONE, "netml_sk", "netml_cad"}
 
 
 def digits(value: float) -> float:
@@ -25,9 +56,9 @@ def digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def ih_density(path_um: float) -> float:
-    """S/cm2, rising exponentially along the apical dendrite (Kole et al. 2006)."""
-    return 2e-4 * (-0.8696 + 2.087 * np.exp(0.0031 * path_um))
+def ih_density(path_um: float, soma: float = 2e-4) -> float:
+    """S/cm2, rising exponentially along the apical dendrite (Kole et al. 2006) from `soma`."""
+    return soma * (-0.8696 + 2.087 * np.exp(0.0031 * path_um))
 
 
 def along(morphology: Morphology, name: str, density) -> list[float]:
@@ -81,6 +112,46 @@ def pyr_mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
     return mechanisms, 2.0
 
 
+def tuned_mechanisms(parameters: dict, zone_um: tuple[float, float] | None = None):
+    """A function as :func:`pyr_mechanisms`, by mechanisms of each region as in CELL.parameters.json.
+
+    In the apical dendrite Ih rises with distance, and calcium channels lie in `zone_um`, where there is one.
+    """
+
+    def calcium(mechanism: str, density: float):
+        low, high = zone_um
+        return lambda path_um: density * (1.0 if low <= path_um <= high else OUTSIDE_ZONE[mechanism])
+
+    def mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
+        kind = name.split("_")[0]
+        region = "apical" if kind in ("trunk", "oblique", "tuft") else kind
+        found = {mechanism: dict(values) for mechanism, values in parameters[region].items()}
+        if region == "apical":
+            soma = found["netml_ih"]["gbar"]
+            found["netml_ih"]["gbar"] = along(morphology, name, lambda path_um: ih_density(path_um, soma))
+            for mechanism in OUTSIDE_ZONE.keys() & found.keys():
+                density = calcium(mechanism, found[mechanism]["gbar"])
+                found[mechanism]["gbar"] = along(morphology, name, density)
+        if kind == "oblique":  # all below the zone
+            found = {mechanism: values for mechanism, values in found.items() if mechanism not in CALCIUM}
+        return found, 2.0 if region in ("apical", "basal") else 1.0  # uF/cm2: spines double the membrane
+
+    return mechanisms
+
+
+TUNED = {  # morphology of the cells whose densities tune_cells.py finds
+    "PT": lambda: pyramidal(PT_SEED, PT_STATISTICS),
+    "L23": lambda: pyramidal(L23_SEED, L23_STATISTICS),
+}
+
+
+def tuned_cell(label: str, parameters: dict) -> dict:
+    """The cellParams entry of a tuned cell with given parameters."""
+    morphology = TUNED[label]()
+    lists = pyramidal_lists(morphology) | {"trunk": morphology.names("trunk")}
+    return cell(morphology, tuned_mechanisms(parameters, PT_ZONE_UM if label == "PT" else None), lists)
+
+
 def pv_mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
     """Mechanisms of a section of the fast-spiking cell, and its capacitance in uF/cm2."""
     if name == "soma":
@@ -120,30 +191,29 @@ def one_line_a_section(spec: dict) -> str:
     return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
-def main() -> None:
-    pyr = pyramidal(PYR_SEED)
-    pv = basket(PV_SEED)
-    near = [n for n in pyr.names("basal", "trunk", "oblique") if pyr.path_um(n, 0.5) < 110]
-    cells = {
-        "PYR": cell(
-            pyr,
-            pyr_mechanisms,
-            {
-                "basal": pyr.names("basal"),
-                "apical": pyr.names("trunk", "oblique", "tuft"),
-                "oblique": pyr.names("oblique"),
-                "tuft": pyr.names("tuft"),
-                "proximal": pyr.names("basal", "oblique"),
-                "perisomatic": near,
-            },
-        ),
-        "PV": cell(
-            pv,
-            pv_mechanisms,
-            {"dendritic": pv.names("dend")},
-        ),
+def pyramidal_lists(morphology: Morphology) -> dict[str, list[str]]:
+    """Section lists of a pyramidal cell."""
+    near = [n for n in morphology.names("basal", "trunk", "oblique") if morphology.path_um(n, 0.5) < 110]
+    return {
+        "basal": morphology.names("basal"),
+        "apical": morphology.names("trunk", "oblique", "tuft"),
+        "oblique": morphology.names("oblique"),
+        "tuft": morphology.names("tuft"),
+        "proximal": morphology.names("basal", "oblique"),
+        "perisomatic": near,
     }
-    for (label, spec), morphology in zip(cells.items(), (pyr, pv), strict=True):
+
+
+def main() -> None:
+    pyr, pv = pyramidal(PYR_SEED), basket(PV_SEED)
+    cells = {
+        "PYR": (pyr, cell(pyr, pyr_mechanisms, pyramidal_lists(pyr))),
+        "PV": (pv, cell(pv, pv_mechanisms, {"dendritic": pv.names("dend")})),
+    }
+    for label, morphology in TUNED.items():
+        parameters = json.loads((FOLDER / f"{label}.parameters.json").read_text())
+        cells[label] = morphology(), tuned_cell(label, parameters)
+    for label, (morphology, spec) in cells.items():
         (FOLDER / f"{label}.json").write_text(one_line_a_section(spec))
         morphology.write_swc(FOLDER / f"{label}.swc")
 
