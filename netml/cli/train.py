@@ -1,7 +1,7 @@
 """``netml train``."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,10 @@ def command(
     budget: Annotated[
         str, typer.Option(help="demo: a minute; full: a few minutes; long: a quarter of an hour or more, on 2 cores.")
     ] = "full",
-    updates: Annotated[Optional[int], typer.Option(help="Number of weight updates, instead of the budget's.")] = None,
+    updates: Annotated[int | None, typer.Option(help="Number of weight updates, instead of the budget's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order; the same seed gives the same artifact.")] = 0,
     set_: Annotated[
-        Optional[list[str]], typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
+        list[str] | None, typer.Option("--set", help="Any other field of the recipe, e.g. --set memory=40.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu (the C++ kernel), or cuda.")] = "cpu",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for an event log of TensorBoard, too.")] = None,
