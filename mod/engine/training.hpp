@@ -17,7 +17,7 @@ inline CableGradient gradient_of(const Cable& n, const float* params, const int3
 // What the forward pass keeps of every step: z (with the memory of the step before), new memory and hidden units, tanh,
 // the model's own state and what it wants back; and the state before the window.
 struct Workspace {
-    float *z, *r, *d, *own, *kept, *start;
+    float *z, *r, *d, *own, *kept, *fed, *start;
     int64_t count;
     template <class Model>
     Workspace(const Model& n, float* base, int64_t steps) {
@@ -26,8 +26,9 @@ struct Workspace {
         d = r + steps * n.head.readout * LANES;
         own = d + steps * n.head.memory * LANES;
         kept = own + steps * n.own * LANES;
-        start = kept + steps * n.kept * LANES;                     // own and z
-        count = (steps * (n.head.z + n.head.readout + n.head.memory + n.own + n.kept) + n.own + n.head.z) * LANES;
+        fed = kept + steps * n.kept * LANES;                       // of an expected model: slope of what was fed back
+        start = fed + steps * n.head.expected * LANES;             // own and z
+        count = (steps * (n.head.z + n.head.readout + n.head.memory + n.own + n.kept + n.head.expected) + n.own + n.head.z) * LANES;
     }
 };
 
@@ -75,9 +76,13 @@ inline void forward_block(const Model& n, const float* params, const int32_t* wi
             bound_voltage(v + t * LANES);
             if (!workspace) std::memcpy(z + memory_at, r, memory_bytes);
             own_before = own, z_before = z, memory = r;
-            const uint8_t* fired = spike + t * LANES;
             emit(head, params, threshold, logit + t * LANES, last_spike, last_spike + LANES, spike + t * LANES);
-            for (int l = 0; l < LANES; ++l) last_spike[l] = free_running[l] ? fired[l] : teacher[t * LANES + l];
+            feed_back(head, logit + t * LANES, spike + t * LANES, last_spike);
+            for (int l = 0; l < LANES; ++l) {
+                if (workspace && head.expected)
+                    keep.fed[t * LANES + l] = free_running[l] ? last_spike[l] * (1.0f - last_spike[l]) : 0.0f;
+                if (!free_running[l]) last_spike[l] = teacher[t * LANES + l];
+            }
         }
     }
     if (workspace && steps > 0) {
@@ -99,6 +104,7 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
     std::vector<float> dp1 = rows(CHUNK * head.hidden), dp2 = rows(CHUNK * head.memory), dout = rows(CHUNK * 2);
     std::vector<float> dx = rows(CHUNK * n.inputs), dz = rows(head.z), dh = rows(head.hidden);
     std::vector<float> dm = rows(head.memory), df = rows(head.feedback);       // of the memory after a step, the feedback
+    std::vector<float> dfed = rows(1), dlogit = rows(1);                       // of what a step feeds back
     std::vector<float> readout_grad((size_t)2 * head.readout);
     LaneSums feedback_decay(head.feedback), memory_decay(head.memory), memory_drive(head.memory);
     LaneSums b1(head.hidden), b2(head.memory), logit_b(1), v_b(1);
@@ -117,7 +123,12 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
             const float* own_before = t ? own - so : keep.start;
             const float* z_before = t ? z - sz : keep.start + so;
             float *g1 = dp1.data() + (t - from) * head.hidden * LANES, *g2 = dp2.data() + (t - from) * sd;
-            const float *of_logit = grad_logit + t * LANES, *of_v = grad_v + t * LANES;
+            const float* of_v = grad_v + t * LANES;
+            float* of_logit = dlogit.data();
+            for (int p = 0; p < PARTS; ++p) {
+                lanes(of_logit)[p] = lanes(grad_logit + t * LANES)[p];
+                if (head.expected) lanes(of_logit)[p] += lanes(keep.fed + t * LANES)[p] * lanes(dfed.data())[p];
+            }
             std::memcpy(dout.data() + (t - from) * 2 * LANES, of_logit, sizeof(float) * LANES);
             std::memcpy(dout.data() + ((t - from) * 2 + 1) * LANES, of_v, sizeof(float) * LANES);
             for (int i = 0; i < head.memory; ++i)
@@ -151,9 +162,13 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
                     lanes(dm.data() + i * LANES)[p] = lanes(dz.data() + memory_at + i * LANES)[p]
                                                       + params[head.memory_decay + i] * lanes(dm.data() + i * LANES)[p];
             feedback_decay.add(dz.data() + feedback_at, z_before + feedback_at);
+            std::fill(dfed.begin(), dfed.end(), 0.0f);
             for (int j = 0; j < head.feedback; ++j)
-                for (int p = 0; p < PARTS; ++p)
-                    lanes(df.data() + j * LANES)[p] = params[head.feedback_decay + j] * lanes(dz.data() + feedback_at + j * LANES)[p];
+                for (int p = 0; p < PARTS; ++p) {
+                    const vec g = lanes(dz.data() + feedback_at + j * LANES)[p];
+                    lanes(df.data() + j * LANES)[p] = params[head.feedback_decay + j] * g;
+                    lanes(dfed.data())[p] += g;
+                }
         }
         const int64_t length = to - from;
         const float *z = keep.z + from * sz, *r = keep.r + from * sr;

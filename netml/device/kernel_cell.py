@@ -58,9 +58,9 @@ class KernelCell:
         """See the contract."""
         return self._model.step(state, x, last_spike)
 
-    def spikes(self, state, logit, threshold) -> torch.Tensor:
+    def emit(self, state, logit, threshold):
         """See the contract."""
-        return self._model.spikes(state, logit, threshold)
+        return self._model.emit(state, logit, threshold)
 
     def site_voltage(self, state) -> torch.Tensor:
         """(batch, sites) voltage of the recorded sites, mV."""

@@ -97,14 +97,14 @@ class Cable(Head):
         rank: Of the injection.
         sites: Compartments of recorded sites.
         gates: Initial kinetics of the gated conductances, as ``GATES``.
-        memory, hidden, feedback_tau_ms, dt_ms, seed: As for the leaky-memory cell.
+        memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
-        read = tree.spread(reads)
+        read = tree.spread(reads, sites)
         super().__init__(
             len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random
         )
@@ -113,7 +113,7 @@ class Cable(Head):
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
-            len(sites), len(feedback_tau_ms), memory, hidden,
+            len(sites), len(feedback_tau_ms), memory, hidden, int(expected),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])

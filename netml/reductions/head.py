@@ -9,6 +9,9 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
     logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v within V_RANGE_MV
     s = logit > threshold and the last spike is `refractory` steps back or more
+
+An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it does
+not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.
 """
 
 import math
@@ -103,15 +106,15 @@ class Head(nn.Module):
     def advance_feedback(p, state, last_spike) -> torch.Tensor:
         return p["feedback_decay"] * state["feedback"] + last_spike[:, None]
 
-    @staticmethod
-    def advance_head(p, state, front, feedback, last_spike):
+    def advance_head(self, p, state, front, feedback, last_spike):
         """The new state of the head, logit and its part of the voltage."""
         z = torch.cat([front, state["memory"], feedback], dim=1)
         hidden = torch.relu(z @ p["w1"].T + p["b1"])
         drive = torch.tanh(hidden @ p["w2"].T + p["b2"])
         memory = p["memory_decay"] * state["memory"] + p["memory_drive"] * drive
         readout = torch.cat([memory, hidden], dim=1)
-        wait = torch.where(last_spike > 0, p["refractory"], state["wait"]).sub(1).clamp(min=0)
+        wait = state["wait"] if self.dims.expected else torch.where(last_spike > 0, p["refractory"], state["wait"])
+        wait = wait.sub(1).clamp(min=0)
         new = {"memory": memory, "feedback": feedback, "wait": wait}
         return new, readout @ p["logit_w"] + p["logit_b"], readout @ p["v_w"] + p["v_b"]
 
@@ -153,7 +156,10 @@ class Head(nn.Module):
         return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.dims.feedback),
                 "wait": zeros(batch)}  # fmt: skip
 
-    @staticmethod
-    def spikes(state, logit, threshold: float) -> torch.Tensor:
+    def emit(self, state, logit, threshold: float):
         """See :class:`netml.reductions.base.ReductionModel`."""
-        return (logit > threshold) & (state["wait"] == 0)
+        spike = (logit > threshold) & (state["wait"] == 0)
+        if not self.dims.expected:
+            return state, spike, spike.to(logit.dtype)
+        # The probability says nothing of the spike, whose wait begins at once.
+        return state | {"wait": torch.where(spike, self.refractory, state["wait"])}, spike, torch.sigmoid(logit)

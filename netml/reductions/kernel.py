@@ -55,9 +55,10 @@ class Reduction:
     def of(cls, artifact: Artifact) -> "Reduction":
         """The runnable part of an artifact."""
         kind = KINDS[artifact.header["reduction"]]
-        if absent := [name for name in kind._fields if name not in artifact.header["dims"]]:
+        if absent := [name for name in kind._fields
+                     if name not in artifact.header["dims"] and name not in kind._field_defaults]:
             raise ArtifactError(f"reduction's dims lack {', '.join(absent)}: train it again with this netml")
-        dims = kind(**{name: int(artifact.header["dims"][name]) for name in kind._fields})
+        dims = kind(**{name: int(size) for name, size in artifact.header["dims"].items() if name in kind._fields})
         arrays = artifact.arrays
         return cls(dims, arrays["params"], arrays["wiring"], float(artifact.header["threshold"]))
 

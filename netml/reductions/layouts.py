@@ -17,6 +17,7 @@ class Dims(NamedTuple):
     feedback: int
     memory: int
     hidden: int
+    expected: int = 0  # 1: what is fed back is a spike's probability, not the spike
 
     @property
     def front(self) -> int:
@@ -58,6 +59,7 @@ class CableDims(NamedTuple):
     feedback: int
     memory: int
     hidden: int
+    expected: int = 0  # as above
 
     @property
     def front(self) -> int:

@@ -10,7 +10,6 @@ from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
 
-SITE_CLIP_MV = -40.0  # a dendritic spike is learned up to here: above, its height would drown all else
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
 
 
@@ -31,7 +30,8 @@ class Steps:
             soon out of phase and learns no time at all, only the mean rate.
     """
 
-    def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
+    def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float,
+                 site_clip_mv: float = -40.0):  # fmt: skip
         rows, channel, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
         self.sites = tuple(sorted(set(records.cell.sites) - {"soma"}))
         self.current = bool(records.with_current[trials].any())
@@ -45,7 +45,7 @@ class Steps:
             weight.append(what[1])
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
-            elsewhere.append([np.minimum(windows.voltage(trial, site, dt_r_ms), SITE_CLIP_MV) for site in self.sites])
+            elsewhere.append([np.minimum(windows.voltage(trial, site, dt_r_ms), site_clip_mv) for site in self.sites])
             counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
             network.append(np.full(n, trial.kind == NETWORK))
             length.append(n)
@@ -124,7 +124,8 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
                 f"or with stronger input"
             )
     steps = Steps(
-        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms
+        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms,
+        site_clip_mv=config.site_clip_mv,
     )
     if not steps.counts.any():
         raise RecordsError(f"all trials of {records.folder} are shorter than the {config.skip_ms} ms that are skipped")

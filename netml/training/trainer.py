@@ -13,7 +13,7 @@ from netml.files import replacing
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import SITE_CLIP_MV, Steps, Walk, whole_trials
+from netml.training.data import Steps, Walk, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
@@ -158,7 +158,7 @@ class Trainer:
         )  # fmt: skip
         if sites.numel() and config.site_weight:
             true = torch.from_numpy(steps.site_voltage[:, rows].transpose(1, 2, 0, 3))
-            total = total + config.site_weight * site_loss(sites, true, weight, self.site_variance, SITE_CLIP_MV)
+            total = total + config.site_weight * site_loss(sites, true, weight, self.site_variance, config.site_clip_mv)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         value = float(total.detach())

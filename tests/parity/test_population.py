@@ -121,8 +121,8 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
     with torch.no_grad():
         for n in range(steps):
             state, logit, v = model.step(state, torch.as_tensor(x[n], dtype=torch.float32), last)
-            last = model.spikes(state, logit, artifact.header["threshold"]).float()
-            out.append((logit.numpy(), v.numpy(), last.numpy().astype(bool)))
+            state, spike, last = model.emit(state, logit, artifact.header["threshold"])
+            out.append((logit.numpy(), v.numpy(), spike.numpy()))
     return [np.stack(o) for o in zip(*out, strict=True)]
 
 
