@@ -11,14 +11,15 @@ struct Head {
     int front, feedback, memory, hidden;
     int z;                                   // front + memory + feedback: what the hidden units see
     int readout;                             // memory + hidden
+    int outputs;                             // logit, voltage, and what is added to the voltage of some recorded sites
     bool expected;                           // what is fed back is a spike's probability, not the spike
     int64_t feedback_decay, memory_decay, memory_drive, memory_rest;
-    int64_t b1, w1, b2, w2, logit_w, logit_b, v_w, v_b, refractory, end;
+    int64_t b1, w1, b2, w2, logit_w, logit_b, v_w, v_b, refractory, site_w, site_b, end;
 
     // `at`: where its parameters begin in the flat array.
-    Head(int64_t at, int front_, int feedback_, int memory_, int hidden_, bool expected_)
+    Head(int64_t at, int front_, int feedback_, int memory_, int hidden_, bool expected_, int sites = 0)
         : front(front_), feedback(feedback_), memory(memory_), hidden(hidden_),
-          z(front + memory + feedback), readout(memory + hidden), expected(expected_) {
+          z(front + memory + feedback), readout(memory + hidden), outputs(2 + sites), expected(expected_) {
         const auto take = [&at](int64_t n) { const int64_t here = at; at += n; return here; };
         feedback_decay = take(feedback);
         memory_decay = take(memory);
@@ -33,6 +34,8 @@ struct Head {
         v_w = take(readout);
         v_b = take(1);
         refractory = take(1);
+        site_w = take((int64_t)sites * readout);
+        site_b = take(sites);
         end = at;
     }
     int memory_at() const { return front; }
@@ -72,6 +75,15 @@ inline void advance_memory(const Head& n, const float* params, const float* z, f
         }
     dense(params + n.logit_w, params + n.logit_b, r, logit, 1, n.readout);
     dense(params + n.v_w, params + n.v_b, r, v, 1, n.readout);
+}
+
+// Adds to the voltage of recorded sites, sites[outputs - 2][16], what memory and hidden units say of it.
+inline void read_sites(const Head& n, const float* params, const float* r, float* sites) {
+    for (int s = 0; s < n.outputs - 2; ++s) {
+        float added[LANES];
+        dense(params + n.site_w + (int64_t)s * n.readout, params + n.site_b + s, r, added, 1, n.readout);
+        for (int l = 0; l < LANES; ++l) sites[s * LANES + l] += added[l];
+    }
 }
 
 // No channel drives a membrane beyond the reversal potentials of potassium and sodium: the readout, a sum of learned

@@ -102,18 +102,19 @@ class Cable(Head):
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
         read = tree.spread(reads, sites)
         super().__init__(
-            len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random
+            len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random,
+            site_outputs=len(sites) * site_readout,
         )
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
-            len(sites), len(feedback_tau_ms), memory, hidden, int(expected),
+            len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])

@@ -24,6 +24,7 @@ from netml.reductions import kernel
 from netml.reductions.layouts import parameter_shapes
 
 LAMBDA = 5.0  # Spieler et al. 2024: how fast a memory unit follows its drive, beside its decay
+SITE_MV = 10.0  # unit of what the head adds to the voltage of a recorded site
 MEMORY_TAU_MS = (1.0, 150.0)
 FEEDBACK_TAU_MS = (2.0, 8.0, 30.0, 120.0)
 
@@ -44,7 +45,8 @@ class Head(nn.Module):
         random: Generator of the initial weights.
     """
 
-    def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator):
+    def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator,
+                 site_outputs: int = 0):  # fmt: skip
         super().__init__()
         self.dt_ms = dt_ms
         z = front + memory + len(feedback_tau_ms)
@@ -60,6 +62,8 @@ class Head(nn.Module):
         self.b2 = nn.Parameter(torch.zeros(memory))
         self.readout = normal(2, memory + hidden, fan_in=16 * (memory + hidden))
         self.readout_b = nn.Parameter(torch.zeros(2))
+        self.site_w = nn.Parameter(torch.zeros(site_outputs, memory + hidden))
+        self.site_b = nn.Parameter(torch.zeros(site_outputs))
         # Fixed by the trainer: what turns the plain numbers above into physical ones.
         self.register_buffer("front_mean", torch.zeros(front))
         self.register_buffer("front_scale", torch.ones(front))
@@ -100,6 +104,8 @@ class Head(nn.Module):
             "v_w": self.readout[1] * self.v_scale,
             "v_b": self.readout_b[1:] * self.v_scale + self.v_mean,
             "refractory": self.refractory,
+            "site_w": self.site_w * SITE_MV,
+            "site_b": self.site_b * SITE_MV,
         }
 
     @staticmethod

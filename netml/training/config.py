@@ -60,9 +60,12 @@ class TrainConfig(BaseModel):
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
     voltage_weight: float = Field(1.0, ge=0, description="share of the voltage beside the spikes in the loss")
     site_weight: float = Field(0.3, ge=0, description="share of the voltage at each recorded dendritic site")
+    site_readout: bool = Field(False, description="cable: memory and hidden units add to the voltage of these sites")
     site_clip_mv: float = Field(-40.0, description="voltage at these sites is learned up to here, mV")
     v_clip_mv: float = Field(-55.0, description="voltage is learned up to here, mV")
     skip_ms: float = Field(100.0, ge=0, description="start of every trial that does not count, ms")
+
+    synthetic: float = Field(4.0, ge=0, description="synthetic trials a training trial, where a teacher labels them")
 
     validate_every: int = Field(500, gt=0, description="updates")
     checkpoint_every: int = Field(500, gt=0, description="updates")

@@ -35,11 +35,12 @@ class Trainer:
         training, validation: Trials of ``steps``.
         config: The recipe.
         checkpoint: File that training is resumed from, and saved to; None: neither.
+        synthetic: Further trials of ``steps`` to learn from, of which nothing is measured.
         device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
     def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
-                 device: str = "cpu"):  # fmt: skip
+                 device: str = "cpu", synthetic=()):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
         seen, typical, _ = steps.channel_statistics(training)
@@ -47,7 +48,7 @@ class Trainer:
         self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
         self.walk = Walk(
-            steps, training, config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
+            steps, [*training, *synthetic], config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
         )
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
@@ -152,7 +153,7 @@ class Trainer:
         logit, v, sites = self.recurrence(params, gain, self.threshold, window)
         weight = torch.from_numpy(counts.astype(np.float32))
         total, _, _ = loss(
-            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight,
+            logit, v, torch.from_numpy(steps.target[rows]), torch.from_numpy(steps.voltage[rows]), weight,
             entropy=self.entropy, variance=self.variance,
             v_clip_mv=config.v_clip_mv, voltage_weight=config.voltage_weight,
         )  # fmt: skip
@@ -226,7 +227,8 @@ class Trainer:
     def identity(self) -> dict:
         """What a checkpoint belongs to."""
         data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
-                "spikes": int(self.steps.spike.sum()), "cell": self.steps.cell.fingerprint}  # fmt: skip
+                "spikes": int(self.steps.spike.sum()), "labels": float(self.steps.target.sum(dtype=float)),
+                "cell": self.steps.cell.fingerprint}  # fmt: skip
         return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json", exclude=LENGTH), "data": data}
 
     def save(self, path: Path) -> None:
