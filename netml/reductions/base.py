@@ -30,6 +30,9 @@ class ReductionModel(Protocol):
             The new state, the logit of a spike (batch) and the soma voltage (batch), mV.
         """
 
+    def site_voltage(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(batch, sites) voltage of the recorded dendritic sites, mV, from the state that ``step`` returned."""
+
     def emit(
         self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:

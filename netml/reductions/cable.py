@@ -95,7 +95,9 @@ class Cable(Head):
         current: Whether the last input is a somatic current (nA).
         reads: How many compartments the hidden units read.
         rank: Of the injection.
-        sites: Compartments of recorded sites.
+        sites: Compartments of recorded sites; the hidden units read them too.
+        site_readout: Whether memory and hidden units add to the voltage there: a dendritic spike, which few compartments
+            of slow gates do not make, is then something that they must know of.
         gates: Initial kinetics of the gated conductances, as ``GATES``.
         memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
@@ -249,6 +251,11 @@ class Cable(Head):
         new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
         v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
         return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
+
+    def site_voltage(self, state) -> torch.Tensor:
+        """See the contract."""
+        v = state["tree"][:, self.wires.sites]
+        return v + state["added"] if self.dims.site_outputs else v
 
 
 def solve_tree(diagonal, axial, right, levels):

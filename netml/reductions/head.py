@@ -8,6 +8,7 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     h   = relu(W1 [front; m; f] + b1)
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
     logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v within V_RANGE_MV
+    and in the same way what is added to the voltage of recorded sites, where a model has such
     s = logit > threshold and the last spike is `refractory` steps back or more
 
 An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it does
@@ -43,6 +44,7 @@ class Head(nn.Module):
         feedback_tau_ms: Time constants of the spike feedback; none switches it off.
         dt_ms: Step.
         random: Generator of the initial weights.
+        site_outputs: Recorded sites to whose voltage it adds.
     """
 
     def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator,
@@ -62,8 +64,11 @@ class Head(nn.Module):
         self.b2 = nn.Parameter(torch.zeros(memory))
         self.readout = normal(2, memory + hidden, fan_in=16 * (memory + hidden))
         self.readout_b = nn.Parameter(torch.zeros(2))
-        self.site_w = nn.Parameter(torch.zeros(site_outputs, memory + hidden))
-        self.site_b = nn.Parameter(torch.zeros(site_outputs))
+        for name, shape in {"site_w": (site_outputs, memory + hidden), "site_b": (site_outputs,)}.items():
+            if site_outputs:
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+            else:
+                self.register_buffer(name, torch.zeros(shape), persistent=False)
         # Fixed by the trainer: what turns the plain numbers above into physical ones.
         self.register_buffer("front_mean", torch.zeros(front))
         self.register_buffer("front_scale", torch.ones(front))
@@ -121,7 +126,8 @@ class Head(nn.Module):
         readout = torch.cat([memory, hidden], dim=1)
         wait = state["wait"] if self.dims.expected else torch.where(last_spike > 0, p["refractory"], state["wait"])
         wait = wait.sub(1).clamp(min=0)
-        new = {"memory": memory, "feedback": feedback, "wait": wait}
+        added = readout @ p["site_w"].T + p["site_b"]
+        new = {"memory": memory, "feedback": feedback, "wait": wait, "added": added}
         return new, readout @ p["logit_w"] + p["logit_b"], readout @ p["v_w"] + p["v_b"]
 
     def pack(self) -> torch.Tensor:
@@ -160,7 +166,7 @@ class Head(nn.Module):
     def rest_head(self, batch: int) -> dict[str, torch.Tensor]:
         zeros = self.b1.new_zeros
         return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.dims.feedback),
-                "wait": zeros(batch)}  # fmt: skip
+                "wait": zeros(batch), "added": zeros(batch, self.dims.site_outputs)}  # fmt: skip
 
     def emit(self, state, logit, threshold: float):
         """See :class:`netml.reductions.base.ReductionModel`."""

@@ -52,6 +52,10 @@ class LeakyMemory(Head):
         new, logit, v = self.advance_head(p, state, traces, feedback, last_spike)
         return {"traces": traces} | new, logit, v.clamp(*V_RANGE_MV)
 
+    def site_voltage(self, state) -> torch.Tensor:
+        """See the contract: it has no dendrite."""
+        return state["added"]
+
 
 def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms: float | None = None):
     """Traces of every branch: one a receptor kinetics of each synapse type.
