@@ -31,12 +31,16 @@ LEAK_MV = -75.0
 UNIT_MV = 20.0  # voltages are learned in this unit, as fast as logarithms of the rest
 INJECTION_MV = 10.0  # an injection of 1 moves a compartment so far against its own leak
 
-#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2.
+#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2 at the
+#: soma, and the log of how many times that at the farthest compartment. Nearer to what makes dendritic spikes than
+#: nothing: from there learning finds them, from weaker and flatter ones it takes ten times as long.
 GATES = (
-    (-45.0, -82.0, -7.0, 30.0, 1e-6),  # like Ih
-    (100.0, -35.0, 6.0, 5.0, 1e-8),  # like a calcium current
-    (-90.0, -40.0, 6.0, 30.0, 2e-8),  # like a slow potassium current
-    (50.0, -45.0, 6.0, 1.0, 1e-8),  # like a persistent sodium current
+    (-45.0, -82.0, -7.0, 30.0, 5e-7, 2.0),  # like Ih
+    (100.0, -42.0, 4.0, 3.0, 5e-8, 2.0),  # like a calcium current of low threshold
+    (100.0, -35.0, 6.0, 10.0, 5e-8, 2.0),  # and of a higher one
+    (50.0, -50.0, 3.0, 1.0, 3e-8, 1.0),  # like a persistent sodium current
+    (-90.0, -50.0, 4.0, 40.0, 3e-7, 1.0),  # like a slow potassium current
+    (-90.0, -40.0, 5.0, 5.0, 3e-7, 1.0),  # and a faster one
 )
 
 
@@ -130,14 +134,14 @@ class Cable(Head):
         self.log_ratio = log_parameter([c.ratio / c.peak for c in receptors])
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
-        e, half, slope, tau, density = np.array(gates, float).reshape(-1, 5).T
+        e, half, slope, tau, density, reach = np.array(gates, float).reshape(-1, 6).T
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
         self.leak_reversal = voltages(LEAK_MV)
         self.log_membrane = nn.Parameter(torch.zeros(3))  # capacity, leak and axial conductance of the whole cell
         self.gate_log_density = log_parameter(density)
-        self.gate_reach = nn.Parameter(torch.zeros(k))  # log density gained from the soma to the farthest compartment
+        self.gate_reach = nn.Parameter(torch.tensor(reach, dtype=torch.float32))
         # Deviations of every compartment from what geometry and these give, as logarithms (voltages: see UNIT_MV).
         for name, rows in {"capacity": 1, "leak": 1, "axial": 1, "leak_mv": 1, "scale": r, "gate": k}.items():
             setattr(self, f"d_{name}", nn.Parameter(torch.zeros(rows, n)))

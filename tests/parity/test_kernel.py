@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netml.reductions import kernel
-from netml.reductions.cable import GATES, Cable
+from netml.reductions.cable import Cable
 from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import CableDims, Dims, pack, parameter_shapes, shape_of, unpack
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
@@ -19,6 +19,7 @@ from netml.training.recurrence import EventTable, Recurrence
 
 CHANNELS, BRANCHES = 60, 5
 SYNAPSES = ("AMPA_NMDA", "GABAA")
+GATES = ((-45, -82, -7, 30, 1e-6, 0), (100, -35, 6, 5, 1e-8, 0), (-90, -40, 6, 30, 2e-8, 0), (50, -45, 6, 1, 1e-8, 0))
 
 
 @pytest.fixture(autouse=True)
