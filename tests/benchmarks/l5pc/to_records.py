@@ -1,6 +1,7 @@
 """Turn a file of the l5pc benchmark recordings into netml records: to_records.py FILE.h5 FOLDER [--trials N]."""
 
 import argparse
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -83,7 +84,7 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
                         },
                     )  # fmt: skip
                 )
-    write_index(folder, cell, {"source": source})
+    write_index(folder, cell, {"source": Path(source).name})
 
 
 if __name__ == "__main__":
