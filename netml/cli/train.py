@@ -24,7 +24,7 @@ def command(
         int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
     ] = 1,
     teacher: Annotated[
-        Path | None, typer.Option(help="An artifact, best an ensemble, that labels synthetic trials to learn from, too.")
+        Path | None, typer.Option(help="An artifact, best an ensemble, that labels synthetic trials to learn from.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,

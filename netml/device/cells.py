@@ -36,7 +36,8 @@ class Cells:
         """All cells at rest."""
         for name, tensor in self.state.items():
             tensor.copy_(self._rest[name].expand_as(tensor))
-        self.x.zero_(), self.spike.zero_(), self._last_spike.zero_(), self.logit.zero_(), self.voltage.fill_(self._rest_mv)
+        self.x.zero_(), self.spike.zero_(), self._last_spike.zero_()
+        self.logit.zero_(), self.voltage.fill_(self._rest_mv)
 
     def step(self) -> None:
         """Take a step with ``x``."""

@@ -36,4 +36,4 @@ class ReductionModel(Protocol):
     def emit(
         self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-        """From what ``step`` returned: the state, (batch) bool, which cells spike, and ``last_spike`` of the next step."""
+        """From what ``step`` returned: the state, which cells spike (batch, bool), and the next step's ``last_spike``."""

@@ -31,9 +31,9 @@ LEAK_MV = -75.0
 UNIT_MV = 20.0  # voltages are learned in this unit, as fast as logarithms of the rest
 INJECTION_MV = 10.0  # an injection of 1 moves a compartment so far against its own leak
 
-#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2 at the
-#: soma, and the log of how many times that at the farthest compartment. Nearer to what makes dendritic spikes than
-#: nothing: from there learning finds them, from weaker and flatter ones it takes ten times as long.
+#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2 at
+#: the soma, and the log of how many times that at the farthest compartment. They are not far from making dendritic
+#: spikes: from weaker and flatter ones, learning takes several times as long to find these.
 GATES = (
     (-45.0, -82.0, -7.0, 30.0, 5e-7, 2.0),  # like Ih
     (100.0, -42.0, 4.0, 3.0, 5e-8, 2.0),  # like a calcium current of low threshold
@@ -100,15 +100,16 @@ class Cable(Head):
         reads: How many compartments the hidden units read.
         rank: Of the injection.
         sites: Compartments of recorded sites; the hidden units read them too.
-        site_readout: Whether memory and hidden units add to the voltage there: a dendritic spike, which few compartments
-            of slow gates do not make, is then something that they must know of.
+        site_readout: Whether memory and hidden units add to the voltage there: they must then know of the dendritic
+            spikes that the compartments alone do not make.
         gates: Initial kinetics of the gated conductances, as ``GATES``.
         memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
+                 dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
         read = tree.spread(reads, sites)
         super().__init__(

@@ -11,8 +11,8 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     and in the same way what is added to the voltage of recorded sites, where a model has such
     s = logit > threshold and the last spike is `refractory` steps back or more
 
-An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it does
-not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.
+An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it
+does not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.
 """
 
 import math

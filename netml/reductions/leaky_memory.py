@@ -27,7 +27,8 @@ class LeakyMemory(Head):
     """
 
     def __init__(self, trace_input, trace_tau_ms, *, inputs: int, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0,
+                 seed: int = 0):  # fmt: skip
         super().__init__(
             len(trace_input), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms,
             random=torch.Generator().manual_seed(seed),

@@ -32,8 +32,8 @@ class Tree:
         return self.parent.size
 
     def spread(self, count: int, among=()) -> np.ndarray:
-        """``count`` compartments (or all, if fewer) that lie far from each other electrically, with the soma and ``among``
-        them whatever they are."""
+        """``count`` compartments (or all, if fewer) that lie far from each other electrically; the soma and ``among``
+        are always of them."""
         near = 1 / np.maximum(self.axial_us, 1e-9)
         distance = np.zeros((len(self), len(self)))
         for b in range(1, len(self)):

@@ -34,8 +34,8 @@ def train(
     Arguments:
         records: Folder of records (or an open :class:`netml.records.Records`).
         output: The artifact's file, ``*.netml``.
-        teacher: An artifact of the same cell, best an ensemble of :func:`netml.ensemble.train_ensemble` on the same records:
-            it is learned from too, on synthetic trials (:mod:`netml.training.synthetic`).
+        teacher: An artifact of the same cell, best an ensemble of :func:`netml.ensemble.train_ensemble` on the same
+            records: it is learned from too, on synthetic trials (:mod:`netml.training.synthetic`).
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
         device: "cpu", or "cuda": the recipe is the same, but there it is not repeatable to the bit.
@@ -93,8 +93,9 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
         check = verify(artifact, trainer.average, records, config.split(records)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
         if teacher:
-            members = [m.header["provenance"] for m in (teacher, *teacher.members)]
-            artifact.header["provenance"]["teachers"] = [{k: m[k] for k in ("config", "updates", "written")} for m in members]
+            made = [member.header["provenance"] for member in (teacher, *teacher.members)]
+            kept = ("config", "updates", "written")
+            artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
         artifact.save(output)
         verify(Artifact.load(output), trainer.average, records, config.split(records)["validation"][0])
     finally:

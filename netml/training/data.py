@@ -26,7 +26,8 @@ class Steps:
         sites: Names of the recorded sites beside the soma; site_voltage: (sites, rows) float32, mV.
         first: (trials) int64 first row of each trial; length: (trials) int32.
         current: Whether a trial has a current into the soma: then the channels are one more, its own.
-        with_current: (trials) bool; forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
+        with_current: (trials) bool, those with a current.
+        forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
             times.  Under a steady current one spike follows another in nearly fixed time, but a free-running model is
             soon out of phase and learns no time at all, only the mean rate.
     """
@@ -81,7 +82,8 @@ class Steps:
         both = copy(self)
         mine, theirs = self.events, other.events
         row_start = np.append(mine.row_start, mine.row_start[-1] + theirs.row_start[1:])
-        both.events = EventTable(row_start, np.append(mine.channel, theirs.channel), np.append(mine.weight, theirs.weight))
+        channel, weight = np.append(mine.channel, theirs.channel), np.append(mine.weight, theirs.weight)
+        both.events = EventTable(row_start, channel, weight)
         for name in ("spike", "target", "voltage", "counts", "network", "length", "with_current", "forced"):
             setattr(both, name, np.append(getattr(self, name), getattr(other, name)))
         both.site_voltage = np.append(self.site_voltage, other.site_voltage, axis=1)

@@ -84,6 +84,7 @@ def _leaky_memory(cell: CellInfo, config: TrainConfig, current: bool, sites) -> 
     )
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(cell.synapses) + current, memory=config.memory,
-        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, dt_ms=config.dt_r_ms, seed=config.seed,
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,
+        dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, branch

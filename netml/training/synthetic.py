@@ -2,8 +2,8 @@
 
 A recording shows few spikes, so that what a reduction learns of them holds much chance.  The mean of several, trained
 alike, holds less of it (Hansen and Salamon 1990, IEEE Trans Pattern Anal 12:993-1001), and one reduction can learn what
-that mean does on as much input as one likes to draw (Bucila, Caruana, Niculescu-Mizil 2006, KDD, 10.1145/1150402.1150464;
-Hinton, Vinyals, Dean 2015, arXiv:1503.02531).
+that mean does on as much input as one likes to draw (Bucila, Caruana, Niculescu-Mizil 2006, KDD; Hinton, Vinyals, Dean
+2015, arXiv:1503.02531).
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ def with_synthetic(steps: Steps, training, teacher: Artifact, config) -> tuple[S
 def draw(steps: Steps, trials, count: int, random: np.random.Generator) -> Steps:
     """Trials without labels.
 
-    In a recorded trial, events of one synapse type that lie near each other in time exchange their times, whatever their
-    channels: how much of each type arrives when, and how it is spread over the cell and drifts, is that of the recorded
+    In a recorded trial, events of one synapse type that lie near each other in time exchange their times, whatever
+    their channels: how much of each type arrives when, and how it is spread over the cell and drifts, is that of the recorded
     trial; which event meets which others is new.
 
     Arguments:

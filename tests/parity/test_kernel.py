@@ -99,8 +99,8 @@ def test_kernel_counts_and_packs_as_python_does(dims):
 @pytest.mark.parametrize(
     "make, sizes, weight",
     [(make_model, {}, 1), (make_model, dict(memory=7, hidden=13, feedback=(), refractory=0), 1),
-     (make_model, dict(memory=33, hidden=64, refractory=1), 1), (make_cable, {}, 1e-3), (make_cable, dict(rank=0), 1e-3),
-     (make_model, dict(expected=True), 1), (make_cable, dict(expected=True), 1e-3)],
+     (make_model, dict(memory=33, hidden=64, refractory=1), 1), (make_model, dict(expected=True), 1),
+     (make_cable, {}, 1e-3), (make_cable, dict(rank=0), 1e-3), (make_cable, dict(expected=True), 1e-3)],
 )  # fmt: skip
 def test_free_run_matches_torch(make, sizes, weight):
     """2000 steps of 20 cells on their own spikes (20: a block with spare lanes)."""
@@ -222,7 +222,8 @@ def weighted(outputs, probe):
 PLAIN = partial(make_cable, site_readout=False)
 EXPECTED = [partial(make_model, expected=True), partial(make_cable, expected=True)]
 KINDS = pytest.mark.parametrize(
-    "make, typical_gain", [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0)]
+    "make, typical_gain",
+    [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0)],
 )
 
 
@@ -247,7 +248,8 @@ def test_window_and_gradients_match_torch(make, typical_gain):
 
 @pytest.mark.parametrize(
     "make, typical_gain, h",  # the second seed of a cable has no kink of relu within h
-    [(make_model, 800.0, 2e-4), (partial(make_cable, 1), 1.0, 1e-3), (partial(make_cable, 1, expected=True), 1.0, 1e-3)],
+    [(make_model, 800.0, 2e-4), (partial(make_cable, 1), 1.0, 1e-3),
+     (partial(make_cable, 1, expected=True), 1.0, 1e-3)],
 )
 def test_gradients_match_finite_differences(make, typical_gain, h):
     model = make()

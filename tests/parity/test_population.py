@@ -44,7 +44,8 @@ def random_model(seed: int, dt_ms: float = 1.0, expected: bool = False):
         "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
         "cell": {"label": "x", "fingerprint": ""},
         "synapses": list(SYNAPSES), "sections": [["soma", 1], ["dend", SEGMENTS - 1]], "dims": model.dims._asdict(),
-        "dt_r_ms": dt_ms, "threshold": -1.0 if expected else 1.0, "v_rest_mv": -70.0, "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
+        "dt_r_ms": dt_ms, "threshold": -1.0 if expected else 1.0, "v_rest_mv": -70.0,
+        "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
         "provenance": {}, "scores": {},
     }  # fmt: skip
     return model, Artifact(header, arrays)
