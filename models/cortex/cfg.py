@@ -50,7 +50,7 @@ cfg.sites = {"E": 100, "PV": 30, "SST": 20}  # trains a pyramidal cell; interneu
 # rate of each type in awake cortex, Hz: what the missing partners fire at
 cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
 # excitatory events from beyond the circuit, Hz a cell: chosen for the state of the network
-cfg.external = {"L23": 1000.0, "IT": 1000.0, "PT": 1000.0, "PV": 500.0, "SST": 300.0}
+cfg.external = {"L23": 2000.0, "IT": 2500.0, "PT": 1200.0, "PV": 200.0, "SST": 200.0}
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
 cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
 

@@ -37,6 +37,7 @@ INHIBITORY = {"U": 0.25, "tau_rec": 706.0, "tau_facil": 21.0}
 GLUTAMATE = {"mod": "netml_ampa_nmda_stp", "tau_r_ampa": 0.3, "tau_d_ampa": 2.0, "tau_r_nmda": 2.0, "tau_d_nmda": 45.0,
              "nmda_ratio": 0.8, "mg": 1.0, "e": 0.0}  # fmt: skip
 GABA = {"mod": "netml_gaba_stp", "tau_r": 0.5, "tau_d": 8.0, "e": -80.0}
+STATELESS = {"netml_ampa_nmda_stp": "netml_ampa_nmda", "netml_gaba_stp": "netml_gabaa"}
 SYNAPSES = {
     "E->E": GLUTAMATE | DEPRESSING,
     "E->PV": GLUTAMATE | DEPRESSING | {"nmda_ratio": 0.2},
@@ -44,39 +45,37 @@ SYNAPSES = {
     "PV->": GABA | INHIBITORY,
     "SST->": GABA | INHIBITORY | {"tau_d": 15.0},
 }
-# What comes from outside: without plasticity, which belongs to single connections.
-OUTSIDE = {"E": "outside E", "PV": "outside PV", "SST": "outside SST"}
 
 # (pre, post, probability at distance 0, its length constant, contacts, section list, conductance of a contact at rest)
 CONNECTIONS = [
-    ("L23", "L23", 0.12, 150, 4, "proximal", 4e-4),
-    ("L23", "IT", 0.08, 150, 4, "proximal", 4e-4),
-    ("L23", "PT", 0.12, 150, 4, "proximal", 4e-4),
-    ("IT", "L23", 0.03, 150, 4, "proximal", 4e-4),
-    ("IT", "IT", 0.15, 150, 4, "proximal", 4e-4),
-    ("IT", "PT", 0.15, 150, 4, "proximal", 4e-4),
-    ("PT", "IT", 0.02, 150, 4, "proximal", 4e-4),
-    ("PT", "PT", 0.16, 150, 5, "proximal", 4e-4),
-    ("L23", "PV23", 0.40, 120, 4, "dendritic", 6e-4),
-    ("L23", "SST23", 0.30, 120, 6, "dendritic", 1.2e-4),
-    ("L23", "PV5", 0.10, 120, 4, "dendritic", 6e-4),
-    ("IT", "PV5", 0.30, 120, 4, "dendritic", 6e-4),
-    ("IT", "SST5", 0.25, 120, 6, "dendritic", 1.2e-4),
-    ("PT", "PV5", 0.30, 120, 4, "dendritic", 6e-4),
-    ("PT", "SST5", 0.30, 120, 6, "dendritic", 1.2e-4),
-    ("PV23", "L23", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV5", "IT", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV5", "PT", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV23", "PV23", 0.60, 100, 4, "dendritic", 1e-3),
-    ("PV5", "PV5", 0.60, 100, 4, "dendritic", 1e-3),
-    ("PV23", "SST23", 0.10, 100, 4, "dendritic", 6e-4),
-    ("PV5", "SST5", 0.10, 100, 4, "dendritic", 6e-4),
-    ("SST23", "L23", 0.60, 130, 8, "tuft", 5e-4),
-    ("SST5", "L23", 0.20, 130, 8, "tuft", 5e-4),
-    ("SST5", "IT", 0.50, 130, 8, "tuft", 5e-4),
-    ("SST5", "PT", 0.50, 130, 8, "tuft", 5e-4),
-    ("SST23", "PV23", 0.50, 130, 5, "dendritic", 5e-4),
-    ("SST5", "PV5", 0.50, 130, 5, "dendritic", 5e-4),
+    ("L23", "L23", 0.12, 150, 4, "proximal", 2.5e-4),
+    ("L23", "IT", 0.08, 150, 4, "proximal", 2.5e-4),
+    ("L23", "PT", 0.12, 150, 4, "proximal", 2.5e-4),
+    ("IT", "L23", 0.03, 150, 4, "proximal", 2.5e-4),
+    ("IT", "IT", 0.15, 150, 4, "proximal", 2.5e-4),
+    ("IT", "PT", 0.15, 150, 4, "proximal", 2.5e-4),
+    ("PT", "IT", 0.02, 150, 4, "proximal", 2.5e-4),
+    ("PT", "PT", 0.16, 150, 5, "proximal", 2.5e-4),
+    ("L23", "PV23", 0.40, 120, 4, "dendritic", 3e-4),
+    ("L23", "SST23", 0.30, 120, 6, "dendritic", 2e-5),
+    ("L23", "PV5", 0.10, 120, 4, "dendritic", 3e-4),
+    ("IT", "PV5", 0.30, 120, 4, "dendritic", 3e-4),
+    ("IT", "SST5", 0.25, 120, 6, "dendritic", 2e-5),
+    ("PT", "PV5", 0.30, 120, 4, "dendritic", 3e-4),
+    ("PT", "SST5", 0.30, 120, 6, "dendritic", 2e-5),
+    ("PV23", "L23", 0.60, 100, 7, "perisomatic", 6e-4),
+    ("PV5", "IT", 0.60, 100, 7, "perisomatic", 6e-4),
+    ("PV5", "PT", 0.60, 100, 7, "perisomatic", 6e-4),
+    ("PV23", "PV23", 0.60, 100, 4, "dendritic", 5e-4),
+    ("PV5", "PV5", 0.60, 100, 4, "dendritic", 5e-4),
+    ("PV23", "SST23", 0.10, 100, 4, "dendritic", 3e-4),
+    ("PV5", "SST5", 0.10, 100, 4, "dendritic", 3e-4),
+    ("SST23", "L23", 0.60, 130, 8, "tuft", 2e-4),
+    ("SST5", "L23", 0.20, 130, 8, "tuft", 2e-4),
+    ("SST5", "IT", 0.50, 130, 8, "tuft", 2e-4),
+    ("SST5", "PT", 0.50, 130, 8, "tuft", 2e-4),
+    ("SST23", "PV23", 0.50, 130, 5, "dendritic", 2e-4),
+    ("SST5", "PV5", 0.50, 130, 5, "dendritic", 2e-4),
 ]
 
 
@@ -120,10 +119,9 @@ for pop, (cell, _) in POPULATIONS.items():
     netParams.popParams[pop] = {"cellType": cell, "numCells": NUMBERS[pop], "yRange": depth}
 for label, values in SYNAPSES.items():
     netParams.synMechParams[label] = dict(values)
-without = ("U", "tau_rec", "tau_facil")
-for label, mod, of in (("E", "netml_ampa_nmda", "E->E"), ("PV", "netml_gabaa", "PV->"), ("SST", "netml_gabaa", "SST->")):
-    values = {name: value for name, value in SYNAPSES[of].items() if name not in without}
-    netParams.synMechParams[OUTSIDE[label]] = values | {"mod": mod}
+for label, values in SYNAPSES.items():  # from outside: without plasticity, which belongs to single connections
+    without = {name: value for name, value in values.items() if name not in DEPRESSING}
+    netParams.synMechParams[f"outside {label}"] = without | {"mod": STATELESS[values["mod"]]}
 
 missing: dict[str, list] = {pop: [] for pop in POPULATIONS}  # (kind, sections, events a s, mean conductance)
 for pre, post, peak, length, contacts, sections, conductance in CONNECTIONS:
@@ -148,7 +146,7 @@ for pre, post, peak, length, contacts, sections, conductance in CONNECTIONS:
 for pop, inputs in missing.items():
     cell = POPULATIONS[pop][0]
     lists = netParams.cellParams[cell]["secLists"]
-    for stream, (source, label) in enumerate(OUTSIDE.items()):
+    for stream, source in enumerate(("E", "PV", "SST")):
         of_it = [one for one in inputs if one[0] == source]
         events = sum(one[2] for one in of_it) + (cfg.external[cell] if source == "E" else 0.0)
         if not of_it or not events:
@@ -157,6 +155,7 @@ for pop, inputs in missing.items():
         sections = sorted({name for one in of_it for name in lists[one[1]]})
         sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
         drive = {"sites": sites, "rate": events / sites, "weight": conductance}
+        label = "outside " + (f"E->{kind(pop)}" if source == "E" else f"{source}->")
         background(netParams, cfg, f"{pop} {source}", pop, cell, label, sections, drive, stream)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
@@ -181,7 +180,7 @@ if cfg.volley["start"]:
                 "conds": {"pop": pop},
                 "sec": sections[rng.integers(len(sections))],
                 "loc": CENTRES[rng.integers(3)],
-                "synMech": OUTSIDE["E"],
+                "synMech": f"outside E->{kind(pop)}",
                 "weight": cfg.volley["weight"],
                 "delay": delay + float(jitter),
             }
