@@ -1,10 +1,11 @@
-"""Find cfg.external of the column: the excitation from beyond it at which each type fires as cfg.rates says.
+"""Find cfg.external and cfg.others of the column: the input at which each type fires as cfg.rates says.
 
     python models/cortex/tune_column.py --cells 50 --duration 1000 --rounds 8
 
-A closed loop: run the column, compare the rate of each type with its target, change the events that it gets by a share
-of the logarithm of the ratio, halve that share when the error changes its sign. Prints every round; the last line goes
-into cfg.py.
+A closed loop: run the column, compare the rate of each type with its target, and change the type's input by a share of
+the logarithm of the ratio; halve that share when the error changes its sign. A type that fires too much loses
+excitation from beyond the circuit down to cfg.external's BASE, then gets inhibition of what the circuit leaves out; one
+that fires too little the other way round. Prints every round; the last lines go into cfg.py.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from netml.circuit.project import find_project, load_project
 
 MODEL = Path(__file__).resolve().parent
 SKIP_MS = 200.0
+BASE = 300.0  # excitatory events from beyond, Hz a cell, of every type
 
 
 def rates(run: netml.Run) -> dict[str, float]:
@@ -39,23 +41,30 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=1)
     options = parser.parse_args()
     cfg = load_project(find_project(MODEL))[1]
-    external, target = dict(cfg.external), dict(cfg.rates)
-    gain, before = dict.fromkeys(external, 0.4), dict.fromkeys(external, 0.0)
+    external, others, target = dict(cfg.external), dict(cfg.others), dict(cfg.rates)
+    gain, before = dict.fromkeys(target, 0.5), dict.fromkeys(target, 0.0)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
-            settings = {"circuit": "column", "n_cells": options.cells, "external": external}
+            settings = {"circuit": "column", "n_cells": options.cells, "external": external, "others": others}
             run = netml.Run.open(netml.simulate(
                 MODEL, cfg=settings, duration=options.duration, seed=1 + number, ranks=options.ranks,
                 engine="coreneuron", build="fast", output=Path(folder) / "run", overwrite=True, progress=False,
             ))  # fmt: skip
             found = rates(run)
-            print("  ".join(f"{kind} {rate:6.2f} of {target[kind]:4.1f} Hz" for kind, rate in found.items()), flush=True)
+            print(*(f"{kind} {rate:.2f} of {target[kind]:g} Hz " for kind, rate in found.items()), flush=True)
             for kind, rate in found.items():
-                error = float(np.clip(np.log(target[kind] / max(rate, 0.1 * target[kind])), -1.0, 1.0))
+                error = float(np.clip(np.log(max(rate, 0.1 * target[kind]) / target[kind]), -1.0, 1.0))
                 gain[kind] *= 0.6 if error * before[kind] < 0 else 1.0
                 before[kind] = error
-                external[kind] = max(external[kind] + gain[kind] * error * max(external[kind], 1000.0), 0.0)
-            print("   ", json.dumps({kind: round(events) for kind, events in external.items()}), flush=True)
+                more = gain[kind] * error * max(others[kind] + external[kind], 1000.0)  # inhibition, or less excitation
+                less = min(max(external[kind] - BASE, 0.0), more) if more > 0 else 0.0
+                others[kind] += more - less
+                external[kind] -= less + min(others[kind], 0.0)
+                others[kind] = max(others[kind], 0.0)
+            for name, value in (("external", external), ("others", others)):
+                print(
+                    f"    cfg.{name} =", json.dumps({kind: round(events) for kind, events in value.items()}), flush=True
+                )
 
 
 if __name__ == "__main__":

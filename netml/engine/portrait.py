@@ -194,6 +194,7 @@ def steps(job: StepsJob) -> dict | None:
         rates = [float((late & (nodes == k)).sum() / (STEP_MS - 200.0) * 1000) for k in range(len(currents))]
         shown = next((k for k, rate in enumerate(rates) if rate > 0), len(rates) - 1)
         trace = voltage[found.populations[cell]["gids"][shown]][round((SETTLE_MS - 50) / step) :]
-        result[cell] = {"current_na": currents, "rate_hz": rates, "shown": shown,
-                        "time_ms": (np.arange(len(trace)) * step - 50).tolist(), "voltage_mv": trace.tolist()}  # fmt: skip
+        time = np.arange(len(trace)) * step - 50
+        result[cell] = {"current_na": currents, "rate_hz": rates, "shown": shown, "time_ms": time.tolist(),
+                        "voltage_mv": trace.tolist()}  # fmt: skip
     return result
