@@ -50,6 +50,9 @@ CONNECTIONS = {
 PLASTIC = ("U", "tau_rec", "tau_facil")
 STATELESS = {"netml_ampa_nmda_stp": "netml_ampa_nmda", "netml_gaba_stp": "netml_gabaa"}
 TABLE = json.loads((CELLS.parent / "connections.json").read_text())
+for label, values in TABLE["synapses"].items():
+    if label.startswith("E_"):
+        values["U"] *= cfg.release
 
 
 def kind(pop: str) -> str:
@@ -125,16 +128,20 @@ for (pre, post), (peak, length) in CONNECTIONS.items():
 for pop, inputs in missing.items():
     cell = POPULATIONS[pop][0]
     lists = netParams.cellParams[cell]["secLists"]
-    beyond = {"E": cfg.external[cell], "PV": cfg.others[cell], "SST": 0.0}
-    for stream, (source, more) in enumerate(beyond.items()):
+    for stream, source in enumerate(("E", "PV", "SST")):
         of_it = [one for one in inputs if one[0] == source]
         events = sum(one[3] for one in of_it)
         if events:
             sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
             weight = sum(one[3] * one[4] for one in of_it) / events
             sections = sorted({name for one in of_it for name in lists.get(one[2], [one[2]])})
-            drive = {"sites": sites, "rate": (events + more) / sites, "weight": weight}
-            background(netParams, cfg, f"{pop} {source}", pop, cell, f"outside {of_it[0][1]}", sections, drive, stream)
+            label = f"outside {of_it[0][1]}"
+            events += cfg.external[cell] if source == "E" else 0.0
+            drive = {"sites": sites, "rate": events / sites, "weight": weight}
+            background(netParams, cfg, f"{pop} {source}", pop, cell, label, sections, drive, stream)
+            if source == "PV" and cfg.others[cell]:
+                drive = {"sites": sites, "rate": cfg.others[cell] / sites, "weight": cfg.others_weight}
+                background(netParams, cfg, f"{pop} others", pop, cell, label, sections, drive, 3)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
 VOLLEY = {"IT": 1.5, "PT": 1.5, "PV5": 1.2, "L23": 4.5, "PV23": 4.0}  # delay, ms

@@ -19,7 +19,7 @@ from netml.engine.simulation import SimulateConfig, Simulation
 
 SIZE = ("numCells", "density", "gridSpacing", "cellsList", "diversity")
 WHICH = ("probability", "convergence", "divergence", "connList", "connFunc")
-SETTLE_MS, APART_MS, PULSE_MS, STEP_MS = 300.0, 150.0, 300.0, 800.0
+SETTLE_MS, APART_MS, PULSE_MS, STEP_MS = 200.0, 100.0, 200.0, 600.0
 CELLS = 3  # of each population, each with weights and places of its own
 PULSE_NA = -0.02
 DRIVES_MV = np.arange(1, 9) * 8.0  # currents, as what they would add to the voltage of a passive cell
@@ -143,7 +143,7 @@ def pairs(config: SimulateConfig) -> dict | None:
     psps, cells = [], {}
     for start, pre, posts in plan["events"]:
         for post in posts:
-            first, length = round(start / step), round((APART_MS - 5.0) / step)
+            first, length = round(start / step), round((APART_MS - 2.0) / step)
             traces = np.array([voltage[gid][first : first + length] for gid in found.populations[post]["gids"]])
             change = traces - traces[:, :1]
             peaks = np.take_along_axis(change, np.abs(change).argmax(1)[:, None], 1)[:, 0]

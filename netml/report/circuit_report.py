@@ -26,7 +26,7 @@ def cells(result: dict) -> Table:
     return Table(
         "Types of cells",
         ["", "segments", "sections", "rest (mV)", "resistance (MΩ)", "fires from (nA)", "highest rate (Hz)"], rows,
-        "Rest and input resistance (a pulse of -20 pA for 300 ms) without any input. Rates in the last 600 of 800 ms "
+        "Rest and input resistance (a pulse of -20 pA for 200 ms) without any input. Rates in the last 400 of 600 ms "
         "under the currents of the figure.",
     )  # fmt: skip
 
