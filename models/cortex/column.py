@@ -136,11 +136,11 @@ for pop, inputs in missing.items():
             weight = sum(one[3] * one[4] for one in of_it) / events
             sections = sorted({name for one in of_it for name in lists.get(one[2], [one[2]])})
             label = f"outside {of_it[0][1]}"
-            events += cfg.external[cell] if source == "E" else 0.0
+            events += cfg.external[pop] if source == "E" else 0.0
             drive = {"sites": sites, "rate": events / sites, "weight": weight}
             background(netParams, cfg, f"{pop} {source}", pop, cell, label, sections, drive, stream)
-            if source == "PV" and cfg.others[cell]:
-                drive = {"sites": sites, "rate": cfg.others[cell] / sites, "weight": cfg.others_weight}
+            if source == "PV" and cfg.others[pop]:
+                drive = {"sites": sites, "rate": cfg.others[pop] / sites, "weight": cfg.others_weight}
                 background(netParams, cfg, f"{pop} others", pop, cell, label, sections, drive, 3)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
