@@ -45,12 +45,16 @@ cfg.scale_background = 1.0  # on the rate of the excitatory background
 cfg.n_cells = 100  # of all types; 9,700 are a barrel column
 cfg.density = 80_000.0  # of the modelled layers' cells under a mm2 of cortex
 cfg.scale_probability = 1.0
-cfg.together = 2  # contacts of a missing partner that one train of the background stands for
+cfg.together = 3  # contacts of a missing partner that one event of the background stands for
 cfg.sites = {"E": 100, "PV": 30, "SST": 20}  # trains a pyramidal cell; interneurons have 0.4 of them
+cfg.release = 0.4  # of excitatory synapses, over that in slices: calcium is lower in vivo
 # rate of each type in awake cortex, Hz: what the missing partners fire at
 cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
-# excitatory events from beyond the circuit, Hz a cell: chosen for the state of the network
-cfg.external = {"L23": 1000.0, "IT": 1000.0, "PT": 1000.0, "PV": 500.0, "SST": 300.0}
+# events a s onto a cell: of excitation from beyond the circuit, found by tune_column.py, and of inhibition by the
+# interneurons that it leaves out, chosen for irregular firing
+cfg.external = {"L23": 6000.0, "PV23": 2500.0, "SST23": 4000.0, "IT": 5500.0, "PT": 500.0, "PV5": 200.0, "SST5": 200.0}
+cfg.others = {"L23": 3000.0, "PV23": 300.0, "SST23": 100.0, "IT": 3000.0, "PT": 11000.0, "PV5": 300.0, "SST5": 200.0}
+cfg.others_weight = 3e-4  # uS
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
 cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
 

@@ -1,17 +1,19 @@
 """Layers 2/3 and 5 of a piece of barrel cortex, of any size: cfg.n_cells. Sources in README.md.
 
-Types: pyramidal cells of layer 2/3 (L23), intratelencephalic (IT) and pyramidal tract (PT) cells of layer 5, and in each
-layer PV basket and SST Martinotti cells. The piece is a square of cortex at its natural density, so that neighbours
-connect as often as recorded pairs do. The partners that a cell would have beyond the square are background: as many
-events as they would send, at the rates of cfg.rates, onto the same dendrites. So the excitation and the inhibition that
-a cell receives do not depend on the size; how much of it comes from cells that are there does.
+Types: pyramidal cells of layer 2/3 (L23), intratelencephalic (IT) and pyramidal tract (PT) cells of layer 5, and in
+each layer PV basket and SST Martinotti cells. The piece is a square of cortex at its natural density, so that
+neighbours connect as often as recorded pairs do. The partners that a cell would have beyond the square are background:
+as many events as they would send, at the rates of cfg.rates, onto the same dendrites. So the excitation and the
+inhibition that a cell receives do not depend on the size; how much of it comes from cells that are there does.
 
 Units: ms, mV, uS, Hz, um.
 """
 
+import json
+
 import numpy as np
 from netpyne import specs
-from parts import CENTRES, DELAY, background, lognormal, read_cell
+from parts import CELLS, CENTRES, DELAY, background, lognormal, read_cell
 
 try:
     from __main__ import cfg
@@ -30,54 +32,27 @@ POPULATIONS = {
 }
 DEPTH = {"23": [150.0, 575.0], "5": [900.0, 1400.0]}
 
-# Short-term plasticity by pair of types (Markram et al. 2015): U, recovery and facilitation.
-DEPRESSING = {"U": 0.5, "tau_rec": 671.0, "tau_facil": 17.0}
-FACILITATING = {"U": 0.09, "tau_rec": 138.0, "tau_facil": 670.0}
-INHIBITORY = {"U": 0.25, "tau_rec": 706.0, "tau_facil": 21.0}
-GLUTAMATE = {"mod": "netml_ampa_nmda_stp", "tau_r_ampa": 0.3, "tau_d_ampa": 2.0, "tau_r_nmda": 2.0, "tau_d_nmda": 45.0,
-             "nmda_ratio": 0.8, "mg": 1.0, "e": 0.0}  # fmt: skip
-GABA = {"mod": "netml_gaba_stp", "tau_r": 0.5, "tau_d": 8.0, "e": -80.0}
-SYNAPSES = {
-    "E->E": GLUTAMATE | DEPRESSING,
-    "E->PV": GLUTAMATE | DEPRESSING | {"nmda_ratio": 0.2},
-    "E->SST": GLUTAMATE | FACILITATING,
-    "PV->": GABA | INHIBITORY,
-    "SST->": GABA | INHIBITORY | {"tau_d": 15.0},
-}
-# What comes from outside: without plasticity, which belongs to single connections.
-OUTSIDE = {"E": "outside E", "PV": "outside PV", "SST": "outside SST"}
-
-# (pre, post, probability at distance 0, its length constant, contacts, section list, conductance of a contact at rest)
-CONNECTIONS = [
-    ("L23", "L23", 0.12, 150, 4, "proximal", 4e-4),
-    ("L23", "IT", 0.08, 150, 4, "proximal", 4e-4),
-    ("L23", "PT", 0.12, 150, 4, "proximal", 4e-4),
-    ("IT", "L23", 0.03, 150, 4, "proximal", 4e-4),
-    ("IT", "IT", 0.15, 150, 4, "proximal", 4e-4),
-    ("IT", "PT", 0.15, 150, 4, "proximal", 4e-4),
-    ("PT", "IT", 0.02, 150, 4, "proximal", 4e-4),
-    ("PT", "PT", 0.16, 150, 5, "proximal", 4e-4),
-    ("L23", "PV23", 0.40, 120, 4, "dendritic", 6e-4),
-    ("L23", "SST23", 0.30, 120, 6, "dendritic", 1.2e-4),
-    ("L23", "PV5", 0.10, 120, 4, "dendritic", 6e-4),
-    ("IT", "PV5", 0.30, 120, 4, "dendritic", 6e-4),
-    ("IT", "SST5", 0.25, 120, 6, "dendritic", 1.2e-4),
-    ("PT", "PV5", 0.30, 120, 4, "dendritic", 6e-4),
-    ("PT", "SST5", 0.30, 120, 6, "dendritic", 1.2e-4),
-    ("PV23", "L23", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV5", "IT", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV5", "PT", 0.60, 100, 7, "perisomatic", 1e-3),
-    ("PV23", "PV23", 0.60, 100, 4, "dendritic", 1e-3),
-    ("PV5", "PV5", 0.60, 100, 4, "dendritic", 1e-3),
-    ("PV23", "SST23", 0.10, 100, 4, "dendritic", 6e-4),
-    ("PV5", "SST5", 0.10, 100, 4, "dendritic", 6e-4),
-    ("SST23", "L23", 0.60, 130, 8, "tuft", 5e-4),
-    ("SST5", "L23", 0.20, 130, 8, "tuft", 5e-4),
-    ("SST5", "IT", 0.50, 130, 8, "tuft", 5e-4),
-    ("SST5", "PT", 0.50, 130, 8, "tuft", 5e-4),
-    ("SST23", "PV23", 0.50, 130, 5, "dendritic", 5e-4),
-    ("SST5", "PV5", 0.50, 130, 5, "dendritic", 5e-4),
-]
+# Synapses, contacts and conductances of each pair of types: connections.json. Here: the probability of a pair at
+# distance 0 in the plane of the cortex, and the length constant with which it falls, um.
+CONNECTIONS = {
+    ("L23", "L23"): (0.12, 150), ("L23", "IT"): (0.08, 150), ("L23", "PT"): (0.12, 150),
+    ("IT", "L23"): (0.03, 150), ("IT", "IT"): (0.15, 150), ("IT", "PT"): (0.15, 150),
+    ("PT", "L23"): (0.01, 150), ("PT", "IT"): (0.02, 150), ("PT", "PT"): (0.16, 150),
+    ("L23", "PV23"): (0.40, 120), ("L23", "SST23"): (0.30, 120), ("L23", "PV5"): (0.10, 120),
+    ("IT", "PV5"): (0.30, 120), ("IT", "SST5"): (0.25, 120), ("PT", "PV5"): (0.30, 120), ("PT", "SST5"): (0.30, 120),
+    ("PV23", "L23"): (0.60, 100), ("PV5", "IT"): (0.60, 100), ("PV5", "PT"): (0.60, 100),
+    ("PV23", "PV23"): (0.60, 100), ("PV5", "PV5"): (0.60, 100),
+    ("PV23", "SST23"): (0.10, 100), ("PV5", "SST5"): (0.10, 100),
+    ("SST23", "L23"): (0.60, 130), ("SST5", "L23"): (0.20, 130),
+    ("SST5", "IT"): (0.50, 130), ("SST5", "PT"): (0.50, 130),
+    ("SST23", "PV23"): (0.50, 130), ("SST5", "PV5"): (0.50, 130),
+}  # fmt: skip
+PLASTIC = ("U", "tau_rec", "tau_facil")
+STATELESS = {"netml_ampa_nmda_stp": "netml_ampa_nmda", "netml_gaba_stp": "netml_gabaa"}
+TABLE = json.loads((CELLS.parent / "connections.json").read_text())
+for label, values in TABLE["synapses"].items():
+    if label.startswith("E_"):
+        values["U"] *= cfg.release
 
 
 def kind(pop: str) -> str:
@@ -86,18 +61,20 @@ def kind(pop: str) -> str:
     return cell if cell in ("PV", "SST") else "E"
 
 
-def synapse(pre: str, post: str) -> str:
-    """The label of the synapses from one population onto another."""
-    return f"E->{kind(post)}" if kind(pre) == "E" else f"{kind(pre)}->"
-
-
 def efficacy(plasticity: dict, rate: float) -> float:
-    """What an event of a train of even intervals does in the long run, over what the first one does."""
+    """The share of its weight that an event of a train of even intervals has in the long run (rate in Hz)."""
     u, r, interval = plasticity["U"], 1.0, 1000.0 / rate
     for _ in range(100):
         r = 1 + (r * (1 - u) - 1) * np.exp(-interval / plasticity["tau_rec"])
         u = plasticity["U"] + u * (1 - plasticity["U"]) * np.exp(-interval / plasticity["tau_facil"])
-    return u * r / plasticity["U"]
+    return u * r
+
+
+def places(sections: int, single: bool) -> float | list[float]:
+    """Where contacts lie; NetPyNE draws one number for section and place of a single one."""
+    if not sections:
+        return 0.5
+    return [CENTRES[k % len(CENTRES)] for k in range(sections)] if single else CENTRES
 
 
 def inside(length: float) -> float:
@@ -118,46 +95,53 @@ for label in dict.fromkeys(cell for cell, _ in POPULATIONS.values()):
 for pop, (cell, _) in POPULATIONS.items():
     depth = DEPTH["23" if pop.endswith("23") else "5"]
     netParams.popParams[pop] = {"cellType": cell, "numCells": NUMBERS[pop], "yRange": depth}
-for label, values in SYNAPSES.items():
+for label, values in TABLE["synapses"].items():
     netParams.synMechParams[label] = dict(values)
-without = ("U", "tau_rec", "tau_facil")
-for label, mod, of in (("E", "netml_ampa_nmda", "E->E"), ("PV", "netml_gabaa", "PV->"), ("SST", "netml_gabaa", "SST->")):
-    values = {name: value for name, value in SYNAPSES[of].items() if name not in without}
-    netParams.synMechParams[OUTSIDE[label]] = values | {"mod": mod}
+    without = {name: value for name, value in values.items() if name not in PLASTIC}
+    netParams.synMechParams[f"outside {label}"] = without | {"mod": STATELESS[values["mod"]]}
 
-missing: dict[str, list] = {pop: [] for pop in POPULATIONS}  # (kind, sections, events a s, mean conductance)
-for pre, post, peak, length, contacts, sections, conductance in CONNECTIONS:
-    probability, label = min(peak * cfg.scale_probability, 1.0), synapse(pre, post)
-    netParams.connParams[f"{pre}->{post}"] = {
-        "preConds": {"pop": pre},
-        "postConds": {"pop": post},
-        "synMech": label,
-        "probability": f"{probability}*exp(-dist_2D/{length})",
-        "weight": lognormal(conductance / SYNAPSES[label]["U"]),
-        "delay": DELAY,
-        "synsPerConn": contacts,
-        "sec": sections,
-        "loc": CENTRES,
-    }
-    share = POPULATIONS[pre][1] * cfg.density * 1e-6  # of the partners, a um2
-    partners = probability * (2 * np.pi * length**2 * share - NUMBERS[pre] * inside(length))
-    rate = cfg.rates[POPULATIONS[pre][0]]
-    events = max(partners, 0.0) * rate * contacts / cfg.together
-    missing[post].append((kind(pre), sections, events, conductance * cfg.together * efficacy(SYNAPSES[label], rate)))
+missing: dict[str, list] = {pop: [] for pop in POPULATIONS}  # (kind of source, synapse, sections, events a s, weight)
+for (pre, post), (peak, length) in CONNECTIONS.items():
+    of, onto = POPULATIONS[pre][0], POPULATIONS[post][0]
+    entry = TABLE["connections"][f"{of}->{onto}"]
+    probability, label = min(peak * cfg.scale_probability, 1.0), entry["synapse"]
+    density = POPULATIONS[pre][1] * cfg.density * 1e-6  # of the partners, a um2
+    partners = probability * max(2 * np.pi * length**2 * density - NUMBERS[pre] * inside(length), 0.0)
+    lasting = efficacy(TABLE["synapses"][label], cfg.rates[of]) * cfg.together
+    lists = netParams.cellParams[onto]["secLists"]
+    for sections, contacts in entry["contacts"].items():  # rules of one pair of populations choose the same pairs
+        single = sections not in lists or contacts == 1
+        netParams.connParams[f"{pre}->{post} {sections}"] = {
+            "preConds": {"pop": pre},
+            "postConds": {"pop": post},
+            "synMech": label,
+            "probability": f"{probability}*exp(-dist_2D/{length})",
+            "weight": lognormal(entry["weight_us"] * (contacts if sections not in lists else 1)),
+            "delay": DELAY,
+            "synsPerConn": 1 if single else contacts,
+            "sec": sections,
+            "loc": places(len(lists.get(sections, ())), single),
+        }
+        events = partners * cfg.rates[of] * contacts / cfg.together
+        missing[post].append((kind(pre), label, sections, events, entry["weight_us"] * lasting))
 
 for pop, inputs in missing.items():
     cell = POPULATIONS[pop][0]
     lists = netParams.cellParams[cell]["secLists"]
-    for stream, (source, label) in enumerate(OUTSIDE.items()):
+    for stream, source in enumerate(("E", "PV", "SST")):
         of_it = [one for one in inputs if one[0] == source]
-        events = sum(one[2] for one in of_it) + (cfg.external[cell] if source == "E" else 0.0)
-        if not of_it or not events:
-            continue
-        conductance = sum(one[2] * one[3] for one in of_it) / max(sum(one[2] for one in of_it), 1e-9)
-        sections = sorted({name for one in of_it for name in lists[one[1]]})
-        sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
-        drive = {"sites": sites, "rate": events / sites, "weight": conductance}
-        background(netParams, cfg, f"{pop} {source}", pop, cell, label, sections, drive, stream)
+        events = sum(one[3] for one in of_it)
+        if events:
+            sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
+            weight = sum(one[3] * one[4] for one in of_it) / events
+            sections = sorted({name for one in of_it for name in lists.get(one[2], [one[2]])})
+            label = f"outside {of_it[0][1]}"
+            events += cfg.external[pop] if source == "E" else 0.0
+            drive = {"sites": sites, "rate": events / sites, "weight": weight}
+            background(netParams, cfg, f"{pop} {source}", pop, cell, label, sections, drive, stream)
+            if source == "PV" and cfg.others[pop]:
+                drive = {"sites": sites, "rate": cfg.others[pop] / sites, "weight": cfg.others_weight}
+                background(netParams, cfg, f"{pop} others", pop, cell, label, sections, drive, 3)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
 VOLLEY = {"IT": 1.5, "PT": 1.5, "PV5": 1.2, "L23": 4.5, "PV23": 4.0}  # delay, ms
@@ -181,7 +165,7 @@ if cfg.volley["start"]:
                 "conds": {"pop": pop},
                 "sec": sections[rng.integers(len(sections))],
                 "loc": CENTRES[rng.integers(3)],
-                "synMech": OUTSIDE["E"],
+                "synMech": "outside " + TABLE["connections"][f"IT->{POPULATIONS[pop][0]}"]["synapse"],
                 "weight": cfg.volley["weight"],
                 "delay": delay + float(jitter),
             }

@@ -49,11 +49,11 @@ def cost(params: Any, tags: dict[str, Any]) -> int:
     """
     rule = params.cellParams.get(tags.get("cellType")) or params.cellParams.get(tags.get("pop")) or {}
     segments = sum(int((sec.get("geom") or {}).get("nseg") or 1) for sec in (rule.get("secs") or {}).values())
-    stims = sum(_meant(target.get("conds") or {}, tags) for target in params.stimTargetParams.values())
+    stims = sum(meant(target.get("conds") or {}, tags) for target in params.stimTargetParams.values())
     return max(segments, 1) + stims
 
 
-def _meant(conds: dict[str, Any], tags: dict[str, Any]) -> bool:
+def meant(conds: dict[str, Any], tags: dict[str, Any]) -> bool:
     """Whether conditions of equality hold for a population's tags; those of places are taken to hold."""
     for name in ("pop", "cellType", "cellModel"):
         wanted = conds.get(name)

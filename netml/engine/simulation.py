@@ -161,7 +161,7 @@ class Simulation:
     def _check_mechanisms(self, net_params: Any) -> None:
         """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on.
 
-        Of NEURON's own, CoreNEURON lacks some.
+        Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
         """
         from neuron import h
 
@@ -169,6 +169,9 @@ class Simulation:
         if missing := [f"{mech!r} ({where})" for mech, where in needed.items() if not hasattr(h, mech)]:
             folder = self.project.mods or self.project.folder / "mod"
             raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
+        if (unknown := wanted.unknown_sections(net_params)) and self.world.rank == 0:
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            logger.warning("%s%s; NetPyNE puts these on the soma", "; ".join(unknown[:3]), more)
         needed |= wanted.from_outside(net_params)
         self._leave_coreneuron(", ".join(f"{mech} ({needed[mech]})" for mech in sorted(ONLY_IN_NEURON & needed.keys())))
 

@@ -1,8 +1,10 @@
-"""The mechanisms that a network names."""
+"""The mechanisms and sections that a network names."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from netml.engine.balance import meant
 
 
 def to_build(net_params: Any) -> dict[str, str]:
@@ -22,3 +24,19 @@ def from_outside(net_params: Any) -> dict[str, str]:
     cells = {str(pop.get("cellModel")): f"popParams {label!r}" for label, pop in net_params.popParams.items()}
     sources = net_params.stimSourceParams
     return cells | {str(one.get("type")): f"stimSourceParams {label!r}" for label, one in sources.items()}
+
+
+def unknown_sections(net_params: Any) -> list[str]:
+    """Return where rules name a section that their cells do not have: NetPyNE puts such synapses on the soma."""
+    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
+    rules += [("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()]
+    found: dict[tuple, str] = {}
+    for kind, name, rule, conds in rules:
+        for label, pop in net_params.popParams.items():
+            cell = net_params.cellParams.get(pop.get("cellType")) or {}
+            known = {*(cell.get("secs") or ()), *(cell.get("secLists") or ())}
+            section = rule.get("sec")
+            lacks = known and isinstance(section, str) and section not in known
+            if lacks and meant(conds or {}, {**pop, "pop": label}):
+                found.setdefault((kind, section, label), f"{kind} {name!r}: no section {section!r} in cells of {label}")
+    return list(found.values())
