@@ -1,6 +1,7 @@
 // Synapses as rows, one row a source: collected in any order, then sorted by row, delay and target.
 #pragma once
 
+#include "aligned.hpp"
 #include "netml_population.h"
 
 #include <algorithm>
@@ -32,8 +33,8 @@ template <class Synapse>
 struct Rows {
     // Synapses in the order of their making.
     struct Batch {
-        std::vector<int32_t> row;
-        std::vector<Synapse> synapse;
+        Aligned<int32_t> row;
+        Aligned<Synapse> synapse;
     };
 
     // Takes those of the batches whose target lies in [low, high). A counting sort by row touches every synapse
@@ -48,7 +49,7 @@ struct Rows {
         each([&](int32_t row, const Synapse&) { ++at[row + 1]; });
         std::partial_sum(at.begin(), at.end(), at.begin());
         start = at;
-        synapses = std::vector<Synapse>(start.back());
+        synapses = Aligned<Synapse>(start.back());
         each([&](int32_t row, const Synapse& s) { synapses[at[row]++] = s; });
         const auto before = [](const Synapse& a, const Synapse& b) {
             return ((uint64_t)a.delay << 32 | a.target) < ((uint64_t)b.delay << 32 | b.target);
@@ -68,6 +69,11 @@ struct Rows {
     }
 
     int64_t size(int64_t row) const { return start[row + 1] - start[row]; }
+    int64_t used() const {                // rows that have synapses
+        int64_t count = 0;
+        for (size_t r = 1; r < start.size(); ++r) count += start[r] > start[r - 1];
+        return count;
+    }
     int64_t longest() const {
         int32_t delay = 0;
         for (const Synapse& s : synapses) delay = std::max(delay, s.delay);
@@ -76,7 +82,7 @@ struct Rows {
     int64_t bytes() const { return (int64_t)(synapses.size() * sizeof(Synapse) + start.size() * sizeof(int64_t)); }
 
     std::vector<int64_t> start = {0};
-    std::vector<Synapse> synapses;
+    Aligned<Synapse> synapses;
 };
 
 }  // namespace netml

@@ -79,6 +79,7 @@ def network(ranks: int, **options) -> dict:
         "deliver_s_per_bio_s": min(max(p["deliver_s"] for p in part) for part in parts) / seconds,
         "synaptic_events_per_s_per_core": rate("events", "deliver_s"),
         "bytes_per_synapse": max(rank["bytes_per_synapse"] for rank in each),
+        "bytes_per_plastic_synapse": max(rank["bytes_per_plastic_synapse"] for rank in each),
         "bytes_per_cell": max(rank["bytes_per_cell"] for rank in each),
         "connections_built_per_s_per_core": min(rank["synapses"] / rank["build_cpu"] for rank in each),
         "connections_built_per_s_per_core_wall": min(rank["synapses"] / rank["build_wall"] for rank in each),
@@ -101,9 +102,10 @@ def peers(result: dict, detailed: bool) -> dict:
     if detailed:
         cell_s = result["cpu_s_per_bio_s"] * result["ranks"] / result["cells"]
         found["reduced_cell_s"] = cell_s
-        for name, engine, build in (("neuron", "neuron", "exact"), ("coreneuron_tuned", "coreneuron", "fast")):
-            found[f"detailed_cell_s_{name}"] = engine_peers.detailed(engine, build)
-            ratios[f"cell_against_{name}"] = found[f"detailed_cell_s_{name}"] / cell_s
+        for cell in engine_peers.DETAILED:
+            for name, engine, build in (("neuron", "neuron", "exact"), ("coreneuron_tuned", "coreneuron", "fast")):
+                seconds = engine_peers.detailed(cell, engine, build)
+                found[f"{cell}_s_{name}"], ratios[f"cell_against_{cell}_{name}"] = seconds, seconds / cell_s
     return found | ratios
 
 

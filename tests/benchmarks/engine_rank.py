@@ -24,6 +24,7 @@ from population import random_artifact  # noqa: E402
 
 from netml.artifact import Artifact  # noqa: E402
 from netml.engine import mechanisms  # noqa: E402
+from netml.engine.plasticity import RewardStdp  # noqa: E402
 from netml.engine.population import Population  # noqa: E402
 from netml.engine.population_library import view  # noqa: E402
 from netml.reductions.kernel import LANES, Dims  # noqa: E402
@@ -53,6 +54,29 @@ def sampled(rng, sources: int, cells: int, count: int, longest_ms: float):
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
 
 
+def fill(population: Population, sources: int, count: int, options: dict, projection: int = 0) -> None:
+    """Random synapses onto all cells of a population, taken into use."""
+    rng = np.random.default_rng([options["seed"], world.rank])
+    for columns in sampled(rng, sources, population.cells, count, options["longest_ms"]):
+        population.add_synapses(*columns, projection=projection)
+    del columns
+    population.freeze()
+
+
+def bytes_per_plastic_synapse(made: Artifact, options: dict, cells: int = 1000, each: int = 1000) -> float:
+    """Resident memory of synapses that learn; the cells, taken into use before, are not in it."""
+    population = Population(made, "plastic")
+    projection = population.add_projection(stdp=RewardStdp(rate_us=1e-4, high_us=0.01))
+    population.add_cells(cells)
+    population.add_rows(cells)
+    population.freeze()
+    before = resident_bytes()
+    fill(population, cells, cells * each, options, projection)
+    held = resident_bytes() - before
+    population.close()
+    return held / (cells * each)
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     cells, synapses, segments = options["cells"], options["synapses"], options["segments"]
@@ -60,6 +84,8 @@ def main() -> None:
     context = h.ParallelContext()
     mechanisms.load(h, mechanisms.build_engine_library())
     made = artifact(round(1000 / options["rate_hz"]))
+    bytes_per_plastic_synapse(made, options)  # the first time, the code itself comes into memory
+    plastic_bytes = bytes_per_plastic_synapse(made, options)
     before = resident_bytes()
 
     start, start_cpu = time.perf_counter(), time.process_time()
@@ -76,14 +102,12 @@ def main() -> None:
     for gid in range(cells):
         inlets.append(context.gid_connect(gid, engine))
         inlets[-1].delay, inlets[-1].weight[0], inlets[-1].weight[1] = 1.0, gid, 1.0
+    population.freeze()  # the state of the cells; synapses come on top
     cells_wall, cells_cpu = time.perf_counter() - start, time.process_time() - start_cpu
 
     held_by_cells = resident_bytes()
     start, start_cpu = time.perf_counter(), time.process_time()
-    rng = np.random.default_rng([options["seed"], world.rank])
-    for columns in sampled(rng, cells, len(gids), len(gids) * synapses, options["longest_ms"]):
-        population.add_synapses(*columns)
-    del columns
+    fill(population, cells, len(gids) * synapses, options)
     engine.address = population.freeze()
     build_wall, build_cpu = time.perf_counter() - start, time.process_time() - start_cpu
     held_by_synapses = resident_bytes() - held_by_cells
@@ -113,9 +137,9 @@ def main() -> None:
     mine = {
         "own_cells": len(gids), "synapses": stats["synapses"], "parts": parts, "late": stats["late"],
         "saturated": stats["saturated"], "resident": resident, "finite": bool(np.isfinite(population.voltage()).all()),
-        "bytes_per_cell": (resident[-1] - before - 12 * stats["synapses"]) / len(gids),
-        "bytes_per_synapse": held_by_synapses / max(stats["synapses"], 1), "build_wall": build_wall,
-        "build_cpu": build_cpu, "cells_wall": cells_wall, "cells_cpu": cells_cpu,
+        "bytes_per_cell": (resident[-1] - before - held_by_synapses) / len(gids),
+        "bytes_per_synapse": held_by_synapses / max(stats["synapses"], 1), "bytes_per_plastic_synapse": plastic_bytes,
+        "build_wall": build_wall, "build_cpu": build_cpu, "cells_wall": cells_wall, "cells_cpu": cells_cpu,
     }  # fmt: skip
     ranks = context.py_allgather(mine)
     if world.rank == 0:
