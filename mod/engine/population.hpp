@@ -190,8 +190,8 @@ struct netml_population {
         }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
-        const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
-        const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
+        const auto ms = [this](int64_t n) { return (double)(n * step_ticks) / NETML_TICKS_PER_MS; };
+        const float* current = currents.mean(ms(next), ms(next + 1), blocks * netml::LANES);
         workers->run([&](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
@@ -287,6 +287,7 @@ struct netml_population {
     std::vector<netml_flight> flights_out;    // what the C interface hands out
     std::vector<netml_post_spike> posts_out;
     std::vector<netml_reward> rewards_out;
+    std::vector<netml_injected> injected_out;
 
 private:
     // Spikes whose last event is over cannot come again.
