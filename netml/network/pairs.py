@@ -175,8 +175,8 @@ def convergent(
     pre: np.ndarray, post: np.ndarray, number: Callable[[np.ndarray], np.ndarray], base: np.uint64
 ) -> Iterator[Pairs]:
     """So many different sources to each target; `number` gives it by the targets' gids."""
-    for targets in _blocks(post, 2 * _largest(number, post)):
-        row, sources = _choose(pre, targets, number(targets), base)
+    for targets, count in _evenly(post, number, len(pre)):
+        row, sources = _choose(pre, targets, count, base)
         yield Pairs(sources, targets[row])
 
 
@@ -192,14 +192,25 @@ def divergent(
     Arguments:
         here: (gids) whether a gid lives on this rank.
     """
-    for sources in _blocks(pre, 2 * _largest(number, pre)):
-        row, targets = _choose(every_post, sources, number(sources), base)
+    for sources, count in _evenly(pre, number, len(every_post)):
+        row, targets = _choose(every_post, sources, count, base)
         kept = here[targets]
         yield Pairs(sources[row[kept]], targets[kept])
 
 
-def _largest(number, cells: np.ndarray) -> float:
-    return float(np.max(number(cells[:1000]), initial=1)) if len(cells) else 1.0
+def _evenly(
+    cells: np.ndarray, number: Callable[[np.ndarray], np.ndarray], pool: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cells and their numbers of partners out of a pool, in parts whose tables of candidates are no larger than a block."""
+    count = number(cells)
+    candidates = np.clip(np.where(2 * count > pool, pool, 2 * count), 1, None)
+    start = 0
+    while start < len(cells):
+        size = BLOCK
+        while (widest := int(BLOCK // candidates[start : start + size].max())) < min(size, len(cells) - start) and size > 1:
+            size = max(widest, 1)
+        yield cells[start : start + size], count[start : start + size]
+        start += size
 
 
 def _choose(pool: np.ndarray, cells: np.ndarray, number: np.ndarray, base: np.uint64) -> tuple[np.ndarray, np.ndarray]:
