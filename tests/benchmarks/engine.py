@@ -25,7 +25,7 @@ from population import random_artifact  # noqa: E402
 
 from netml.engine import mpi  # noqa: E402
 from netml.reductions.kernel import FLAGS, LANES, Dims, Reduction  # noqa: E402
-from netml.toolchain import build_library  # noqa: E402
+from netml.toolchain import build_library, source_folder  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
@@ -90,6 +90,13 @@ def network(ranks: int, **options) -> dict:
     }  # fmt: skip
 
 
+def shipped(ranks: int, common: dict) -> dict:
+    """The same network, smaller, of the cable reduction that ships with models/cortex."""
+    path = source_folder("models") / "cortex" / "reductions" / "PYR.netml"
+    found = network(cells=2000, synapses=1000, segments=4, segment_ms=250.0, artifact=str(path), **common)
+    return {"shipped_cell_s": found["cpu_s_per_bio_s"] * ranks / found["cells"], "shipped_finite": found["finite"]}
+
+
 def peers(result: dict, detailed: bool) -> dict:
     """Ratios against what is there without the engine."""
     found = engine_peers.measured("netcons") | engine_peers.measured("netpyne")
@@ -106,6 +113,7 @@ def peers(result: dict, detailed: bool) -> dict:
             for name, engine, build in (("neuron", "neuron", "exact"), ("coreneuron_tuned", "coreneuron", "fast")):
                 seconds = engine_peers.detailed(cell, engine, build)
                 found[f"{cell}_s_{name}"], ratios[f"cell_against_{cell}_{name}"] = seconds, seconds / cell_s
+                ratios[f"shipped_against_{cell}_{name}"] = seconds / result["shipped_cell_s"]
     return found | ratios
 
 
@@ -128,7 +136,7 @@ def main() -> None:
         result = network(
             cells=options.cells, synapses=options.synapses, segments=options.segments, segment_ms=250.0, **common
         )
-        result |= kernel()
+        result |= kernel() | shipped(options.ranks, common)
         if not options.no_peers:
             result |= peers(result, not options.no_detailed)
     for name, value in result.items():

@@ -2,7 +2,7 @@
 
 python engine_rank.py OPTIONS_AS_JSON OUT
 
-The cells are of the sizes of a 20-memory reduction with random weights. Every cell fires every 1 / RATE s whatever it
+The cells are of the sizes of a 20-memory reduction with random weights, or those of an artifact. Every cell fires every 1 / RATE s whatever it
 computes (threshold below every logit, refractory time of a period, random phase), so that the load is what it says.
 """
 
@@ -27,10 +27,11 @@ from netml.engine import mechanisms  # noqa: E402
 from netml.engine.plasticity import RewardStdp  # noqa: E402
 from netml.engine.population import Population  # noqa: E402
 from netml.engine.population_library import view  # noqa: E402
+from netml.engine.population_model import synaptic_gain  # noqa: E402
 from netml.reductions.kernel import LANES, Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
-CHANNELS, CHUNK = 640, 1_000_000
+CHUNK = 1_000_000
 
 
 def resident_bytes() -> int:
@@ -39,25 +40,26 @@ def resident_bytes() -> int:
     return int(fields[0]) * 1024
 
 
-def artifact(period_steps: int) -> Artifact:
-    made = random_artifact(DIMS, CHANNELS)
+def artifact(period_steps: int, path: str | None) -> Artifact:
+    made = Artifact.load(path) if path else random_artifact(DIMS, 640)
     made.header["threshold"] = -1e9
     made.arrays["params"][-1] = period_steps
     return made
 
 
-def sampled(rng, sources: int, cells: int, count: int, longest_ms: float):
+def sampled(rng, sources: int, cells: int, channels: int, count: int, longest_ms: float):
     """Random synapses onto this rank's cells, a chunk at a time: row, cell, channel, weight, delay."""
     for first in range(0, count, CHUNK):
         n = min(CHUNK, count - first)
-        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, CHANNELS))
+        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, channels))
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
 
 
 def fill(population: Population, sources: int, count: int, options: dict, projection: int = 0) -> None:
     """Random synapses onto all cells of a population, taken into use."""
     rng = np.random.default_rng([options["seed"], world.rank])
-    for columns in sampled(rng, sources, population.cells, count, options["longest_ms"]):
+    channels = synaptic_gain(population.artifact).size
+    for columns in sampled(rng, sources, population.cells, channels, count, options["longest_ms"]):
         population.add_synapses(*columns, projection=projection)
     del columns
     population.freeze()
@@ -83,7 +85,7 @@ def main() -> None:
     gids = np.arange(world.rank, cells, world.size)
     context = h.ParallelContext()
     mechanisms.load(h, mechanisms.build_engine_library())
-    made = artifact(round(1000 / options["rate_hz"]))
+    made = artifact(round(1000 / options["rate_hz"]), options.get("artifact"))
     bytes_per_plastic_synapse(made, options)  # the first time, the code itself comes into memory
     plastic_bytes = bytes_per_plastic_synapse(made, options)
     before = resident_bytes()
