@@ -55,7 +55,7 @@ inline void step_together(const Model& n, const float* params, const int32_t* wi
         std::memcpy(here + own + (int64_t)n.head.memory_at() * LANES, r + (int64_t)b * n.head.readout * LANES,
                     sizeof(float) * LANES * n.head.memory);
         emit(n.head, params, threshold, logit + b * LANES, last_spike, last_spike + LANES, spike + b * LANES);
-        for (int l = 0; l < LANES; ++l) last_spike[l] = spike[b * LANES + l];
+        feed_back(n.head, logit + b * LANES, spike + b * LANES, last_spike);
     }
 }
 

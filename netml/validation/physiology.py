@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from netml.circuit.connections import ARROW, find_pairs
 from netml.circuit.physiology import SPIKE_MV, CellTargets, Protocol, Slope, Target, find_targets
 from netml.circuit.project import find_project
 from netml.engine.clamp import ClampJob
 from netml.engine.launch import launch
+from netml.engine.pairs import PairJob
 from netml.errors import ModelError
+from netml.validation import pairs as pair_recordings
 
 Traces = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -27,10 +30,13 @@ def validate_cells(
 ) -> dict[str, Any]:
     """Run every cell of a model that has targets under its protocols and compare its features with them.
 
+    So with its connections that have pair recordings, where it has a `connections.json`.
+
     Arguments:
         model: A NetPyNE project folder with `cells/NAME.targets.json` (see :mod:`netml.circuit.physiology`).
-        cells: Only these.
-        dt: Fixed time step in ms; None for NEURON's variable step, which is faster.
+        cells: Only these, cells ("PT") and connections ("PT->PT").
+        dt: Fixed time step in ms of the cells; None for NEURON's variable step, which is faster. Connections are
+            always run with the variable one.
         ranks: MPI ranks that share the protocols.
 
     Returns:
@@ -42,16 +48,24 @@ def validate_cells(
     if dt is not None and not 0 < dt < float("inf"):
         raise ModelError(f"dt is {dt}; expected a positive number of ms, or none for the variable step")
     known = set(load_efel().get_feature_names())
-    found = find_targets(find_project(model).folder, cells)
+    folder = find_project(model).folder
+    connections = find_pairs(folder, [name for name in cells if ARROW in name] if cells else None)
+    single = [name for name in cells if ARROW not in name] if cells else None
+    found = [] if single == [] else find_targets(folder, single)
     for cell in found:
         named = {name for protocol in cell.protocols for t in protocol.targets for name in t.feature.split("/")}
         if unknown := named - known:
             raise ModelError(f"eFEL has no feature {', '.join(sorted(unknown))}, which {cell.cell} has a target for")
     job = ClampJob(str(model), tuple(found), dt, progress)
-    traces = launch("netml.engine.clamp:run", job, ranks=ranks, progress=progress)
+    traces = launch("netml.engine.clamp:run", job, ranks=ranks, progress=progress) if found else {}
     rows = []
     for cell in found:
         rows += scores(cell, {p.name: traces[cell.cell, p.name] for p in cell.protocols})
+    if connections:
+        job = PairJob(str(model), tuple(connections), progress)
+        potentials = launch("netml.engine.pairs:run", job, ranks=ranks, progress=progress)
+        for pair in connections:
+            rows += pair_recordings.rows(pair, potentials[pair.name])
     return {"features": rows}
 
 

@@ -13,10 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from netml.circuit.morphology import Morphology, PyramidalStatistics, TreeStatistics, basket, pyramidal
+from netml.circuit.morphology import (
+    BasketStatistics,
+    Morphology,
+    PyramidalStatistics,
+    TreeStatistics,
+    basket,
+    pyramidal,
+)
 
 FOLDER = Path(__file__).parent
-PYR_SEED, PV_SEED, PT_SEED, L23_SEED = 2, 2, 1, 1
+PYR_SEED, PV_SEED, PT_SEED, L23_SEED, IT_SEED, SST_SEED = 2, 2, 1, 1, 1, 1
 POTASSIUM = {"netml_kv3", "netml_kp", "netml_kt", "netml_im", "netml_sk"}
 CALCIUM_ZONE_UM = (430.0, 800.0)  # around the main bifurcation, where calcium spikes start
 
@@ -45,6 +52,26 @@ L23_STATISTICS = PyramidalStatistics(
     tuft=TreeStatistics((40, 10), (100, 20), (7, 9), (1.3, 0.2), 0.6, 30.0),
     axon_um=45.0,
     axon_diam_um=1.0,
+)
+#: Layer 5, slender-tufted: half the dendrite of a thick-tufted cell, few obliques, a tuft of a few branches that ends
+#: in layer 2/3 to 1 (Hattox & Nelson 2007; Oberlaender et al. 2012, doi:10.1093/cercor/bhr317).
+IT_STATISTICS = PyramidalStatistics(
+    soma_diam_um=15.0,
+    basal_trees=5,
+    basal=TreeStatistics((25, 8), (90, 15), (3, 4), (1.3, 0.2), 0.6),
+    trunk_um=550.0,
+    trunk_diam_um=(2.2, 1.2),
+    obliques=5,
+    oblique_range=(0.05, 0.5),
+    oblique=TreeStatistics((30, 8), (80, 15), (1, 2), (0.9, 0.1), 0.6, 40.0),
+    tufts=2,
+    tuft=TreeStatistics((40, 10), (90, 20), (2, 3), (0.9, 0.1), 0.6, 25.0),
+    axon_um=45.0,
+    axon_diam_um=1.0,
+)
+#: Layer 5 Martinotti: a few long, thin, sparsely spiny dendrites (Wang et al. 2004, doi:10.1113/jphysiol.2004.073353).
+SST_STATISTICS = BasketStatistics(
+    soma_diam_um=12.0, trees=4, tree=TreeStatistics((40, 10), (70, 5), (3, 3), (1.1, 0.1), 0.6, 30.0)
 )
 PT_ZONE_UM = (685.0, 885.0)  # of calcium channels around the bifurcation (Hay et al. 2011)
 OUTSIDE_ZONE = {"netml_cahva": 0.1, "netml_calva": 0.01}  # share of their density beyond the zone
@@ -141,14 +168,19 @@ def tuned_mechanisms(parameters: dict, zone_um: tuple[float, float] | None = Non
 
 TUNED = {  # morphology of the cells whose densities tune_cells.py finds
     "PT": lambda: pyramidal(PT_SEED, PT_STATISTICS),
+    "IT": lambda: pyramidal(IT_SEED, IT_STATISTICS),
     "L23": lambda: pyramidal(L23_SEED, L23_STATISTICS),
+    "SST": lambda: basket(SST_SEED, SST_STATISTICS),
 }
 
 
 def tuned_cell(label: str, parameters: dict) -> dict:
     """The cellParams entry of a tuned cell with given parameters."""
     morphology = TUNED[label]()
-    lists = pyramidal_lists(morphology) | {"trunk": morphology.names("trunk")}
+    if morphology.names("trunk"):
+        lists = pyramidal_lists(morphology) | {"trunk": morphology.names("trunk")}
+    else:
+        lists = {"dendritic": morphology.names("dend")}
     return cell(morphology, tuned_mechanisms(parameters, PT_ZONE_UM if label == "PT" else None), lists)
 
 

@@ -1,107 +1,148 @@
 """Tune the channel densities of a cell to its published targets, from published densities.
 
     pip install "netml[cells]"
-    python models/cortex/cells/tune_cells.py PT
+    python models/cortex/cells/tune_cells.py PT --minutes 60
     python models/cortex/cells/make_cells.py
 
-A seeded evolution strategy on the logarithms of all densities in CELL.start.json, each within a factor of RANGE of its
-start, leak reversal within REVERSAL_MV: a candidate differs from the best in a few parameters; one that is better
-takes its place, and its step is tried once more. Spikes come and go, so that derivatives mislead. A candidate is run
-with one compartment a dendritic section and NEURON's variable step, about 4 s of processor time for PT; the cell
-itself is judged with all segments (`netml validate-cells`). Writes CELL.parameters.json after every improvement, so
-that it can be ended at any time. The same seed and start give the same candidates.
+BluePyOpt's CMA-ES (Hansen & Ostermeier 2001, doi:10.1162/106365601750190398) on the logarithms of the densities in
+CELL.start.json, each within a factor of RANGE of its start, reversal of the leak and shifts within ADDITIVE_MV. The
+STAGES of a cell are searched one after the other, each from the best of the one before: a stage names the regions
+whose densities it moves and the protocols that it runs. A candidate is run with one compartment a dendritic section
+and NEURON's variable step, which takes half as long as the whole cell; the best few of a stage are then run whole.
 
-What ships is the start: PT's was found by hand with this script's parts (about 60 candidates, each named densities
-scaled), and 3 candidates of seed 1 on a busy machine brought no more features within 2 SD.
+After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
+so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
+whenever a whole cell is better than what stands there.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
+from bluepyopt.deapext.optimisationsCMA import DEAPOptimisationCMA
+from bluepyopt.evaluators import Evaluator
+from bluepyopt.objectives import Objective
+from bluepyopt.parameters import Parameter
 from make_cells import TUNED, digits, tuned_cell
 from neuron import h
 
-from netml.circuit.physiology import read_targets
+from netml.circuit.physiology import CellTargets, read_targets
 from netml.engine import mechanisms
 from netml.engine.clamp import ClampedCell
 from netml.toolchain import source_folder
-from netml.validation.physiology import scores
+from netml.validation.physiology import scores, summary
 
 FOLDER = Path(__file__).parent
 FREE_SD = 1.5  # a miss by less hardly counts: the recorded cells differ as much
 MISSING = 20.0  # SD that a feature counts which the candidate does not have
-RANGE, REVERSAL_MV = 10.0, 8.0
+RANGE, ADDITIVE_MV = 10.0, {"e": 8.0, "vshift": 4.0}
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar")}  # one value for all regions
-FIXED = {"vshift"}
 ATOL = 0.03  # of the variable step
-MUTATED = 8  # parameters that a candidate changes, on average
-STEP, LONGER, SHORTER = 0.025, 1.3, 0.95  # of the range: standard deviation of a change, and how it adapts
+SIGMA = 0.12  # of the half range: first standard deviation of the candidates
+WHOLE = 5  # best candidates of a stage that are run with all their segments
 
 
-class Search:
-    """The parameters of a cell as points of the unit cube, and how far a point is from the targets."""
+@dataclass(frozen=True)
+class Stage:
+    """A part of the search.
 
-    def __init__(self, cell: str, start: dict):
-        mechanisms.load(h, mechanisms.build([source_folder("mod")]))
-        self.cell, self.start, self.targets = cell, start, read_targets(FOLDER / f"{cell}.targets.json")
+    Attributes:
+        regions: whose densities are moved.
+        protocols: names of those that candidates are run under; none: all.
+        share: of the time.
+    """
+
+    regions: tuple[str, ...]
+    protocols: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+STAGES = {  # as Hay et al. (2011): the calcium spike first, then the spikes of the soma, then both together
+    "PT": {
+        "dendrite": Stage(("apical",), ("bAP", "soma alone", "EPSP alone", "BAC"), 0.1),
+        "soma": Stage(("soma", "axon", "basal"), share=0.3),
+        "all": Stage(("soma", "axon", "basal", "apical"), share=0.6),
+    }
+}
+ALL = {"all": Stage(("soma", "axon", "basal", "apical", "dend"))}
+
+
+class Search(Evaluator):
+    """The parameters of a stage as points of the cube [-1, 1]^n around `start`, and how far a point is off its targets.
+
+    Args:
+        cell: a name in TUNED.
+        start: mechanisms by region; the centre of the ranges of all stages.
+        best: mechanisms by region; what the parameters that the stage does not move keep.
+    """
+
+    def __init__(self, cell: str, start: dict, best: dict, stage: Stage):
+        self.cell, self.start, self.best = cell, start, best
+        targets = read_targets(FOLDER / f"{cell}.targets.json")
+        chosen = [p for p in targets.protocols if p.name in stage.protocols or not stage.protocols]
+        slopes = tuple(s for s in targets.slopes if {s.first, s.second} <= {p.name for p in chosen})
+        self.targets = replace(targets, protocols=tuple(chosen), slopes=slopes)
         places: dict[tuple, list[tuple[str, str, str]]] = {}
         for region, found in start.items():
             for mechanism, values in found.items():
-                for name in values.keys() - FIXED:
-                    key = (mechanism, name) if (mechanism, name) in SHARED else (region, mechanism, name)
+                for name in values:
+                    shared = (mechanism, name) in SHARED
+                    if not shared and region not in stage.regions or shared and "soma" not in stage.regions:
+                        continue
+                    key = (mechanism, name) if shared else (region, mechanism, name)
                     places.setdefault(key, []).append((region, mechanism, name))
         self.places = [places[key] for key in sorted(places, key=str)]
-        self.candidates = 0
+        parameters = [Parameter(".".join(one[0]), bounds=(-1.0, 1.0)) for one in self.places]
+        features = sum(len(p.targets) for p in chosen) + len(slopes)
+        super().__init__([Objective(str(k)) for k in range(features)], parameters)
 
-    def parameters(self, point: np.ndarray) -> dict:
-        """Mechanisms by region; the middle of the cube is the start."""
-        found = json.loads(json.dumps(self.start))
-        for places, x in zip(self.places, 2 * point - 1, strict=True):
+    def point(self) -> list[float]:
+        """Where `best` lies in the cube."""
+        found = []
+        for ((region, mechanism, name), *_) in self.places:
+            start, best = self.start[region][mechanism][name], self.best[region][mechanism][name]
+            moved = (best - start) / ADDITIVE_MV[name] if name in ADDITIVE_MV else np.log(best / start) / np.log(RANGE)
+            found.append(float(np.clip(moved, -1.0, 1.0)))
+        return found
+
+    def parameters(self, point: list[float]) -> dict:
+        """Mechanisms by region."""
+        found = json.loads(json.dumps(self.best))
+        for places, x in zip(self.places, point, strict=True):
             for region, mechanism, name in places:
                 start = self.start[region][mechanism][name]
-                moved = start + REVERSAL_MV * x if name == "e" else start * RANGE**x
+                moved = start + ADDITIVE_MV[name] * x if name in ADDITIVE_MV else start * RANGE**x
                 found[region][mechanism][name] = digits(moved)
         return found
 
-    def rows(self, parameters: dict) -> list[dict]:
-        """What a candidate does: a row a feature, as of `netml validate-cells`."""
-        self.candidates += 1
-        cell = ClampedCell(coarse(tuned_cell(self.cell, parameters)), self.targets.celsius, self.targets.v_init_mv)
-        needed = [replace(protocol, total_ms=protocol.window_ms[1]) for protocol in self.targets.protocols]
-        return scores(self.targets, {protocol.name: cell.run(protocol, dt_ms=None, atol=ATOL) for protocol in needed})
+    def evaluate_with_lists(self, point: list[float]) -> list[float]:
+        """How much each feature adds to the loss."""
+        return costs(rows_of(self.targets, coarse(tuned_cell(self.cell, self.parameters(point))))).tolist()
 
-    def residuals(self, point: np.ndarray) -> np.ndarray:
-        """z of each feature, at most MISSING."""
-        rows = self.rows(self.parameters(point))
-        return np.array([MISSING if row["z"] is None else np.clip(row["z"], -MISSING, MISSING) for row in rows])
-
-    def improve(self, seed: int, candidates: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Ever better points and their residuals, from the start."""
-        rng, size = np.random.default_rng(seed), len(self.places)
-        best, again, scale = np.full(size, 0.5), None, STEP
-        found = self.residuals(best)
-        yield best, found
-        for _ in range(candidates):
-            drawn = rng.normal(0.0, scale, size) * (rng.random(size) < MUTATED / size)
-            step = drawn if again is None else again
-            point = np.clip(best + step, 0.0, 1.0)
-            residuals = self.residuals(point)
-            if loss(residuals) < loss(found):
-                best, found, again, scale = point, residuals, step, min(scale * LONGER, 2 * STEP)
-                yield best, found
-            else:
-                again, scale = None, max(scale * SHORTER, STEP / 4)
+    init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
 
-def loss(residuals: np.ndarray) -> float:
-    """Sum of the misses in SD; those within FREE_SD count a tenth."""
-    size = np.abs(residuals)
-    return float(np.sum(np.maximum(size - FREE_SD, 0.0) + 0.1 * size))
+def rows_of(targets: CellTargets, spec: dict) -> list[dict]:
+    """What a cell does: a row a feature, as of `netml validate-cells`."""
+    cell = ClampedCell(spec, targets.celsius, targets.v_init_mv)
+    needed = [replace(protocol, total_ms=max(protocol.window_ms[1], last_ms(protocol))) for protocol in targets.protocols]
+    return scores(targets, {protocol.name: cell.run(protocol, dt_ms=None, atol=ATOL) for protocol in needed})
+
+
+def last_ms(protocol) -> float:
+    """The time from which nothing is measured: the window's end, or the whole run where what follows it counts."""
+    after = any("after" in target.feature for target in protocol.targets)
+    return protocol.total_ms if after else protocol.window_ms[1]
+
+
+def costs(rows: list[dict]) -> np.ndarray:
+    """Of each feature its miss in SD; within FREE_SD a tenth of it."""
+    size = np.array([MISSING if row["z"] is None else min(abs(row["z"]), MISSING) for row in rows])
+    return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
 
 
 def coarse(spec: dict) -> dict:
@@ -111,31 +152,72 @@ def coarse(spec: dict) -> dict:
         if name in ("soma", "axon"):
             continue
         for values in sec["mechs"].values():
-            for name, value in values.items():
+            for key, value in values.items():
                 if isinstance(value, list):
-                    values[name] = value[len(value) // 2]
+                    values[key] = value[len(value) // 2]
         sec["geom"]["nseg"] = 1
     return spec
+
+
+def run_stage(search: Search, checkpoint: Path, minutes: float, seed: int) -> list[dict]:
+    """The best parameters that CMA-ES finds in that time, the best first."""
+    optimiser = DEAPOptimisationCMA(search, seed=seed, sigma=SIGMA, centroids=[search.point()],
+                                    use_stagnation_criterion=False)  # fmt: skip
+    over, end = Event(), time.monotonic() + 60 * minutes
+    log = checkpoint.with_suffix(".log").open("a")
+
+    def mapped(function, points):
+        values = [function(point) for point in points]
+        best = min(float(np.sum(value)) for value in values)
+        print(f"{checkpoint.stem}: {len(values)} candidates, best loss {best:.2f}", file=log, flush=True)
+        if time.monotonic() > end:
+            over.set()
+        return values
+
+    optimiser.toolbox.register("map", mapped)
+    *_, best, _, _ = optimiser.run(max_ngen=100_000, cp_filename=str(checkpoint), continue_cp=checkpoint.exists(),
+                                   terminator=over)  # fmt: skip
+    log.close()
+    return [search.parameters(list(one)) for one in best]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("cell", choices=sorted(TUNED))
+    options.add_argument("--minutes", type=float, default=60.0, help="of all stages together")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--candidates", type=int, default=400)
+    options.add_argument("--folder", type=Path, help="of the checkpoints; default: tuning/CELL here")
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
-    options.add_argument("--output", type=Path, help="other than CELL.parameters.json")
+    options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
-    begun, cell = time.perf_counter(), chosen.cell
-    search = Search(cell, json.loads((chosen.start or FOLDER / f"{cell}.start.json").read_text()))
-    output = chosen.output or FOLDER / f"{cell}.parameters.json"
-    for point, residuals in search.improve(chosen.seed, chosen.candidates):
-        output.write_text(json.dumps(search.parameters(point), indent=1) + "\n")
-        size = np.abs(residuals)
-        inside, far = np.sum(size <= 2), np.sum(size > 5)
-        print(f"{time.perf_counter() - begun:6.0f} s, {search.candidates:4} candidates: loss {loss(residuals):6.1f}, "
-              f"{inside} of {size.size} features within 2 SD, {far} beyond 5", flush=True)  # fmt: skip
-    print(f"{search.candidates} candidates in {time.perf_counter() - begun:.0f} s")
+    mechanisms.load(h, mechanisms.build([source_folder("mod")]))
+    folder = chosen.folder or Path("tuning") / chosen.cell
+    folder.mkdir(parents=True, exist_ok=True)
+    output = FOLDER / f"{chosen.cell}.parameters.json"
+    start = json.loads((chosen.start or FOLDER / f"{chosen.cell}.start.json").read_text())
+    targets = read_targets(FOLDER / f"{chosen.cell}.targets.json")
+
+    def whole(parameters: dict) -> float:
+        rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
+        print(f"  whole cell: loss {costs(rows).sum():.2f}, {summary(rows)}", flush=True)
+        return float(costs(rows).sum())
+
+    known = [json.loads(output.read_text())] if output.exists() else []
+    ranked = sorted(((whole(one), k, one) for k, one in enumerate([start, *known])), key=lambda found: found[:2])
+    loss, _, best = ranked[0]
+    for name, stage in STAGES.get(chosen.cell, ALL).items():
+        if chosen.only not in (None, name):
+            continue
+        print(f"stage {name}", flush=True)
+        search = Search(chosen.cell, start, best, stage)
+        minutes = chosen.minutes * (1.0 if chosen.only else stage.share)
+        candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed)
+        best = candidates[0]
+        for parameters in candidates[:WHOLE]:
+            found = whole(parameters)
+            if found < loss:
+                loss = found
+                output.write_text(json.dumps(parameters, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""Connections between the cells of a model and the pair recordings they are measured by, as plain data.
+
+A file `connections.json` in the model's folder, cells as `cells/NAME.json` beside it:
+
+    {"synapses": {"E_E": {"mod": "netml_ampa_nmda_stp", "tau_d_ampa": 2.0, "U": 0.46, ...}, ...},
+     "connections": {"PT->PT": {
+        "pre": "PT", "post": "PT", "synapse": "E_E", "contacts": {"basal": 3, "oblique": 2}, "weight_us": 1.5e-3,
+        "recorded": {"hold_mv": -67, "source": "...", "features": [
+           {"feature": "amplitude_mv", "target": 1.3, "sd": 1.1}, ...]}}, ...}}
+
+`synapses` are entries of NetPyNE's synMechParams; `contacts` counts them by section list of the postsynaptic cell, or
+section; `weight_us` is of each contact. A feature of the somatic potential (:data:`FEATURES`) may name its own
+`source`; `paired_pulse_ratio` names its `interval_ms`. Other keys are for the circuit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netml.circuit.cell import segment_table
+from netml.circuit.physiology import positive
+from netml.errors import ModelError
+
+FILE, ARROW = "connections.json", "->"
+#: Peak, time from 20 to 80 % of it, time above half of it, time constant of the decay from 80 to 20 %, second over first.
+FEATURES = ("amplitude_mv", "rise_20_80_ms", "half_width_ms", "decay_ms", "paired_pulse_ratio")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Published mean and SD of one feature of a pair recording."""
+
+    feature: str
+    target: float
+    sd: float
+    source: str
+    interval_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A connection type that pair recordings were found for.
+
+    Attributes:
+        name: "PRE->POST".
+        cell: file of the postsynaptic cell.
+        mod, parameters: of each contact's synapse.
+        contacts: how many, by section list or section.
+        weight_us: of each contact.
+        hold_mv: voltage that the soma is held at by a constant current.
+    """
+
+    name: str
+    cell: Path
+    mod: str
+    parameters: dict[str, float]
+    contacts: dict[str, int]
+    weight_us: float
+    hold_mv: float
+    recorded: tuple[Recorded, ...]
+
+    def spec(self) -> dict:
+        """The postsynaptic cell's ``cellParams`` entry.
+
+        Raises:
+            ModelError: The file does not read.
+        """
+        return _read(self.cell)
+
+    def placements(self, spec: dict, count: int) -> list[list[tuple[str, float]]]:
+        """Contacts as (section, x) for so many pairs: segments drawn by their length, the same ones every time.
+
+        Raises:
+            ModelError: No such section list.
+        """
+        table, lists = segment_table(spec), spec.get("secLists", {})
+        rng = np.random.default_rng(0)
+        drawn: list[list[tuple[str, float]]] = [[] for _ in range(count)]
+        for name, contacts in self.contacts.items():
+            sections = lists.get(name, [name])
+            inside = np.flatnonzero(np.isin(table.section, sections))
+            if not inside.size:
+                raise ModelError(f"{self.name} has contacts on {name!r}; {self.cell.name} has no such section or list")
+            share = table.length_um[inside] / table.length_um[inside].sum()
+            for pair in drawn:
+                chosen = rng.choice(inside, contacts, p=share)
+                pair += [(str(table.section[k]), float(table.x[k])) for k in chosen]
+        return drawn
+
+
+def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
+    """The connection types of a model that have pair recordings; none where it has no `connections.json`.
+
+    Arguments:
+        names: Only these.
+
+    Raises:
+        ModelError: A file that does not read, or an unknown name.
+    """
+    file = folder / FILE
+    if not file.exists():
+        plain: dict = {"connections": {}}
+    else:
+        plain = _read(file)
+    try:
+        pairs = [
+            _pair(folder, name, one, plain["synapses"])
+            for name, one in plain["connections"].items()
+            if "recorded" in one
+        ]
+    except KeyError as error:
+        raise ModelError(f"{file} has no {error}; netml/circuit/connections.py says what it must have") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{file}: {error}; netml/circuit/connections.py says what it must have") from error
+    known = [pair.name for pair in pairs]
+    if unknown := [name for name in names or () if name not in known]:
+        raise ModelError(f"no pair recordings for {', '.join(unknown)}; there are some for {', '.join(known) or 'none'}")
+    return [pair for pair in pairs if names is None or pair.name in names]
+
+
+def _pair(folder: Path, name: str, plain: dict, synapses: dict) -> Pair:
+    parameters = dict(synapses[plain["synapse"]])
+    recorded = plain["recorded"]
+    features = tuple(
+        Recorded(one["feature"], float(one["target"]), positive(one["sd"], f"{name}.{one['feature']}"),
+                 one.get("source", recorded["source"]), one.get("interval_ms"))
+        for one in recorded["features"]
+    )  # fmt: skip
+    for one in features:
+        if one.feature not in FEATURES:
+            raise ValueError(f"{name} has the feature {one.feature!r}; there are {', '.join(FEATURES)}")
+        if one.feature == "paired_pulse_ratio" and one.interval_ms is None:
+            raise ValueError(f"the paired-pulse ratio of {name} has no interval_ms")
+    mod = parameters.pop("mod")
+    return Pair(name, folder / "cells" / f"{plain['post']}.json", mod, parameters, dict(plain["contacts"]),
+                float(plain["weight_us"]), float(recorded["hold_mv"]), features)  # fmt: skip
+
+
+def _read(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {file}: {error}") from error
