@@ -1,8 +1,8 @@
 """Checkpoints of a built network: all that a run needs to go on, in one file, for any number of ranks.
 
 The file is a zip of NumPy arrays, uncompressed, each with its CRC, and a JSON header.  It holds the populations' states
-(:mod:`netml.engine.population_state`), where the trains of spikes stand and what was injected for later, a part a rank,
-each named by gids; static synapses are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at
+(:mod:`netml.engine.population_state`), where the trains of spikes stand and what was injected for later, a part a
+rank, each named by gids; static synapses are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at
 all.
 """
 
@@ -27,7 +27,7 @@ from netml.network.trains import STATE
 
 FORMAT, VERSION = "netml-checkpoint", 2
 TRAINS = np.dtype([("gid", "i8"), *STATE.descr])
-BY_CELL = ("cells", "post_spikes", "synapses", "injected", "currents")  # of a population's state, what concerns single cells by gid
+BY_CELL = ("cells", "post_spikes", "synapses", "injected", "currents")  # of its state, what has gids
 
 
 def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np.ndarray,

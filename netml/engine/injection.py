@@ -6,7 +6,6 @@ import numpy as np
 
 from netml.errors import ModelError
 
-
 #: An event that is still to come, as a checkpoint holds it; of a source's spike, the channel is -1.
 EVENT = np.dtype([("gid", "i8"), ("time", "f8"), ("channel", "i4"), ("weight", "f8")])
 

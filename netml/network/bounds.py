@@ -1,6 +1,6 @@
 """Between which numbers a string function can lie: interval arithmetic on its tree.
 
-A rule whose probability is at most p needs to look at p of all pairs only (:func:`netml.network.pairs.with_probabilities`).
+A rule whose probability is at most p needs to look at p of all pairs only (``with_probabilities`` in ``pairs.py``).
 Bounds may be wide, never too narrow; what has none here is unbounded.
 """
 

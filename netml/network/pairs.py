@@ -201,14 +201,14 @@ def divergent(
 def _evenly(
     cells: np.ndarray, number: Callable[[np.ndarray], np.ndarray], pool: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Cells and their numbers of partners out of a pool, in parts whose tables of candidates are no larger than a block."""
+    """Cells and their numbers of partners out of a pool, in parts whose candidates are no more than a block."""
     count = number(cells)
     candidates = np.clip(np.where(2 * count > pool, pool, 2 * count), 1, None)
     start = 0
     while start < len(cells):
-        size = BLOCK
-        while (widest := int(BLOCK // candidates[start : start + size].max())) < min(size, len(cells) - start) and size > 1:
-            size = max(widest, 1)
+        size = min(BLOCK, len(cells) - start)
+        while size > 1 and (fit := int(BLOCK // candidates[start : start + size].max())) < size:
+            size = max(fit, 1)
         yield cells[start : start + size], count[start : start + size]
         start += size
 

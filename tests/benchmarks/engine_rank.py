@@ -2,8 +2,9 @@
 
 python engine_rank.py OPTIONS_AS_JSON OUT
 
-The cells are of the sizes of a 20-memory reduction with random weights, or those of an artifact. Every cell fires every 1 / RATE s whatever it
-computes (threshold below every logit, refractory time of a period, random phase), so that the load is what it says.
+The cells are of the sizes of a 20-memory reduction with random weights, or those of an artifact. Every cell fires
+every 1 / RATE s whatever it computes (threshold below every logit, refractory time of a period, random phase), so that
+the load is what it says.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""PT of models/cortex with an AMPA + NMDA and a GABA-A synapse on every segment of its dendrites, a Poisson train each."""
+"""PT of models/cortex with an AMPA + NMDA and a GABA-A synapse on every dendritic segment, a Poisson train each."""
 
 import json
 
