@@ -2,8 +2,8 @@
 
 The file is a zip of NumPy arrays, uncompressed, each with its CRC, and a JSON header.  It holds the populations' states
 (:mod:`netml.engine.population_state`), where the trains of spikes stand and what was injected for later, a part a
-rank, each named by gids; static synapses are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at
-all.
+rank, each named by gids; static synapses are not in it, as the network builds them again from the same netParams and
+seeds.  It appears whole or not at all.
 """
 
 from __future__ import annotations
