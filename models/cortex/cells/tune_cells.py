@@ -30,7 +30,7 @@ from bluepyopt.parameters import Parameter
 from make_cells import TUNED, digits, tuned_cell
 from neuron import h
 
-from netml.circuit.physiology import CellTargets, read_targets
+from netml.circuit.physiology import CellTargets, Protocol, read_targets
 from netml.engine import mechanisms
 from netml.engine.clamp import ClampedCell
 from netml.toolchain import source_folder
@@ -38,11 +38,11 @@ from netml.validation.physiology import scores, summary
 
 FOLDER = Path(__file__).parent
 FREE_SD = 1.5  # a miss by less hardly counts: the recorded cells differ as much
-MISSING = 20.0  # SD that a feature counts which the candidate does not have
+FAR_SD, MISSING = 5.0, 20.0  # beyond the first a miss counts by its logarithm; a feature that is not there: the second
 RANGE, ADDITIVE_MV = 10.0, {"e": 8.0, "vshift": 4.0}
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar")}  # one value for all regions
 ATOL = 0.03  # of the variable step
-SIGMA = 0.12  # of the half range: first standard deviation of the candidates
+SIGMA = 0.06  # of the half range: first standard deviation of the candidates
 WHOLE = 5  # best candidates of a stage that are run with all their segments
 
 
@@ -119,9 +119,13 @@ class Search(Evaluator):
                 found[region][mechanism][name] = digits(moved)
         return found
 
+    def misses(self, point: list[float]) -> np.ndarray:
+        """How far each feature is off, in SD with its sign, as :func:`misses`."""
+        return misses(rows_of(self.targets, coarse(tuned_cell(self.cell, self.parameters(point)))))
+
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
         """How much each feature adds to the loss."""
-        return costs(rows_of(self.targets, coarse(tuned_cell(self.cell, self.parameters(point))))).tolist()
+        return costs(self.misses(point)).tolist()
 
     init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
@@ -129,20 +133,27 @@ class Search(Evaluator):
 def rows_of(targets: CellTargets, spec: dict) -> list[dict]:
     """What a cell does: a row a feature, as of `netml validate-cells`."""
     cell = ClampedCell(spec, targets.celsius, targets.v_init_mv)
-    needed = [replace(protocol, total_ms=max(protocol.window_ms[1], last_ms(protocol))) for protocol in targets.protocols]
+    needed = [replace(protocol, total_ms=last_ms(protocol)) for protocol in targets.protocols]
     return scores(targets, {protocol.name: cell.run(protocol, dt_ms=None, atol=ATOL) for protocol in needed})
 
 
-def last_ms(protocol) -> float:
-    """The time from which nothing is measured: the window's end, or the whole run where what follows it counts."""
+def last_ms(protocol: Protocol) -> float:
+    """When a run may end: with the window, or later where a feature is of what follows it."""
     after = any("after" in target.feature for target in protocol.targets)
     return protocol.total_ms if after else protocol.window_ms[1]
 
 
-def costs(rows: list[dict]) -> np.ndarray:
-    """Of each feature its miss in SD; within FREE_SD a tenth of it."""
-    size = np.array([MISSING if row["z"] is None else min(abs(row["z"]), MISSING) for row in rows])
-    return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
+def misses(rows: list[dict]) -> np.ndarray:
+    """z of each feature, beyond FAR_SD growing with its logarithm only."""
+    z = np.array([MISSING if row["z"] is None else row["z"] for row in rows])
+    size = np.maximum(np.abs(z), 1e-9)
+    far = FAR_SD * (1 + np.log(size / FAR_SD))
+    return np.sign(z) * np.minimum(np.where(size > FAR_SD, far, size), MISSING)
+
+
+def costs(z: np.ndarray) -> np.ndarray:
+    """Of each feature its miss; within FREE_SD a tenth of it."""
+    return np.maximum(np.abs(z) - FREE_SD, 0.0) + 0.1 * np.abs(z)
 
 
 def coarse(spec: dict) -> dict:
@@ -197,14 +208,21 @@ def main() -> None:
     start = json.loads((chosen.start or FOLDER / f"{chosen.cell}.start.json").read_text())
     targets = read_targets(FOLDER / f"{chosen.cell}.targets.json")
 
-    def whole(parameters: dict) -> float:
-        rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
-        print(f"  whole cell: loss {costs(rows).sum():.2f}, {summary(rows)}", flush=True)
-        return float(costs(rows).sum())
-
     known = [json.loads(output.read_text())] if output.exists() else []
-    ranked = sorted(((whole(one), k, one) for k, one in enumerate([start, *known])), key=lambda found: found[:2])
-    loss, _, best = ranked[0]
+    lowest = np.inf
+
+    def judge(parameters: dict) -> float:
+        """The loss of the whole cell, which is kept if it is the best."""
+        nonlocal lowest
+        rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
+        loss = float(costs(misses(rows)).sum())
+        print(f"  whole cell: loss {loss:.2f}, {summary(rows)}", flush=True)
+        if loss < lowest:
+            lowest = loss
+            output.write_text(json.dumps(parameters, indent=1) + "\n")
+        return loss
+
+    best = min((*known, start), key=judge)
     for name, stage in STAGES.get(chosen.cell, ALL).items():
         if chosen.only not in (None, name):
             continue
@@ -214,10 +232,7 @@ def main() -> None:
         candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed)
         best = candidates[0]
         for parameters in candidates[:WHOLE]:
-            found = whole(parameters)
-            if found < loss:
-                loss = found
-                output.write_text(json.dumps(parameters, indent=1) + "\n")
+            judge(parameters)
 
 
 if __name__ == "__main__":
