@@ -17,6 +17,7 @@ _HOME = {
     "validate": "netml.validation",
     "validate_cells": "netml.validation",
     "compare": "netml.validation",
+    "describe": "netml.validation",
     "swap": "netml.engine.swap",
     "import_neuronio": "netml.records.neuronio",
     "build": "netml.engine.build",

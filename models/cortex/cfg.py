@@ -19,6 +19,11 @@ cfg.connRandomSecFromList = True
 cfg.pt3dRelativeToCellLocation = False
 cfg.cache_efficient = True
 
+# which circuit: "layer5" (layer5.py) or "column" (column.py)
+cfg.circuit = "layer5"
+
+# --- layer5 ---
+
 # size
 cfg.n_pyr = 40
 cfg.n_pv = 10
@@ -35,7 +40,25 @@ cfg.pv_exc = {"sites": 30, "rate": 14.0, "weight": 5e-4}
 cfg.pv_inh = {"sites": 10, "rate": 20.0, "weight": 1e-3}
 cfg.scale_background = 1.0  # on the rate of the excitatory background
 
-# recording
+# --- column ---
+
+cfg.n_cells = 100  # of all types; 9,700 are a barrel column
+cfg.density = 80_000.0  # of the modelled layers' cells under a mm2 of cortex
+cfg.scale_probability = 1.0
+cfg.together = 3  # contacts of a missing partner that one event of the background stands for
+cfg.sites = {"E": 100, "PV": 30, "SST": 20}  # trains a pyramidal cell; interneurons have 0.4 of them
+cfg.release = 0.4  # of excitatory synapses, over that in slices: calcium is lower in vivo
+# rate of each type in awake cortex, Hz: what the missing partners fire at
+cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
+# events a s onto a cell: of excitation from beyond the circuit, found by tune_column.py, and of inhibition by the
+# interneurons that it leaves out, chosen for irregular firing
+cfg.external = {"L23": 6000.0, "PV23": 2500.0, "SST23": 4000.0, "IT": 5500.0, "PT": 500.0, "PV5": 200.0, "SST5": 200.0}
+cfg.others = {"L23": 3000.0, "PV23": 300.0, "SST23": 100.0, "IT": 3000.0, "PT": 11000.0, "PV5": 300.0, "SST5": 200.0}
+cfg.others_weight = 3e-4  # uS
+# a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
+cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
+
+# recording; the column records the first cell of each population
 cfg.recordCells = [("PYR", [0, 1]), ("PV", [0])]
 cfg.recordTraces = {"V_soma": {"sec": "soma", "loc": 0.5, "var": "v"}}
 cfg.recordStep = 0.1

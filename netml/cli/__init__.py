@@ -13,7 +13,9 @@ def app():
     """The typer application with every command."""
     import typer
 
-    from netml.cli import compare, demo, doctor, importing, record, simulate, train, tune, validate, validate_cells
+    from netml.cli import (
+        compare, demo, describe, doctor, importing, record, simulate, train, tune, validate, validate_cells,
+    )  # fmt: skip
 
     application = typer.Typer(
         name="netml",
@@ -23,7 +25,7 @@ def app():
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare):
+    for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare, describe):
         application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     application.add_typer(importing.group, name="import")
     return application

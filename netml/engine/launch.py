@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
 import shutil
 import signal
 import subprocess
@@ -27,12 +26,11 @@ from netml import errors
 from netml.circuit.project import find_project
 from netml.engine import mpi, worker
 from netml.engine.simulation import SimulateConfig
-from netml.errors import LaunchError, ModelError, NetmlError
+from netml.errors import LaunchError, NetmlError
 from netml.progress import FILE_VARIABLE, Follower, reporter
 
 POLL_S = 0.1
 GRACE_S = 5.0
-NOT_FOR_CORENEURON = "is a different MOD file than used by NEURON"
 
 
 def simulate(
@@ -58,7 +56,7 @@ def simulate(
         ranks: MPI ranks, 1 by default; started here unless mpirun already started this process as one of them.
         duration, dt: ms; the model's by default.
         seed: of the background input (cfg.seeds["stim"]); the circuit stays the same.
-        engine: "neuron" or "coreneuron".
+        engine: "neuron" or "coreneuron"; NEURON also for a model that CoreNEURON does not take, with a warning.
         build: "exact" (same spikes on any number of ranks) or "fast".
         output: run folder; by default a new netml-runs/<model>-NNN.
         cfg: further cfg values by dotted name.
@@ -252,11 +250,6 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
         raise _unexpected(report["rank"], report["error"], report["message"]) from _RankTraceback(report["traceback"])
     if status == 0 and (folder / worker.RESULT).is_file():
         return pickle.loads((folder / worker.RESULT).read_bytes())
-    if unfit := re.search(rf"(\w+) {NOT_FOR_CORENEURON}", "\n".join(map(_text, folder.glob("*.log")))):
-        raise ModelError(
-            f"CoreNEURON cannot take the mechanism {unfit[1]}: it keeps other numbers of it than NEURON does; "
-            "choose the engine 'neuron' (--engine neuron)"
-        )
     died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     raise LaunchError(
         f"a rank died, or mpiexec was ended from outside ({died}); the last of its output:\n{_last_words(folder)}"

@@ -16,11 +16,12 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from netml import toolchain
+from netml.engine import coreneuron
 from netml.engine.mod_text import explain, mechanism_names
 from netml.errors import CompileError
 from netml.reductions import kernel
@@ -30,6 +31,8 @@ MODES = ("exact", "fast")
 #: What nrnivmodl must not inherit: of an outer make; and what NEURON's Python modules set when they are imported, with
 #: which NEURON 9's nmodl looks for its units in the wrong place.
 HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME", "NMODLHOME", "NMODL_PYLIB")
+#: In an entry of the cache: what CoreNEURON does not take, instead of its library.
+REFUSED = "refused.txt"
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
 
 #: What NEURON defines itself; a mod file of the same name would end the process.
@@ -46,15 +49,17 @@ class Library:
 
     Attributes:
         nrnmech: NEURON's library.
-        corenrnmech: CoreNEURON's library, None for target "neuron".
+        corenrnmech: CoreNEURON's library, None for target "neuron" and where CoreNEURON refuses a mechanism.
         names: mechanism names as NEURON's h knows them.
         digest: of the sources and all that decided the build; goes into run metadata.
+        refused: which mechanism CoreNEURON does not take and why; "" if it takes all, or was not asked.
     """
 
     nrnmech: Path
     corenrnmech: Path | None
     names: tuple[str, ...]
     digest: str
+    refused: str = ""
 
 
 def collect(folders: Iterable[Path]) -> dict[str, Path]:
@@ -138,7 +143,7 @@ def build(
 
     Args:
         folders: folders of .mod files, e.g. ours and the user's; built together.
-        target: "neuron" or "coreneuron" (builds both sides).
+        target: "neuron" or "coreneuron" (builds both sides; NEURON's alone if CoreNEURON refuses a mechanism).
         mode: "exact" or "fast".
         incflags, loadflags: further flags of the compiler and the linker.
         depends: further parts of the cache key (what the mod files include, the library they link).
@@ -166,17 +171,32 @@ def build(
         "depends": depends,
     }
 
+    def for_neuron() -> Library:
+        return build(folders, "neuron", mode, incflags=incflags, loadflags=loadflags, depends=depends)
+
     def builder(folder: Path) -> None:
-        _compile(folder, files, target, flags, loadflags)
+        try:
+            refused = _compile(folder, files, target, flags, loadflags)
+        except CompileError as error:
+            refused = coreneuron.refusal(str(error.__cause__ or error), files) if target == "coreneuron" else ""
+            if not refused:
+                raise
+            for_neuron()  # what NEURON does not compile either is the user's to mend
+        if refused:
+            shutil.rmtree(folder)
+            folder.mkdir()
+            (folder / REFUSED).write_text(refused)
 
     entry = toolchain.cached_build(key, builder, name=f"mechanisms-{target}-{mode}")
+    if (entry / REFUSED).is_file():
+        return replace(for_neuron(), refused=(entry / REFUSED).read_text())
     names = tuple(sorted(name for path in files.values() for name in mechanism_names(path)))
     core = entry / "libcorenrnmech.so" if target == "coreneuron" else None
     return Library(entry / "libnrnmech.so", core, names, toolchain.digest(key))
 
 
-def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, loadflags: str) -> None:
-    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries."""
+def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, loadflags: str) -> str:
+    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries; says what CoreNEURON refuses."""
     mods = folder / "mod"
     mods.mkdir()
     for path in (*files.values(), *toolchain.headers_beside(files.values())):
@@ -196,17 +216,18 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
             [*command, "mod"], cwd=folder, env=environment, what=lambda text: _failed(text, files) or where
         )
     except CompileError as error:
-        explained = explain(str(error), files)
-        raise (CompileError(explained) if explained else error) from (error if explained else None)
+        raise CompileError(explain(str(error), files) or str(error)) from error
     for library in ("libnrnmech.so", *(("libcorenrnmech.so",) if target == "coreneuron" else ())):
         built = sorted(folder.glob(f"*/{library}"))
         if not built:
             raise CompileError(f"nrnivmodl made no {library} of {where}\n{output.strip()}")
         built[0].rename(folder / library)
     (folder / "build.log").write_text(output)
+    refused = coreneuron.unthreaded(folder, files) if target == "coreneuron" else ""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
+    return refused
 
 
 def _failed(output: str, files: dict[str, Path]) -> str:

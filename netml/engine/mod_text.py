@@ -59,6 +59,13 @@ def pointers(mod_file: Path) -> list[str]:
     return ["".join(names) for names in _POINTER.findall(_text(mod_file))]
 
 
+def thread_safety(mod_file: Path) -> str:
+    """Return why threads must not share a mod file that NEURON did not take as safe for them, with the remedy."""
+    parts = [part for part in ("VERBATIM", "POINTER") if re.search(rf"\b{part}\b", _text(mod_file))]
+    has = f"it has {' and '.join(parts)}" if parts else "it is not safe for threads"
+    return f"{has} without THREADSAFE in its NEURON block (say so there if its code is)"
+
+
 def event_arguments(mod_file: Path) -> int:
     """Return how many numbers a connection onto the mechanism carries: more than the weight is state of its own."""
     found = _EVENT.search(_text(mod_file))

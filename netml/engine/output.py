@@ -147,10 +147,9 @@ class EveryStep:
 
         sim = self._sim
         for cell in sim.getCellsList(sim.cfg.recordCells) if self._wanted else ():
+            secs = vars(cell).get("secs", {})  # artificial cells have none, and answer any getattr with a function
             for label, trace in self._wanted.items():
-                if trace.get("sec") not in getattr(cell, "secs", {}) or not cell.checkConditions(
-                    trace.get("conds", {})
-                ):
+                if trace.get("sec") not in secs or not cell.checkConditions(trace.get("conds", {})):
                     continue
                 place = cell.secs[trace["sec"]]["hObj"](trace.get("loc", 0.5))
                 place = getattr(place, trace["mech"]) if "mech" in trace else place

@@ -114,6 +114,7 @@ def record(
                 **common,
             )
             found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
+            config = replace(config, engine=found[0].metadata["engine"])  # NEURON, if CoreNEURON did not take the model
         if trials + current_trials:
             job = ProtocolJob(
                 config=config,

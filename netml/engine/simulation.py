@@ -8,6 +8,7 @@ simulation.write(folder)
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,8 @@ from typing import Any
 
 from netml import toolchain
 from netml.circuit.project import find_project, load_project
-from netml.engine import mechanisms, output
+from netml.engine import balance, mechanisms, output, wanted
+from netml.engine.coreneuron import ONLY_IN_NEURON
 from netml.engine.mpi import World
 from netml.errors import ModelError
 from netml.progress import Silent, reporter
@@ -26,6 +28,7 @@ from netml.progress import Silent, reporter
 ENGINES = ("neuron", "coreneuron")
 #: The run is split for the progress bar; the parts depend on nothing but the duration.
 PARTS = 100
+logger = logging.getLogger("netml")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class SimulateConfig:
         seed: of the background input (cfg.seeds["stim"]); the circuit (seeds "conn", "loc") stays, so that many seeds
             are many runs of one circuit. Change those with cfg={"seeds.conn": 2}.
         dt: time step, ms; None leaves the model's.
-        engine: "neuron" or "coreneuron".
+        engine: "neuron" or "coreneuron"; NEURON also for a model that CoreNEURON does not take, with a warning.
         build: "exact" (same spikes on any number of ranks) or "fast".
         cfg: further cfg values by dotted name.
         swap: artifact file by population.
@@ -81,7 +84,7 @@ class SimulateConfig:
 
 
 class Simulation:
-    """One run. `sim` is NetPyNE's module once built.
+    """One run. `sim` is NetPyNE's module once built, `engine` the one that runs.
 
     Args:
         config: what to run.
@@ -93,6 +96,7 @@ class Simulation:
         self.config, self.world = config, world
         self.progress = progress or reporter(config.progress, world.rank)
         self.project = find_project(config.model)
+        self.engine, self.refused = config.engine, ""
         self.wall: dict[str, float] = {}
         self.library: mechanisms.Library | None = None
         self.sim: Any = None
@@ -115,8 +119,8 @@ class Simulation:
             self.load_mechanisms()
         with self._phase("setup_s", "model"):
             net_params, cfg = load_project(self.project, self.config.overrides())
-            self._prepare(cfg)
             self._check_mechanisms(net_params)
+            self._prepare(cfg)
             if self.config.swap:
                 from netml.engine.swap import swap
 
@@ -131,12 +135,20 @@ class Simulation:
         folders = [toolchain.source_folder("mod")] + ([self.project.mods] if self.project.mods else [])
         self.library = mechanisms.build(folders, self.config.engine, self.config.build)
         mechanisms.load(h, self.library)
+        self._leave_coreneuron(self.library.refused)
+
+    def _leave_coreneuron(self, why: str) -> None:
+        """Go on in NEURON if CoreNEURON does not take the model, and say so once."""
+        if why and self.engine == "coreneuron":
+            self.engine, self.refused = "neuron", why
+            if self.world.rank == 0:
+                logger.warning("CoreNEURON does not take %s; running in NEURON", why)
 
     def _prepare(self, cfg: Any) -> None:
         """Set what this run needs in the project's configuration."""
         cfg.verbose = cfg.timing = cfg.printRunTime = False
         cfg.progressBar = 0
-        cfg.coreneuron = self.config.engine == "coreneuron"
+        cfg.coreneuron = self.engine == "coreneuron"
         if cfg.coreneuron:
             cfg.random123 = cfg.cache_efficient = True
             if cfg.cvode_active:
@@ -147,20 +159,21 @@ class Simulation:
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def _check_mechanisms(self, net_params: Any) -> None:
-        """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on."""
+        """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on.
+
+        Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
+        """
         from neuron import h
 
-        wanted = {str(syn["mod"]): f"synMechParams {name!r}" for name, syn in net_params.synMechParams.items()
-                  if isinstance(syn.get("mod"), str)}  # fmt: skip
-        for label, rule in net_params.cellParams.items():
-            for name, sec in (rule.get("secs") or {}).items():
-                points = [point["mod"] for point in (sec.get("pointps") or {}).values() if "mod" in point]
-                wanted |= dict.fromkeys(
-                    map(str, [*(sec.get("mechs") or ()), *points]), f"section {name!r} of cellParams {label!r}"
-                )
-        if missing := [f"{mech!r} ({where})" for mech, where in wanted.items() if not hasattr(h, mech)]:
+        needed = wanted.to_build(net_params)
+        if missing := [f"{mech!r} ({where})" for mech, where in needed.items() if not hasattr(h, mech)]:
             folder = self.project.mods or self.project.folder / "mod"
             raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
+        if (unknown := wanted.unknown_sections(net_params)) and self.world.rank == 0:
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            logger.warning("%s%s; NetPyNE puts these on the soma", "; ".join(unknown[:3]), more)
+        needed |= wanted.from_outside(net_params)
+        self._leave_coreneuron(", ".join(f"{mech} ({needed[mech]})" for mech in sorted(ONLY_IN_NEURON & needed.keys())))
 
     def create(self, net_params: Any, cfg: Any) -> None:
         """Create the network with NetPyNE, on all ranks.
@@ -171,10 +184,11 @@ class Simulation:
         from netpyne import sim
 
         self.sim = sim
-        list_cells_by_gid(sim)
+        balance.list_cells_by_gid(sim)
         sim.initialize(net_params, cfg)
         sim.net.createPops()
-        sim.net.createCells()
+        with balance.dealt_by_cost(sim):
+            sim.net.createCells()
         cells = int(sim.pc.allreduce(len(sim.net.cells), 1))
         if cells < self.world.size:
             raise ModelError(
@@ -234,7 +248,8 @@ class Simulation:
             "seeds": {name: value for name, value in cfg.seeds.items()},
             "duration_ms": float(cfg.duration),
             "dt_ms": float(cfg.dt),
-            "engine": config.engine,
+            "engine": self.engine,
+            "coreneuron_refused": self.refused,
             "build": config.build,
             "ranks": self.world.size,
             "cfg": {name: value for name, value in config.overrides().items()},
@@ -262,17 +277,6 @@ class Simulation:
         self.sim.pc.barrier()
         self.progress.close()
         return folder
-
-
-def list_cells_by_gid(sim: Any) -> None:
-    """Make NetPyNE list the network's cells by gid, as it does on one rank, and not rank by rank.
-
-    Connections are made in that order, and the currents of a segment are summed in the order in which its synapses were
-    made: listed by rank, the voltage would differ by a rounding with their number, which chaos amplifies.
-    """
-    from netpyne.sim.gather import _gatherAllCellTags
-
-    sim._gatherAllCellTags = lambda: dict(sorted(_gatherAllCellTags().items()))
 
 
 def run(config: SimulateConfig) -> Path:

@@ -42,6 +42,7 @@ class Page:
     warnings: list[str]
     sections: list[Section]
     facts: list[tuple[str, str]]
+    facts_title: str = "What was compared"
 
 
 def render(page: Page) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import netml
 from netml.engine.mechanisms import nrnivmodl
 from netml.runs import Run
 
@@ -45,3 +46,16 @@ def test_the_same_spikes_and_voltage(project):
     _, _, _, voltage = run.traces["V"]
     np.testing.assert_allclose(voltage[0], theirs["V"]["cell_0"], atol=1e-4)  # float32 in the run's file
     assert all(path.read_bytes() == content for path, content in before.items() if "data" not in path.parts)
+
+
+def test_a_section_that_is_not_there_is_said(tmp_path, capfd):
+    """NetPyNE runs on, with such synapses on the soma."""
+    model = tmp_path / "tiny"
+    shutil.copytree(FIXTURES / "tiny", model, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (model / "netParams.py").read_text()
+    (model / "netParams.py").write_text(text.replace('"sec": "dend_0"', '"sec": "dend_1"'))  # I has one dendrite
+    netml.simulate(model, duration=5.0, output=tmp_path / "run")
+    assert capfd.readouterr().err == (
+        "netml: connParams 'E->I': no section 'dend_1' in cells of I; stimTargetParams 'background_I_0': no section "
+        "'dend_1' in cells of I; NetPyNE puts these on the soma\n"
+    )

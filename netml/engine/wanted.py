@@ -1,0 +1,42 @@
+"""The mechanisms and sections that a network names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netml.engine.balance import meant
+
+
+def to_build(net_params: Any) -> dict[str, str]:
+    """Return the synapses, membrane mechanisms and point processes of cells: mechanism -> where it is named."""
+    wanted = {str(syn["mod"]): f"synMechParams {name!r}" for name, syn in net_params.synMechParams.items()
+              if isinstance(syn.get("mod"), str)}  # fmt: skip
+    for label, rule in net_params.cellParams.items():
+        for name, sec in (rule.get("secs") or {}).items():
+            points = [point["mod"] for point in (sec.get("pointps") or {}).values() if "mod" in point]
+            where = f"section {name!r} of cellParams {label!r}"
+            wanted |= dict.fromkeys(map(str, [*(sec.get("mechs") or ()), *points]), where)
+    return wanted
+
+
+def from_outside(net_params: Any) -> dict[str, str]:
+    """Return what artificial cells and stimulations are: kind -> where it is named."""
+    cells = {str(pop.get("cellModel")): f"popParams {label!r}" for label, pop in net_params.popParams.items()}
+    sources = net_params.stimSourceParams
+    return cells | {str(one.get("type")): f"stimSourceParams {label!r}" for label, one in sources.items()}
+
+
+def unknown_sections(net_params: Any) -> list[str]:
+    """Return where rules name a section that their cells do not have: NetPyNE puts such synapses on the soma."""
+    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
+    rules += [("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()]
+    found: dict[tuple, str] = {}
+    for kind, name, rule, conds in rules:
+        for label, pop in net_params.popParams.items():
+            cell = net_params.cellParams.get(pop.get("cellType")) or {}
+            known = {*(cell.get("secs") or ()), *(cell.get("secLists") or ())}
+            section = rule.get("sec")
+            lacks = known and isinstance(section, str) and section not in known
+            if lacks and meant(conds or {}, {**pop, "pop": label}):
+                found.setdefault((kind, section, label), f"{kind} {name!r}: no section {section!r} in cells of {label}")
+    return list(found.values())

@@ -1,0 +1,99 @@
+"""models/cortex as the column: its numbers, where its synapses lie, and what its cells do."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import netml
+from netml.circuit.project import find_project, load_project
+from netml.errors import ModelError
+from netml.toolchain import source_folder
+from netml.validation.network import statistics
+
+MODEL = source_folder("models") / "cortex"
+#: Published range of the mean rate in awake barrel cortex, Hz: models/cortex/README.md.
+RATES = {"L23": (0.2, 4.0), "IT": (0.5, 6.0), "PT": (1.5, 8.0), "PV": (5.0, 25.0), "SST": (2.0, 15.0)}
+VOLLEY_MS = 1200.0
+
+
+def column(cells: int, **settings):
+    return load_project(find_project(MODEL), {"circuit": "column", "n_cells": cells} | settings)
+
+
+def background(net_params) -> dict[str, float]:
+    """Events a second of each kind onto a cell of each population."""
+    found: dict[str, float] = {}
+    for label, source in net_params.stimSourceParams.items():
+        kind = re.sub(r"_\d+$", "", label)
+        found[kind] = found.get(kind, 0.0) + source["rate"]
+    return found
+
+
+def test_any_size_keeps_the_proportions_and_the_density():
+    for cells in (20, 100, 5000):
+        net_params, _ = column(cells)
+        numbers = {label: pop["numCells"] for label, pop in net_params.popParams.items()}
+        assert sum(numbers.values()) == pytest.approx(cells, abs=3) and min(numbers.values()) >= 1
+        assert cells / (net_params.sizeX * net_params.sizeZ) == pytest.approx(0.08)  # a um2
+    assert numbers["L23"] == 2500 and numbers["PT"] == 600
+
+
+def test_background_stands_for_the_partners_that_are_not_there():
+    """In-degree: what cells in the piece send and what the background sends come to the same at every size."""
+    few, _ = column(20)
+    many, cfg = column(40_000)
+    nothing = dict.fromkeys(cfg.rates, 0.0)
+    none, _ = column(40_000, external=nothing, others=nothing)
+    small, large = background(few), background(many)
+    assert small.keys() == large.keys() and all(large[kind] < small[kind] for kind in small)
+    alone = background(none)
+    beyond = {kind: small[kind] - (large[kind] - alone.get(kind, 0.0)) for kind in small}  # without what is chosen
+    for pre, post, source, length, peak in (("L23", "SST23", "E", 120, 0.30), ("PV5", "PV5", "PV", 100, 0.60)):
+        entry = json.loads((MODEL / "connections.json").read_text())["connections"]
+        kinds = {"L23": "L23", "SST23": "SST", "PV5": "PV"}
+        contacts = sum(entry[f"{kinds[pre]}->{kinds[post]}"]["contacts"].values())
+        share = few.popParams[pre]["numCells"] / 20
+        whole = 2 * np.pi * length**2 * 0.08 * share * peak * cfg.rates[kinds[pre]] * contacts / cfg.together
+        assert beyond[f"{post} {source}"] == pytest.approx(whole, rel=0.02)  # 20 cells are hardly any of it
+
+
+def test_synapses_lie_where_the_type_puts_them():
+    net_params, _ = column(100)
+    targets = {(rule["preConds"]["pop"], rule["postConds"]["pop"], rule["sec"]) for rule in net_params.connParams.values()}
+    for pyramidal, pv, sst in (("L23", "PV23", "SST23"), ("IT", "PV5", "SST5"), ("PT", "PV5", "SST5")):
+        assert {sec for pre, post, sec in targets if (pre, post) == (pv, pyramidal)} == {"soma", "perisomatic"}
+        onto = {sec for pre, post, sec in targets if (pre, post) == (sst, pyramidal)}
+        assert "tuft" in onto and not onto & {"soma", "perisomatic", "basal"}
+    assert not any(post.startswith("SST") and pre.startswith("SST") for pre, post, _ in targets)
+
+
+def test_an_unknown_circuit_is_said():
+    with pytest.raises(ModelError, match=r"netParams.py.* cfg.circuit is 'colum'; expected layer5 or column"):
+        load_project(find_project(MODEL), {"circuit": "colum"})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> netml.Run:
+    """50 cells for a second, then a volley of the thalamus."""
+    settings = {"circuit": "column", "n_cells": 50, "volley.start": VOLLEY_MS}
+    return netml.Run.open(netml.simulate(
+        MODEL, duration=VOLLEY_MS + 40, engine="coreneuron", build="fast", cfg=settings,
+        output=tmp_path_factory.mktemp("column") / "run",
+    ))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_asynchronous_irregular_state(run):
+    stats = statistics(run, 200.0, VOLLEY_MS)
+    by_type: dict[str, list] = {}
+    for population, about in run.populations.items():
+        by_type.setdefault(about["cell_model"], []).append(stats[population])
+    for kind, (low, high) in RATES.items():
+        rate = np.concatenate([one.rates_hz for one in by_type[kind]]).mean()
+        assert low <= rate <= high, (kind, rate)
+    cv = np.concatenate([one.cv for one in stats.values()])
+    assert len(cv) >= 10 and 0.7 <= cv.mean() <= 1.3
+    correlations = np.concatenate([one.correlations for one in stats.values()])
+    assert len(correlations) >= 50 and abs(correlations.mean()) < 0.1
