@@ -7,8 +7,9 @@
 BluePyOpt's CMA-ES (Hansen & Ostermeier 2001, doi:10.1162/106365601750190398) on the logarithms of the densities in
 CELL.start.json, each within a factor of RANGE of its start, reversal of the leak and shifts within ADDITIVE_MV. The
 STAGES of a cell are searched one after the other, each from the best of the one before: a stage names the regions
-whose densities it moves and the protocols that it runs. A candidate is run with one compartment a dendritic section
-and NEURON's variable step, which takes half as long as the whole cell; the best few of a stage are then run whole.
+whose densities it moves and the protocols that it runs. A candidate is run with NEURON's variable step and one
+compartment a dendritic section, which takes half as long as the whole cell; the best few of a stage are then run whole.
+PT's best were worse as whole cells than the start: --whole runs every candidate so.
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
@@ -78,10 +79,11 @@ class Search(Evaluator):
         cell: a name in TUNED.
         start: mechanisms by region; the centre of the ranges of all stages.
         best: mechanisms by region; what the parameters that the stage does not move keep.
+        whole: run candidates with all segments.
     """
 
-    def __init__(self, cell: str, start: dict, best: dict, stage: Stage):
-        self.cell, self.start, self.best = cell, start, best
+    def __init__(self, cell: str, start: dict, best: dict, stage: Stage, whole: bool = False):
+        self.cell, self.start, self.best, self.whole = cell, start, best, whole
         targets = read_targets(FOLDER / f"{cell}.targets.json")
         chosen = [p for p in targets.protocols if p.name in stage.protocols or not stage.protocols]
         slopes = tuple(s for s in targets.slopes if {s.first, s.second} <= {p.name for p in chosen})
@@ -103,7 +105,7 @@ class Search(Evaluator):
     def point(self) -> list[float]:
         """Where `best` lies in the cube."""
         found = []
-        for ((region, mechanism, name), *_) in self.places:
+        for (region, mechanism, name), *_ in self.places:
             start, best = self.start[region][mechanism][name], self.best[region][mechanism][name]
             moved = (best - start) / ADDITIVE_MV[name] if name in ADDITIVE_MV else np.log(best / start) / np.log(RANGE)
             found.append(float(np.clip(moved, -1.0, 1.0)))
@@ -119,13 +121,10 @@ class Search(Evaluator):
                 found[region][mechanism][name] = digits(moved)
         return found
 
-    def misses(self, point: list[float]) -> np.ndarray:
-        """How far each feature is off, in SD with its sign, as :func:`misses`."""
-        return misses(rows_of(self.targets, coarse(tuned_cell(self.cell, self.parameters(point)))))
-
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
         """How much each feature adds to the loss."""
-        return costs(self.misses(point)).tolist()
+        spec = tuned_cell(self.cell, self.parameters(point))
+        return costs(rows_of(self.targets, spec if self.whole else coarse(spec))).tolist()
 
     init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
@@ -143,17 +142,11 @@ def last_ms(protocol: Protocol) -> float:
     return protocol.total_ms if after else protocol.window_ms[1]
 
 
-def misses(rows: list[dict]) -> np.ndarray:
-    """z of each feature, beyond FAR_SD growing with its logarithm only."""
-    z = np.array([MISSING if row["z"] is None else row["z"] for row in rows])
-    size = np.maximum(np.abs(z), 1e-9)
-    far = FAR_SD * (1 + np.log(size / FAR_SD))
-    return np.sign(z) * np.minimum(np.where(size > FAR_SD, far, size), MISSING)
-
-
-def costs(z: np.ndarray) -> np.ndarray:
-    """Of each feature its miss; within FREE_SD a tenth of it."""
-    return np.maximum(np.abs(z) - FREE_SD, 0.0) + 0.1 * np.abs(z)
+def costs(rows: list[dict]) -> np.ndarray:
+    """Of each feature its miss in SD: within FREE_SD a tenth of it, beyond FAR_SD growing with its logarithm only."""
+    size = np.array([MISSING if row["z"] is None else max(abs(row["z"]), 1e-9) for row in rows])
+    size = np.where(size > FAR_SD, np.minimum(FAR_SD * (1 + np.log(size / FAR_SD)), MISSING), size)
+    return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
 
 
 def coarse(spec: dict) -> dict:
@@ -199,6 +192,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--folder", type=Path, help="of the checkpoints; default: tuning/CELL here")
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
+    options.add_argument("--whole", action="store_true", help="run candidates with all segments")
     options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
     mechanisms.load(h, mechanisms.build([source_folder("mod")]))
@@ -215,7 +209,7 @@ def main() -> None:
         """The loss of the whole cell, which is kept if it is the best."""
         nonlocal lowest
         rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
-        loss = float(costs(misses(rows)).sum())
+        loss = float(costs(rows).sum())
         print(f"  whole cell: loss {loss:.2f}, {summary(rows)}", flush=True)
         if loss < lowest:
             lowest = loss
@@ -227,7 +221,7 @@ def main() -> None:
         if chosen.only not in (None, name):
             continue
         print(f"stage {name}", flush=True)
-        search = Search(chosen.cell, start, best, stage)
+        search = Search(chosen.cell, start, best, stage, chosen.whole)
         minutes = chosen.minutes * (1.0 if chosen.only else stage.share)
         candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed)
         best = candidates[0]
