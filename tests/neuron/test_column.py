@@ -97,3 +97,17 @@ def test_asynchronous_irregular_state(run):
     assert len(cv) >= 10 and 0.7 <= cv.mean() <= 1.3
     correlations = np.concatenate([one.correlations for one in stats.values()])
     assert len(correlations) >= 50 and abs(correlations.mean()) < 0.1
+
+
+@pytest.mark.slow
+def test_a_volley_of_the_thalamus_reaches_layer_5_before_layer_2_3(run):
+    first, answered = {}, {}
+    for population, about in run.populations.items():
+        times, nodes = run.spikes(population)
+        after = (times > VOLLEY_MS) & (times < VOLLEY_MS + 20)
+        earliest = [times[after & (nodes == node)].min() for node in set(nodes[after])]
+        first[population] = float(np.median(earliest)) - VOLLEY_MS if earliest else np.inf
+        answered[population] = len(earliest) / about["size"]
+    assert 1.5 < first["PV5"] < 5 and 2 < first["IT"] < 8  # the axons' delay is 1.5 ms
+    assert first["PV23"] < first["L23"] and first["IT"] + 1 < first["L23"] < 14
+    assert min(answered["IT"], answered["L23"], answered["PV5"]) > 0.4  # at rest, 1.5 to 12 Hz: 0.05 to 0.25 in 20 ms
