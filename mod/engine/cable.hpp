@@ -8,7 +8,7 @@
 namespace netml {
 
 struct Cable {
-    static constexpr int SIZES = 14;
+    static constexpr int SIZES = 16;
     enum Flags { RISES = 1, BLOCKED = 2 };
     int inputs, compartments, synapses, current, receptors;
     int rises, blocked;                      // how many receptors have a rise time, a block
@@ -25,7 +25,7 @@ struct Cable {
           gates(s[7]), reads(s[8]), rank(s[9]), sites(s[10]),
           wiring(compartments + 2 * receptors + reads + sites),
           own(compartments * (1 + receptors + rises + gates)), kept(compartments * (1 + blocked) + rank),
-          head(0, reads, s[11], s[12], s[13]) {
+          head(0, reads, s[11], s[12], s[13], s[14], s[15] ? sites : 0) {
         int64_t at = 0;
         const auto take = [&at](int64_t n) { const int64_t here = at; at += n; return here; };
         decay = take(receptors);
@@ -50,7 +50,7 @@ struct Cable {
         v_rest = take(compartments);
         gate_rest = take((int64_t)gates * compartments);
         v_soma = take(1);
-        head = Head(at, reads, s[11], s[12], s[13]);
+        head = Head(at, reads, s[11], s[12], s[13], s[14], s[15] ? sites : 0);
     }
     int64_t params() const { return head.end; }
     int work() const { return compartments; }

@@ -48,6 +48,11 @@ struct LaneSums {
     void add(const float* a) {
         for (size_t i = 0; i < total.size() / WIDTH; ++i) lanes(total.data())[i] += lanes(a)[i];
     }
+    std::vector<float> sums() const {
+        std::vector<float> all(total.size() / LANES);
+        give(all.data());
+        return all;
+    }
     void give(float* grad) const {
         for (size_t i = 0; i < total.size(); ++i) grad[i / LANES] += total[i];
     }

@@ -6,7 +6,7 @@
 namespace netml {
 
 struct LeakyMemory {
-    static constexpr int SIZES = 5;
+    static constexpr int SIZES = 6;
     int inputs, traces;
     int wiring;                              // integers: the input of each trace
     int own = 0, kept = 0, sites = 0;        // rows of state beside z, of what a step keeps for its gradient, of outputs
@@ -14,7 +14,7 @@ struct LeakyMemory {
     Head head;
 
     explicit LeakyMemory(const int32_t* sizes)
-        : inputs(sizes[0]), traces(sizes[1]), wiring(traces), head(traces, traces, sizes[2], sizes[3], sizes[4]) {}
+        : inputs(sizes[0]), traces(sizes[1]), wiring(traces), head(traces, traces, sizes[2], sizes[3], sizes[4], sizes[5]) {}
     int64_t params() const { return head.end; }
     int work() const { return 0; }
     void rest(const float*, float*) const {}

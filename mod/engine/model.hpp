@@ -50,7 +50,7 @@ inline void step_block(const int32_t* shape, const float* params, const int32_t*
         bound_voltage(v);
         std::memcpy(z + (int64_t)n.head.memory_at() * LANES, r, sizeof(float) * LANES * n.head.memory);
         emit(n.head, params, threshold, logit, last_spike, last_spike + LANES, spike);
-        for (int l = 0; l < LANES; ++l) last_spike[l] = spike[l];
+        feed_back(n.head, logit, spike, last_spike);
     });
 }
 

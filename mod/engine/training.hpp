@@ -17,7 +17,7 @@ inline CableGradient gradient_of(const Cable& n, const float* params, const int3
 // What the forward pass keeps of every step: z (with the memory of the step before), new memory and hidden units, tanh,
 // the model's own state and what it wants back; and the state before the window.
 struct Workspace {
-    float *z, *r, *d, *own, *kept, *start;
+    float *z, *r, *d, *own, *kept, *fed, *start;
     int64_t count;
     template <class Model>
     Workspace(const Model& n, float* base, int64_t steps) {
@@ -26,8 +26,9 @@ struct Workspace {
         d = r + steps * n.head.readout * LANES;
         own = d + steps * n.head.memory * LANES;
         kept = own + steps * n.own * LANES;
-        start = kept + steps * n.kept * LANES;                     // own and z
-        count = (steps * (n.head.z + n.head.readout + n.head.memory + n.own + n.kept) + n.own + n.head.z) * LANES;
+        fed = kept + steps * n.kept * LANES;                       // of an expected model: slope of what was fed back
+        start = fed + steps * n.head.expected * LANES;             // own and z
+        count = (steps * (n.head.z + n.head.readout + n.head.memory + n.own + n.kept + n.head.expected) + n.own + n.head.z) * LANES;
     }
 };
 
@@ -72,12 +73,17 @@ inline void forward_block(const Model& n, const float* params, const int32_t* wi
             n.advance(params, wiring, x.data() + (t - from) * n.inputs * row, own_before, z_before, own, z, kept, work.data());
             advance_memory(head, params, z, r, d, logit + t * LANES, v + t * LANES);
             n.read_out(params, wiring, own, v + t * LANES, sites ? sites + t * n.sites * row : nullptr);
+            if (sites) read_sites(head, params, r, sites + t * n.sites * row);
             bound_voltage(v + t * LANES);
             if (!workspace) std::memcpy(z + memory_at, r, memory_bytes);
             own_before = own, z_before = z, memory = r;
-            const uint8_t* fired = spike + t * LANES;
             emit(head, params, threshold, logit + t * LANES, last_spike, last_spike + LANES, spike + t * LANES);
-            for (int l = 0; l < LANES; ++l) last_spike[l] = free_running[l] ? fired[l] : teacher[t * LANES + l];
+            feed_back(head, logit + t * LANES, spike + t * LANES, last_spike);
+            for (int l = 0; l < LANES; ++l) {
+                if (workspace && head.expected)
+                    keep.fed[t * LANES + l] = free_running[l] ? last_spike[l] * (1.0f - last_spike[l]) : 0.0f;
+                if (!free_running[l]) last_spike[l] = teacher[t * LANES + l];
+            }
         }
     }
     if (workspace && steps > 0) {
@@ -96,12 +102,13 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
     const Workspace keep(n, workspace, steps);
     const std::vector<float> w1t = transposed(params + head.w1, head.hidden, head.z);
     const std::vector<float> w2t = transposed(params + head.w2, head.memory, head.hidden);
-    std::vector<float> dp1 = rows(CHUNK * head.hidden), dp2 = rows(CHUNK * head.memory), dout = rows(CHUNK * 2);
+    std::vector<float> dp1 = rows(CHUNK * head.hidden), dp2 = rows(CHUNK * head.memory), dout = rows(CHUNK * head.outputs);
     std::vector<float> dx = rows(CHUNK * n.inputs), dz = rows(head.z), dh = rows(head.hidden);
     std::vector<float> dm = rows(head.memory), df = rows(head.feedback);       // of the memory after a step, the feedback
-    std::vector<float> readout_grad((size_t)2 * head.readout);
+    std::vector<float> dfed = rows(1), dlogit = rows(1);                       // of what a step feeds back
+    std::vector<float> readout_grad((size_t)head.outputs * head.readout);
     LaneSums feedback_decay(head.feedback), memory_decay(head.memory), memory_drive(head.memory);
-    LaneSums b1(head.hidden), b2(head.memory), logit_b(1), v_b(1);
+    LaneSums b1(head.hidden), b2(head.memory), out_b(head.outputs);
     auto front = gradient_of(n, params, wiring);
     const int64_t sz = (int64_t)head.z * LANES, sr = (int64_t)head.readout * LANES, sd = (int64_t)head.memory * LANES;
     const int64_t so = (int64_t)n.own * LANES, sk = (int64_t)n.kept * LANES;
@@ -117,13 +124,26 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
             const float* own_before = t ? own - so : keep.start;
             const float* z_before = t ? z - sz : keep.start + so;
             float *g1 = dp1.data() + (t - from) * head.hidden * LANES, *g2 = dp2.data() + (t - from) * sd;
-            const float *of_logit = grad_logit + t * LANES, *of_v = grad_v + t * LANES;
-            std::memcpy(dout.data() + (t - from) * 2 * LANES, of_logit, sizeof(float) * LANES);
-            std::memcpy(dout.data() + ((t - from) * 2 + 1) * LANES, of_v, sizeof(float) * LANES);
+            const float* of_v = grad_v + t * LANES;
+            float* of_logit = dlogit.data();
+            for (int p = 0; p < PARTS; ++p) {
+                lanes(of_logit)[p] = lanes(grad_logit + t * LANES)[p];
+                if (head.expected) lanes(of_logit)[p] += lanes(keep.fed + t * LANES)[p] * lanes(dfed.data())[p];
+            }
+            float* of_out = dout.data() + (t - from) * head.outputs * LANES;
+            std::memcpy(of_out, of_logit, sizeof(float) * LANES);
+            std::memcpy(of_out + LANES, of_v, sizeof(float) * LANES);
+            if (head.outputs > 2)
+                std::memcpy(of_out + 2 * LANES, grad_sites + t * n.sites * LANES, sizeof(float) * LANES * (head.outputs - 2));
+            const auto from_outputs = [&](int64_t i, int p) {       // gradient of unit i of the readout
+                vec g = params[head.logit_w + i] * lanes(of_out)[p] + params[head.v_w + i] * lanes(of_out + LANES)[p];
+                for (int s = 2; s < head.outputs; ++s)
+                    g += params[head.site_w + (int64_t)(s - 2) * head.readout + i] * lanes(of_out + s * LANES)[p];
+                return g;
+            };
             for (int i = 0; i < head.memory; ++i)
                 for (int p = 0; p < PARTS; ++p) {
-                    lanes(dm.data() + i * LANES)[p] += params[head.logit_w + i] * lanes(of_logit)[p]
-                                                       + params[head.v_w + i] * lanes(of_v)[p];
+                    lanes(dm.data() + i * LANES)[p] += from_outputs(i, p);
                     const vec bounded = lanes(d + i * LANES)[p];
                     lanes(g2 + i * LANES)[p] = params[head.memory_drive + i] * lanes(dm.data() + i * LANES)[p] * (1.0f - bounded * bounded);
                 }
@@ -133,14 +153,11 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
             dense(w2t.data(), nullptr, g2, dh.data(), head.hidden, head.memory);
             for (int i = 0; i < head.hidden; ++i)
                 for (int p = 0; p < PARTS; ++p) {
-                    const vec g = lanes(dh.data() + i * LANES)[p]
-                                  + params[head.logit_w + head.memory + i] * lanes(of_logit)[p]
-                                  + params[head.v_w + head.memory + i] * lanes(of_v)[p];
+                    const vec g = lanes(dh.data() + i * LANES)[p] + from_outputs(head.memory + i, p);
                     lanes(g1 + i * LANES)[p] = select(lanes(h + i * LANES)[p] > vec{}, g, vec{});
                 }
             b1.add(g1);
-            logit_b.add(of_logit);
-            v_b.add(of_v);
+            out_b.add(of_out);
             dense(w1t.data(), nullptr, g1, dz.data(), head.z, head.hidden);
             for (int j = 0; j < head.feedback * PARTS; ++j) lanes(dz.data() + feedback_at)[j] += lanes(df.data())[j];
             front.step(own_before, own, z_before, z, kept, of_v, grad_sites ? grad_sites + t * n.sites * LANES : nullptr,
@@ -151,15 +168,19 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
                     lanes(dm.data() + i * LANES)[p] = lanes(dz.data() + memory_at + i * LANES)[p]
                                                       + params[head.memory_decay + i] * lanes(dm.data() + i * LANES)[p];
             feedback_decay.add(dz.data() + feedback_at, z_before + feedback_at);
+            std::fill(dfed.begin(), dfed.end(), 0.0f);
             for (int j = 0; j < head.feedback; ++j)
-                for (int p = 0; p < PARTS; ++p)
-                    lanes(df.data() + j * LANES)[p] = params[head.feedback_decay + j] * lanes(dz.data() + feedback_at + j * LANES)[p];
+                for (int p = 0; p < PARTS; ++p) {
+                    const vec g = lanes(dz.data() + feedback_at + j * LANES)[p];
+                    lanes(df.data() + j * LANES)[p] = params[head.feedback_decay + j] * g;
+                    lanes(dfed.data())[p] += g;
+                }
         }
         const int64_t length = to - from;
         const float *z = keep.z + from * sz, *r = keep.r + from * sr;
         outer(dp1.data(), (int64_t)head.hidden * LANES, head.hidden, z, sz, head.z, length, grad_params + head.w1);
         outer(dp2.data(), sd, head.memory, r + sd, sr, head.hidden, length, grad_params + head.w2);
-        outer(dout.data(), 2 * LANES, 2, r, sr, head.readout, length, readout_grad.data());
+        outer(dout.data(), head.outputs * LANES, head.outputs, r, sr, head.readout, length, readout_grad.data());
         each_event(events, from, to, [&](int64_t t, int32_t input, int32_t channel, float weight, int l) {
             grad_gain[channel] += weight * dx[(t * n.inputs + input) * LANES + l];
         });
@@ -170,11 +191,11 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
     memory_drive.give(grad_params + head.memory_drive);
     b1.give(grad_params + head.b1);
     b2.give(grad_params + head.b2);
-    logit_b.give(grad_params + head.logit_b);
-    v_b.give(grad_params + head.v_b);
-    for (int i = 0; i < head.readout; ++i) {
-        grad_params[head.logit_w + i] += readout_grad[i];
-        grad_params[head.v_w + i] += readout_grad[head.readout + i];
+    const std::vector<float> of_bias = out_b.sums();
+    for (int s = 0; s < head.outputs; ++s) {
+        const int64_t w = s == 0 ? head.logit_w : s == 1 ? head.v_w : head.site_w + (int64_t)(s - 2) * head.readout;
+        for (int i = 0; i < head.readout; ++i) grad_params[w + i] += readout_grad[s * head.readout + i];
+        grad_params[s == 0 ? head.logit_b : s == 1 ? head.v_b : head.site_b + s - 2] += of_bias[s];
     }
 }
 

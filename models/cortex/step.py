@@ -1,9 +1,9 @@
 """Ten thousand cells of this circuit as reductions, stepped: for a closed loop, or for long runs.
 
-    python step.py PYR.netml PV.netml                      # or: mpiexec -n 2 python step.py ...
+    python step.py                                         # or: mpiexec -n 2 python step.py ...
     python step.py PYR.netml PV.netml --cells 50 --duration 200 --record run
 
-`netml train` makes the reductions. Every rank makes the same calls; rank 0 prints.
+Without reductions of your own it takes those of reductions/. Every rank makes the same calls; rank 0 prints.
 """
 
 import argparse
@@ -12,19 +12,20 @@ from pathlib import Path
 import netml
 from netml.circuit.project import find_project, load_project
 
-PARTNERS = 40  # excitatory sources that excite a pyramidal cell, on average
+N_PYR = 40  # pyramidal cells of the circuit as it is
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("PYR", type=Path, help="reduction of the pyramidal cells")
-parser.add_argument("PV", type=Path, help="reduction of the interneurons")
+shipped = Path(__file__).parent / "reductions"
+parser.add_argument("PYR", type=Path, nargs="?", default=shipped / "PYR.netml", help="reduction of the pyramidal cells")
+parser.add_argument("PV", type=Path, nargs="?", default=shipped / "PV.netml", help="reduction of the interneurons")
 parser.add_argument("--cells", type=int, default=10_000)
 parser.add_argument("--duration", type=int, default=1000, help="ms")
 parser.add_argument("--record", help="run folder: spikes of all cells, voltage of ten")
 options = parser.parse_args()
 
-# The circuit's own netParams, larger, with as many partners a cell as it has cells for.
+# The circuit's own netParams, larger, with as many partners a cell as in the circuit as it is: the same state.
 n_pyr = options.cells * 4 // 5
-size = {"n_pyr": n_pyr, "n_pv": options.cells - n_pyr, "scale_recurrent": min(1.0, PARTNERS / (0.1 * n_pyr))}
+size = {"n_pyr": n_pyr, "n_pv": options.cells - n_pyr, "scale_recurrent": N_PYR / n_pyr}
 netParams, simConfig = load_project(find_project(Path(__file__).parent), size)
 
 with netml.build(netParams, {"PYR": options.PYR, "PV": options.PV}, simConfig, seed=1) as simulation:

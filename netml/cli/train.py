@@ -23,6 +23,9 @@ def command(
     ensemble: Annotated[
         int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
     ] = 1,
+    teacher: Annotated[
+        Path | None, typer.Option(help="An artifact, best an ensemble, that labels synthetic trials to learn from.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -33,7 +36,8 @@ def command(
     from netml.training.team import launched
 
     fields = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
-    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device}
+    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device,
+               "teacher": teacher}  # fmt: skip
     options |= fields
     path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
     if launched()[0] > 0:

@@ -27,6 +27,7 @@ class Cells:
         self._rest = {name: tensor[:1].clone() for name, tensor in self.state.items()}
         self.x = torch.zeros(count, model.inputs, device=device)
         self.spike = torch.zeros(count, dtype=torch.bool, device=device)
+        self._last_spike = torch.zeros(count, device=device)
         self.logit, self.voltage = torch.zeros(count, device=device), torch.full((count,), rest_mv, device=device)
         self._run = captured(self._advance, device)
         self.reset()
@@ -35,7 +36,8 @@ class Cells:
         """All cells at rest."""
         for name, tensor in self.state.items():
             tensor.copy_(self._rest[name].expand_as(tensor))
-        self.x.zero_(), self.spike.zero_(), self.logit.zero_(), self.voltage.fill_(self._rest_mv)
+        self.x.zero_(), self.spike.zero_(), self._last_spike.zero_()
+        self.logit.zero_(), self.voltage.fill_(self._rest_mv)
 
     def step(self) -> None:
         """Take a step with ``x``."""
@@ -43,8 +45,9 @@ class Cells:
 
     @torch.no_grad()
     def _advance(self) -> None:
-        new, logit, voltage = self._model.step(self.state, self.x, self.spike.float())
-        self.spike.copy_(self._model.spikes(new, logit, self._threshold))
+        new, logit, voltage = self._model.step(self.state, self.x, self._last_spike)
+        new, spike, last_spike = self._model.emit(new, logit, self._threshold)
+        self.spike.copy_(spike), self._last_spike.copy_(last_spike)
         self.logit.copy_(logit), self.voltage.copy_(voltage)
         for name, tensor in new.items():
             self.state[name].copy_(tensor)

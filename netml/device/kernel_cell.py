@@ -58,23 +58,20 @@ class KernelCell:
         """See the contract."""
         return self._model.step(state, x, last_spike)
 
-    def spikes(self, state, logit, threshold) -> torch.Tensor:
+    def emit(self, state, logit, threshold):
         """See the contract."""
-        return self._model.spikes(state, logit, threshold)
+        return self._model.emit(state, logit, threshold)
 
     def site_voltage(self, state) -> torch.Tensor:
         """(batch, sites) voltage of the recorded sites, mV."""
-        return (
-            state["tree"][:, self._model.wires.sites]
-            if self.dims.sites
-            else state["wait"].new_empty(len(state["wait"]), 0)
-        )
+        return self._model.site_voltage(state)
 
     def state_of(self, rows: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The state and the last spike from the kernel's rows (rows, batch) of state."""
         n = self.dims
         own, front, memory, feedback, last, wait = rows.split([n.own, n.front, n.memory, n.feedback, 1, 1])
-        state = {"memory": memory.T, "feedback": feedback.T, "wait": wait[0]}
+        state = {"memory": memory.T, "feedback": feedback.T, "wait": wait[0],
+                 "added": wait.new_zeros(wait.numel(), n.site_outputs)}  # fmt: skip
         if isinstance(n, CableDims):
             own = own.T.unflatten(1, (-1, n.compartments))
             slow, rising, gates = (own[:, at] for at in self._model.wires.rows)

@@ -24,11 +24,16 @@ class ReductionModel(Protocol):
         Arguments:
             state: As ``init_state`` gives it.
             x: (batch, inputs) events of the step: weight (uS) times gain (1/uS), summed.
-            last_spike: (batch) 1 where the cell spiked in the step before.
+            last_spike: (batch) what ``emit`` gave for the next step: 1 where the cell spiked in the step before.
 
         Returns:
             The new state, the logit of a spike (batch) and the soma voltage (batch), mV.
         """
 
-    def spikes(self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float) -> torch.Tensor:
-        """(batch) bool: which cells spike, from what ``step`` returned."""
+    def site_voltage(self, state: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(batch, sites) voltage of the recorded dendritic sites, mV, from the state that ``step`` returned."""
+
+    def emit(
+        self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+        """From what ``step`` returned: the state, which cells spike (batch, bool), and the next step's ``last_spike``."""

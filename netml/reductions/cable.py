@@ -31,12 +31,16 @@ LEAK_MV = -75.0
 UNIT_MV = 20.0  # voltages are learned in this unit, as fast as logarithms of the rest
 INJECTION_MV = 10.0  # an injection of 1 moves a compartment so far against its own leak
 
-#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2.
+#: Where the gated conductances start: reversal (mV), half activation (mV), slope (mV), time constant (ms), uS/um2 at
+#: the soma, and the log of how many times that at the farthest compartment. They are not far from making dendritic
+#: spikes: from weaker and flatter ones, learning takes several times as long to find these.
 GATES = (
-    (-45.0, -82.0, -7.0, 30.0, 1e-6),  # like Ih
-    (100.0, -35.0, 6.0, 5.0, 1e-8),  # like a calcium current
-    (-90.0, -40.0, 6.0, 30.0, 2e-8),  # like a slow potassium current
-    (50.0, -45.0, 6.0, 1.0, 1e-8),  # like a persistent sodium current
+    (-45.0, -82.0, -7.0, 30.0, 5e-7, 2.0),  # like Ih
+    (100.0, -42.0, 4.0, 3.0, 5e-8, 2.0),  # like a calcium current of low threshold
+    (100.0, -35.0, 6.0, 10.0, 5e-8, 2.0),  # and of a higher one
+    (50.0, -50.0, 3.0, 1.0, 3e-8, 1.0),  # like a persistent sodium current
+    (-90.0, -50.0, 4.0, 40.0, 3e-7, 1.0),  # like a slow potassium current
+    (-90.0, -40.0, 5.0, 5.0, 3e-7, 1.0),  # and a faster one
 )
 
 
@@ -95,25 +99,29 @@ class Cable(Head):
         current: Whether the last input is a somatic current (nA).
         reads: How many compartments the hidden units read.
         rank: Of the injection.
-        sites: Compartments of recorded sites.
+        sites: Compartments of recorded sites; the hidden units read them too.
+        site_readout: Whether memory and hidden units add to the voltage there: they must then know of the dendritic
+            spikes that the compartments alone do not make.
         gates: Initial kinetics of the gated conductances, as ``GATES``.
-        memory, hidden, feedback_tau_ms, dt_ms, seed: As for the leaky-memory cell.
+        memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
+                 dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
-        read = tree.spread(reads)
+        read = tree.spread(reads, sites)
         super().__init__(
-            len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random
+            len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random,
+            site_outputs=len(sites) * site_readout,
         )
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
-            len(sites), len(feedback_tau_ms), memory, hidden,
+            len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
@@ -127,14 +135,14 @@ class Cable(Head):
         self.log_ratio = log_parameter([c.ratio / c.peak for c in receptors])
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
-        e, half, slope, tau, density = np.array(gates, float).reshape(-1, 5).T
+        e, half, slope, tau, density, reach = np.array(gates, float).reshape(-1, 6).T
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
         self.leak_reversal = voltages(LEAK_MV)
         self.log_membrane = nn.Parameter(torch.zeros(3))  # capacity, leak and axial conductance of the whole cell
         self.gate_log_density = log_parameter(density)
-        self.gate_reach = nn.Parameter(torch.zeros(k))  # log density gained from the soma to the farthest compartment
+        self.gate_reach = nn.Parameter(torch.tensor(reach, dtype=torch.float32))
         # Deviations of every compartment from what geometry and these give, as logarithms (voltages: see UNIT_MV).
         for name, rows in {"capacity": 1, "leak": 1, "axial": 1, "leak_mv": 1, "scale": r, "gate": k}.items():
             setattr(self, f"d_{name}", nn.Parameter(torch.zeros(rows, n)))
@@ -248,6 +256,11 @@ class Cable(Head):
         new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
         v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
         return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
+
+    def site_voltage(self, state) -> torch.Tensor:
+        """See the contract."""
+        v = state["tree"][:, self.wires.sites]
+        return v + state["added"] if self.dims.site_outputs else v
 
 
 def solve_tree(diagonal, axial, right, levels):

@@ -8,7 +8,11 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     h   = relu(W1 [front; m; f] + b1)
     m   = k m + (1 - exp(-lambda dt / tau_m)) tanh(W2 h + b2),   k = exp(-dt / tau_m): |m| stays bounded
     logit = w_y . [m; h] + b_y,   v = w_v . [m; h] + b_v within V_RANGE_MV
+    and in the same way what is added to the voltage of recorded sites, where a model has such
     s = logit > threshold and the last spike is `refractory` steps back or more
+
+An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it
+does not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.
 """
 
 import math
@@ -21,6 +25,7 @@ from netml.reductions import kernel
 from netml.reductions.layouts import parameter_shapes
 
 LAMBDA = 5.0  # Spieler et al. 2024: how fast a memory unit follows its drive, beside its decay
+SITE_MV = 10.0  # unit of what the head adds to the voltage of a recorded site
 MEMORY_TAU_MS = (1.0, 150.0)
 FEEDBACK_TAU_MS = (2.0, 8.0, 30.0, 120.0)
 
@@ -39,9 +44,11 @@ class Head(nn.Module):
         feedback_tau_ms: Time constants of the spike feedback; none switches it off.
         dt_ms: Step.
         random: Generator of the initial weights.
+        site_outputs: Recorded sites to whose voltage it adds.
     """
 
-    def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator):
+    def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator,
+                 site_outputs: int = 0):  # fmt: skip
         super().__init__()
         self.dt_ms = dt_ms
         z = front + memory + len(feedback_tau_ms)
@@ -57,6 +64,11 @@ class Head(nn.Module):
         self.b2 = nn.Parameter(torch.zeros(memory))
         self.readout = normal(2, memory + hidden, fan_in=16 * (memory + hidden))
         self.readout_b = nn.Parameter(torch.zeros(2))
+        for name, shape in {"site_w": (site_outputs, memory + hidden), "site_b": (site_outputs,)}.items():
+            if site_outputs:
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+            else:
+                self.register_buffer(name, torch.zeros(shape), persistent=False)
         # Fixed by the trainer: what turns the plain numbers above into physical ones.
         self.register_buffer("front_mean", torch.zeros(front))
         self.register_buffer("front_scale", torch.ones(front))
@@ -97,22 +109,25 @@ class Head(nn.Module):
             "v_w": self.readout[1] * self.v_scale,
             "v_b": self.readout_b[1:] * self.v_scale + self.v_mean,
             "refractory": self.refractory,
+            "site_w": self.site_w * SITE_MV,
+            "site_b": self.site_b * SITE_MV,
         }
 
     @staticmethod
     def advance_feedback(p, state, last_spike) -> torch.Tensor:
         return p["feedback_decay"] * state["feedback"] + last_spike[:, None]
 
-    @staticmethod
-    def advance_head(p, state, front, feedback, last_spike):
+    def advance_head(self, p, state, front, feedback, last_spike):
         """The new state of the head, logit and its part of the voltage."""
         z = torch.cat([front, state["memory"], feedback], dim=1)
         hidden = torch.relu(z @ p["w1"].T + p["b1"])
         drive = torch.tanh(hidden @ p["w2"].T + p["b2"])
         memory = p["memory_decay"] * state["memory"] + p["memory_drive"] * drive
         readout = torch.cat([memory, hidden], dim=1)
-        wait = torch.where(last_spike > 0, p["refractory"], state["wait"]).sub(1).clamp(min=0)
-        new = {"memory": memory, "feedback": feedback, "wait": wait}
+        wait = state["wait"] if self.dims.expected else torch.where(last_spike > 0, p["refractory"], state["wait"])
+        wait = wait.sub(1).clamp(min=0)
+        added = readout @ p["site_w"].T + p["site_b"]
+        new = {"memory": memory, "feedback": feedback, "wait": wait, "added": added}
         return new, readout @ p["logit_w"] + p["logit_b"], readout @ p["v_w"] + p["v_b"]
 
     def pack(self) -> torch.Tensor:
@@ -151,9 +166,12 @@ class Head(nn.Module):
     def rest_head(self, batch: int) -> dict[str, torch.Tensor]:
         zeros = self.b1.new_zeros
         return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.dims.feedback),
-                "wait": zeros(batch)}  # fmt: skip
+                "wait": zeros(batch), "added": zeros(batch, self.dims.site_outputs)}  # fmt: skip
 
-    @staticmethod
-    def spikes(state, logit, threshold: float) -> torch.Tensor:
+    def emit(self, state, logit, threshold: float):
         """See :class:`netml.reductions.base.ReductionModel`."""
-        return (logit > threshold) & (state["wait"] == 0)
+        spike = (logit > threshold) & (state["wait"] == 0)
+        if not self.dims.expected:
+            return state, spike, spike.to(logit.dtype)
+        # The probability says nothing of the spike, whose wait begins at once.
+        return state | {"wait": torch.where(spike, self.refractory, state["wait"])}, spike, torch.sigmoid(logit)

@@ -55,9 +55,12 @@ class Reduction:
     def of(cls, artifact: Artifact) -> "Reduction":
         """The runnable part of an artifact."""
         kind = KINDS[artifact.header["reduction"]]
-        if absent := [name for name in kind._fields if name not in artifact.header["dims"]]:
+        given = artifact.header["dims"]
+        if absent := [name for name in kind._fields if name not in given and name not in kind._field_defaults]:
             raise ArtifactError(f"reduction's dims lack {', '.join(absent)}: train it again with this netml")
-        dims = kind(**{name: int(artifact.header["dims"][name]) for name in kind._fields})
+        if unknown := [name for name in given if name not in kind._fields]:
+            raise ArtifactError(f"reduction has unknown dims {', '.join(unknown)}: install the netml that wrote it")
+        dims = kind(**{name: int(size) for name, size in given.items()})
         arrays = artifact.arrays
         return cls(dims, arrays["params"], arrays["wiring"], float(artifact.header["threshold"]))
 

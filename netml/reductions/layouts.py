@@ -17,6 +17,7 @@ class Dims(NamedTuple):
     feedback: int
     memory: int
     hidden: int
+    expected: int = 0  # 1: what is fed back is a spike's probability, not the spike
 
     @property
     def front(self) -> int:
@@ -29,6 +30,10 @@ class Dims(NamedTuple):
 
     @property
     def sites(self) -> int:
+        return 0
+
+    @property
+    def site_outputs(self) -> int:
         return 0
 
     @property
@@ -58,10 +63,16 @@ class CableDims(NamedTuple):
     feedback: int
     memory: int
     hidden: int
+    expected: int = 0  # as above
+    site_readout: int = 0  # 1: memory and hidden units add to the voltage of recorded sites
 
     @property
     def front(self) -> int:
         return self.reads
+
+    @property
+    def site_outputs(self) -> int:
+        return self.sites * self.site_readout
 
     def wiring_tops(self) -> np.ndarray:
         """What each number of the wiring must be below."""
@@ -115,6 +126,8 @@ def parameter_shapes(dims: AnyDims) -> dict[str, tuple[int, ...]]:
         "v_w": (readout,),
         "v_b": (1,),
         "refractory": (1,),
+        "site_w": (dims.site_outputs, readout),
+        "site_b": (dims.site_outputs,),
     }
 
 

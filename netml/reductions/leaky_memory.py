@@ -21,17 +21,19 @@ class LeakyMemory(Head):
         inputs: Number of inputs.
         memory, hidden: Sizes.
         feedback_tau_ms: Time constants of the spike feedback; none switches it off.
+        expected: Whether the probability of a spike is fed back.
         dt_ms: Step.
         seed: Of the initial weights.
     """
 
     def __init__(self, trace_input, trace_tau_ms, *, inputs: int, memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0,
+                 seed: int = 0):  # fmt: skip
         super().__init__(
             len(trace_input), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms,
             random=torch.Generator().manual_seed(seed),
         )  # fmt: skip
-        self.dims = Dims(inputs, len(trace_input), len(feedback_tau_ms), memory, hidden)
+        self.dims = Dims(inputs, len(trace_input), len(feedback_tau_ms), memory, hidden, int(expected))
         self.inputs = inputs
         self.trace_log_tau = log_parameter(trace_tau_ms)
         self.register_buffer("wiring", torch.as_tensor(np.asarray(trace_input), dtype=torch.int32))
@@ -50,6 +52,10 @@ class LeakyMemory(Head):
         feedback = self.advance_feedback(p, state, last_spike)
         new, logit, v = self.advance_head(p, state, traces, feedback, last_spike)
         return {"traces": traces} | new, logit, v.clamp(*V_RANGE_MV)
+
+    def site_voltage(self, state) -> torch.Tensor:
+        """See the contract: it has no dendrite."""
+        return state["added"]
 
 
 def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms: float | None = None):

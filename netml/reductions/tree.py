@@ -31,13 +31,14 @@ class Tree:
     def __len__(self) -> int:
         return self.parent.size
 
-    def spread(self, count: int) -> np.ndarray:
-        """``count`` compartments (or all, if fewer) that lie far from each other electrically, the soma among them."""
+    def spread(self, count: int, among=()) -> np.ndarray:
+        """``count`` compartments (or all, if fewer) that lie far from each other electrically; the soma and ``among``
+        are always of them."""
         near = 1 / np.maximum(self.axial_us, 1e-9)
         distance = np.zeros((len(self), len(self)))
         for b in range(1, len(self)):
             distance[b, :b] = distance[:b, b] = distance[self.parent[b], :b] + near[b]
-        chosen = [0]
+        chosen = list(dict.fromkeys([0, *(int(b) for b in among)]))
         while len(chosen) < min(count, len(self)):
             far = distance[chosen].min(axis=0) * np.sqrt(self.area_um2)
             far[chosen] = -1

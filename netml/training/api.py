@@ -15,12 +15,13 @@ from netml.training.config import TrainConfig
 from netml.training.data import load
 from netml.training.export import to_artifact, verify
 from netml.training.log import TrainingLog
+from netml.training.synthetic import with_synthetic
 from netml.training.team import Team, launched
 from netml.training.trainer import Trainer
 
 
 def train(
-    records, *, output, fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
+    records, *, output, teacher=None, fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
     report: Callable[[dict], None] | None = None, **fields,
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
@@ -33,6 +34,8 @@ def train(
     Arguments:
         records: Folder of records (or an open :class:`netml.records.Records`).
         output: The artifact's file, ``*.netml``.
+        teacher: An artifact of the same cell, best an ensemble of :func:`netml.ensemble.train_ensemble` on the same
+            records: it is learned from too, on synthetic trials (:mod:`netml.training.synthetic`).
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
         device: "cpu", or "cuda": the recipe is the same, but there it is not repeatable to the bit.
@@ -45,7 +48,9 @@ def train(
         The path of the artifact.
 
     Raises:
-        TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training.
+        TrainingError: Impossible options, no spikes, a checkpoint that is damaged or of another training, a teacher of
+            another cell.
+        ArtifactError: No readable teacher.
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
         OutputError: The output's folder cannot be written.
         DeviceError: No such device.
@@ -59,26 +64,27 @@ def train(
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
     output_folder(output.parent)
     records = records if isinstance(records, Records) else Records.open(records)
+    teacher = teacher if teacher is None or isinstance(teacher, Artifact) else Artifact.load(teacher)
     with Team.joined(output, config.sequences // LANES) as team:
         steps, training, validation = load(records, config)
+        steps, synthetic = with_synthetic(steps, training, teacher, config) if teacher else (steps, [])
         if team and team.rank:
             with closing(Trainer(steps, training, validation, config)) as trainer:
                 team.serve(trainer.recurrence)
             return output
-        _train(records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team)
+        checkpoint = output.with_name(output.name + ".checkpoint")
+        if fresh:
+            checkpoint.unlink(missing_ok=True)
+        trainer = Trainer(steps, training, validation, config, checkpoint, device, synthetic)
+        trainer.recurrence.team = team
+        _train(trainer, records, output, progress, tensorboard, report, team, teacher)
     return output
 
 
-def _train(
-    records, steps, training, validation, config, output, fresh, progress, device, tensorboard, report, team
-) -> None:
+def _train(trainer: Trainer, records, output, progress, tensorboard, report, team, teacher) -> None:
     """On the first rank, or alone: train to the end and write the artifact."""
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    if fresh:
-        checkpoint.unlink(missing_ok=True)
+    config = trainer.config
     log = TrainingLog(output.with_name(output.name + ".log"), tensorboard)
-    trainer = Trainer(steps, training, validation, config, checkpoint, device)
-    trainer.recurrence.team = team
     try:
         with track("train", config.total_updates, enabled=progress) as bar:
             listeners = [_Note(bar), log, *([report] if report else [])]
@@ -86,6 +92,10 @@ def _train(
         artifact = to_artifact(trainer, records)
         check = verify(artifact, trainer.average, records, config.split(records)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
+        if teacher:
+            made = [member.header["provenance"] for member in (teacher, *teacher.members)]
+            kept = ("config", "updates", "written")
+            artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
         artifact.save(output)
         verify(Artifact.load(output), trainer.average, records, config.split(records)["validation"][0])
     finally:
@@ -93,7 +103,7 @@ def _train(
             team.stop()
         trainer.close()
         log.close()
-    checkpoint.unlink(missing_ok=True)
+    trainer.checkpoint.unlink(missing_ok=True)
 
 
 class _Note:

@@ -43,6 +43,7 @@ class TrainConfig(BaseModel):
     memory: int = Field(24, gt=0, description="leaky memory units")
     hidden: int = Field(64, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
+    expected: bool = Field(False, description="feed back the probability of the cell's own spikes, not the spikes")
     refractory_quantile: float = Field(
         0.01, ge=0, lt=1, description="of the intervals in training: no spike follows another sooner; 0: no limit"
     )
@@ -58,9 +59,13 @@ class TrainConfig(BaseModel):
     gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
     voltage_weight: float = Field(1.0, ge=0, description="share of the voltage beside the spikes in the loss")
-    site_weight: float = Field(0.3, ge=0, description="share of the voltage at each recorded dendritic site")
+    site_weight: float = Field(2.0, ge=0, description="share of the voltage at each recorded dendritic site")
+    site_readout: bool = Field(True, description="cable: memory and hidden units add to the voltage of these sites")
+    site_clip_mv: float = Field(-40.0, description="voltage at these sites is learned up to here, mV")
     v_clip_mv: float = Field(-55.0, description="voltage is learned up to here, mV")
     skip_ms: float = Field(100.0, ge=0, description="start of every trial that does not count, ms")
+
+    synthetic: float = Field(4.0, ge=0, description="synthetic trials a training trial, where a teacher labels them")
 
     validate_every: int = Field(500, gt=0, description="updates")
     checkpoint_every: int = Field(500, gt=0, description="updates")

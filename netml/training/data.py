@@ -1,6 +1,7 @@
 """Records as one table of steps, and the walk of many sequences through it."""
 
 import json
+from copy import copy
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from netml.records.trial import NETWORK
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Window
 
-SITE_CLIP_MV = -40.0  # a dendritic spike is learned up to here: above, its height would drown all else
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
 
 
@@ -19,23 +19,27 @@ class Steps:
 
     Attributes:
         events: Events of every row.
-        spike: (rows) uint8.
+        spike: (rows) uint8; target: (rows) float32, the probability of a spike that is learned, the same where known.
         voltage: (rows) float32, mV, at most v_clip.
         counts: (rows) bool, False where a trial has just begun.
         network: (rows) bool, True in trials recorded in a network.
         sites: Names of the recorded sites beside the soma; site_voltage: (sites, rows) float32, mV.
         first: (trials) int64 first row of each trial; length: (trials) int32.
         current: Whether a trial has a current into the soma: then the channels are one more, its own.
+        with_current: (trials) bool, those with a current.
         forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
             times.  Under a steady current one spike follows another in nearly fixed time, but a free-running model is
             soon out of phase and learns no time at all, only the mean rate.
     """
 
-    def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float):
+    def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float,
+                 site_clip_mv: float = -40.0):  # fmt: skip
         rows, channel, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
+        self.dt_r_ms, self.v_clip_mv, self.skip_ms, self.site_clip_mv = dt_r_ms, v_clip_mv, skip_ms, site_clip_mv
         self.sites = tuple(sorted(set(records.cell.sites) - {"soma"}))
         self.current = bool(records.with_current[trials].any())
-        self.forced = records.with_current[trials] & (records.kinds[trials] != NETWORK)
+        self.with_current = records.with_current[trials]
+        self.forced = self.with_current & (records.kinds[trials] != NETWORK)
         for k in trials:
             trial = records.trial(k)
             n = windows.steps(trial.duration_ms, dt_r_ms)
@@ -45,19 +49,53 @@ class Steps:
             weight.append(what[1])
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
-            elsewhere.append([np.minimum(windows.voltage(trial, site, dt_r_ms), SITE_CLIP_MV) for site in self.sites])
+            elsewhere.append([np.minimum(windows.voltage(trial, site, dt_r_ms), site_clip_mv) for site in self.sites])
             counts.append((np.arange(n) + 1) * dt_r_ms > skip_ms)
             network.append(np.full(n, trial.kind == NETWORK))
             length.append(n)
         row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
         self.events = EventTable(row_start, np.concatenate(channel), np.concatenate(weight))
         self.spike, self.voltage = np.concatenate(spike), np.concatenate(voltage)
+        self.target = self.spike.astype(np.float32)
         shaped = [np.reshape(e, (len(self.sites), n)) for e, n in zip(elsewhere, length, strict=True)]
         self.site_voltage = np.concatenate(shaped, axis=1).astype(np.float32)
         self.counts, self.network = np.concatenate(counts), np.concatenate(network)
         self.length = np.asarray(length, np.int32)
         self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
         self.cell = records.cell
+
+    def like(self, events: EventTable, length) -> "Steps":
+        """Other trials of the cell, in no network, without a current and without labels yet."""
+        other = copy(self)
+        rows = int(length.sum())
+        other.events, other.length = events, np.asarray(length, np.int32)
+        other.first = np.concatenate([[0], np.cumsum(other.length, dtype=np.int64)[:-1]])
+        other.spike, other.target, other.voltage = np.zeros(rows, np.uint8), *np.zeros((2, rows), np.float32)
+        other.site_voltage = np.zeros((len(self.sites), rows), np.float32)
+        step = np.arange(rows) - np.repeat(other.first, other.length)
+        other.counts, other.network = (step + 1) * self.dt_r_ms > self.skip_ms, np.zeros(rows, bool)
+        other.with_current = other.forced = np.zeros(other.length.size, bool)
+        return other
+
+    def joined(self, other: "Steps") -> "Steps":
+        """These trials and, behind them, those of ``other``."""
+        both = copy(self)
+        mine, theirs = self.events, other.events
+        row_start = np.append(mine.row_start, mine.row_start[-1] + theirs.row_start[1:])
+        channel, weight = np.append(mine.channel, theirs.channel), np.append(mine.weight, theirs.weight)
+        both.events = EventTable(row_start, channel, weight)
+        for name in ("spike", "target", "voltage", "counts", "network", "length", "with_current", "forced"):
+            setattr(both, name, np.append(getattr(self, name), getattr(other, name)))
+        both.site_voltage = np.append(self.site_voltage, other.site_voltage, axis=1)
+        both.first = np.append(self.first, other.first + self.spike.size)
+        return both
+
+    def events_of(self, trial: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step, channel and weight of the events of a trial."""
+        first, n = int(self.first[trial]), int(self.length[trial])
+        start = self.events.row_start[first : first + n + 1]
+        inside = slice(start[0], start[-1])
+        return np.repeat(np.arange(n), np.diff(start)), self.events.channel[inside], self.events.weight[inside]
 
     def rows_of(self, trials) -> np.ndarray:
         """(rows) bool: the rows of some trials that count."""
@@ -124,7 +162,8 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
                 f"or with stronger input"
             )
     steps = Steps(
-        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms
+        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms,
+        site_clip_mv=config.site_clip_mv,
     )
     if not steps.counts.any():
         raise RecordsError(f"all trials of {records.folder} are shorter than the {config.skip_ms} ms that are skipped")

@@ -1,5 +1,6 @@
 """From a trained learner to a ``.netml`` artifact that has proved itself."""
 
+import math
 import platform
 import time
 
@@ -119,7 +120,7 @@ def verify(artifact: Artifact, learner: Learner, records: Records, trial: int) -
         for n in range(len(x)):
             state, a, b = model.step(state, torch.from_numpy(x[None, n]), torch.tensor([last]))
             reference[:, n] = float(a), float(b)
-            last = float(spike[n])
+            last = 1 / (1 + math.exp(-logit[n])) if model.dims.expected else float(spike[n])
     errors = {
         "logit_error": float(np.abs(logit - reference[0]).max()),
         "voltage_error_mv": float(np.abs(v - reference[1]).max()),

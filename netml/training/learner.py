@@ -70,7 +70,8 @@ def _cable(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[C
     model = Cable(
         tree, receptors_of(cell.synapses, cell.syn_mech_params), synapses=len(cell.synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at, memory=config.memory, hidden=config.hidden,
-        feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
+        feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, site_readout=config.site_readout,
+        dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, tree.group
 
@@ -83,6 +84,7 @@ def _leaky_memory(cell: CellInfo, config: TrainConfig, current: bool, sites) -> 
     )
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(cell.synapses) + current, memory=config.memory,
-        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, dt_ms=config.dt_r_ms, seed=config.seed,
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,
+        dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, branch

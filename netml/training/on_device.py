@@ -94,7 +94,8 @@ class DeviceRecurrence(Recurrence):
         out = []
         for t in range(self._longest):
             new, logit, v = cell.step(now, x[t], last)
-            fed = torch.where(free, cell.spikes(new, logit, threshold).float(), teacher[t])
+            new, _, fed = cell.emit(new, logit, threshold)
+            fed = torch.where(free, fed, teacher[t])
             now = {name: torch.where(active[t], new[name], own) for name, own in now.items()}
             last = torch.where(active[t], fed, last)
             out.append((logit, v, cell.site_voltage(new)))

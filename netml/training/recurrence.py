@@ -83,8 +83,12 @@ class Recurrence:
 
     def run(self, params: np.ndarray, gain: np.ndarray, threshold: float, window: Window):
         """Without gradient: logit, v (blocks, steps, 16) float32 and spike uint8."""
-        logit, v, _, spike = self._forward(params, gain, threshold, window, keep=False)
+        logit, v, _, spike = self.outputs(params, gain, threshold, window)
         return logit, v, spike
+
+    def outputs(self, params: np.ndarray, gain: np.ndarray, threshold: float, window: Window):
+        """The same, with the voltage of the recorded sites (blocks, steps, sites, 16) before the spikes."""
+        return self._forward(params, gain, threshold, window, keep=False)
 
     def __call__(self, params: torch.Tensor, gain: torch.Tensor, threshold: float, window: Window):
         """Differentiable in params and gain, one window at a time: logit and v (mV), (blocks, steps, 16), and the

@@ -13,7 +13,7 @@ from netml.files import replacing
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import SITE_CLIP_MV, Steps, Walk, whole_trials
+from netml.training.data import Steps, Walk, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
@@ -24,7 +24,7 @@ CHECKPOINT_VERSION = 3
 LENGTH = {"updates", "budget", "patience"}
 WARM_UP = 200  # updates over which the learning rate rises
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
-CLIP = 1.0  # norm of a gradient
+CLIP = 10.0  # norm of a gradient; most are shorter at the end, so that windows with many spikes keep their weight
 
 
 class Trainer:
@@ -35,20 +35,20 @@ class Trainer:
         training, validation: Trials of ``steps``.
         config: The recipe.
         checkpoint: File that training is resumed from, and saved to; None: neither.
+        synthetic: Further trials of ``steps`` to learn from, of which nothing is measured.
         device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
     def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
-                 device: str = "cpu"):  # fmt: skip
+                 device: str = "cpu", synthetic=()):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
         seen, typical, _ = steps.channel_statistics(training)
         self.seen = seen
         self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
-        self.walk = Walk(
-            steps, training, config.sequences, max(1, round(config.window_ms / config.dt_r_ms)), config.seed
-        )
+        window = max(1, round(config.window_ms / config.dt_r_ms))
+        self.walk = Walk(steps, [*training, *synthetic], config.sequences, window, config.seed)
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
@@ -152,13 +152,13 @@ class Trainer:
         logit, v, sites = self.recurrence(params, gain, self.threshold, window)
         weight = torch.from_numpy(counts.astype(np.float32))
         total, _, _ = loss(
-            logit, v, torch.from_numpy(steps.spike[rows]).float(), torch.from_numpy(steps.voltage[rows]), weight,
+            logit, v, torch.from_numpy(steps.target[rows]), torch.from_numpy(steps.voltage[rows]), weight,
             entropy=self.entropy, variance=self.variance,
             v_clip_mv=config.v_clip_mv, voltage_weight=config.voltage_weight,
         )  # fmt: skip
         if sites.numel() and config.site_weight:
             true = torch.from_numpy(steps.site_voltage[:, rows].transpose(1, 2, 0, 3))
-            total = total + config.site_weight * site_loss(sites, true, weight, self.site_variance, SITE_CLIP_MV)
+            total = total + config.site_weight * site_loss(sites, true, weight, self.site_variance, config.site_clip_mv)
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         value = float(total.detach())
@@ -226,7 +226,8 @@ class Trainer:
     def identity(self) -> dict:
         """What a checkpoint belongs to."""
         data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
-                "spikes": int(self.steps.spike.sum()), "cell": self.steps.cell.fingerprint}  # fmt: skip
+                "spikes": int(self.steps.spike.sum()), "labels": float(self.steps.target.sum(dtype=float)),
+                "cell": self.steps.cell.fingerprint}  # fmt: skip
         return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json", exclude=LENGTH), "data": data}
 
     def save(self, path: Path) -> None:

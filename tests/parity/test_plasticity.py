@@ -96,8 +96,8 @@ def reference(model, artifact, rows, source_spikes, projection, rules):
                 x[cell[i], feeds[channel[i]]] += w * gain[channel[i]] * factor[projection[i], row[i]][k]
                 done += 1
             state, logit, _ = model.step(state, torch.as_tensor(x, dtype=torch.float32), last)
-            last = model.spikes(state, logit, artifact.header["threshold"]).float()
-            fired[n] = last.numpy().astype(bool)
+            state, spike, last = model.emit(state, logit, artifact.header["threshold"])
+            fired[n] = spike.numpy()
             for c in np.flatnonzero(fired[n]):
                 own[c].append(n + 1.0)
                 for i, synapse in learning.items():

@@ -20,13 +20,14 @@ CELLS, SOURCES, DURATION_MS = 21, 30, 300.0  # 21 cells: one full block of lanes
 RELATIVE = 1e-5  # float32 in another order of summation; spikes must be equal
 
 
-def random_model(seed: int, dt_ms: float = 1.0):
+def random_model(seed: int, dt_ms: float = 1.0, expected: bool = False):
     """A torch cell with random weights that fires now and then, and its artifact."""
     rng = np.random.default_rng(seed)
     channels, inputs = SEGMENTS * len(SYNAPSES), 6
     trace_input = np.repeat(np.arange(inputs), 2)
     tau_ms = np.tile([3.0, 30.0], inputs)
-    model = LeakyMemory(trace_input, tau_ms, inputs=inputs, memory=9, hidden=19, dt_ms=dt_ms, seed=seed)
+    model = LeakyMemory(trace_input, tau_ms, inputs=inputs, memory=9, hidden=19, expected=expected, dt_ms=dt_ms,
+                        seed=seed)  # fmt: skip
     with torch.no_grad():
         model.readout *= 8
         model.logit_mean.fill_(0.0)
@@ -43,7 +44,8 @@ def random_model(seed: int, dt_ms: float = 1.0):
         "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
         "cell": {"label": "x", "fingerprint": ""},
         "synapses": list(SYNAPSES), "sections": [["soma", 1], ["dend", SEGMENTS - 1]], "dims": model.dims._asdict(),
-        "dt_r_ms": dt_ms, "threshold": 1.0, "v_rest_mv": -70.0, "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
+        "dt_r_ms": dt_ms, "threshold": -1.0 if expected else 1.0, "v_rest_mv": -70.0,
+        "weight_range_us": {s: [0.001, 0.01] for s in SYNAPSES},
         "provenance": {}, "scores": {},
     }  # fmt: skip
     return model, Artifact(header, arrays)
@@ -121,8 +123,8 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
     with torch.no_grad():
         for n in range(steps):
             state, logit, v = model.step(state, torch.as_tensor(x[n], dtype=torch.float32), last)
-            last = model.spikes(state, logit, artifact.header["threshold"]).float()
-            out.append((logit.numpy(), v.numpy(), last.numpy().astype(bool)))
+            state, spike, last = model.emit(state, logit, artifact.header["threshold"])
+            out.append((logit.numpy(), v.numpy(), spike.numpy()))
     return [np.stack(o) for o in zip(*out, strict=True)]
 
 
@@ -161,9 +163,9 @@ def assert_same(found, expected):
     np.testing.assert_array_equal(found[2], expected[2])
 
 
-@pytest.mark.parametrize("seed, dt_ms", [(0, 1.0), (1, 0.5)])
-def test_matches_torch(seed, dt_ms):
-    model, artifact = random_model(seed, dt_ms)
+@pytest.mark.parametrize("seed, dt_ms, expected", [(0, 1.0, False), (1, 0.5, False), (0, 1.0, True)])
+def test_matches_torch(seed, dt_ms, expected):
+    model, artifact = random_model(seed, dt_ms, expected)
     rows, source_spikes = random_rows(seed), spikes(seed)
     assert_same(run(filled(artifact, rows), source_spikes), reference(model, artifact, rows, source_spikes))
 

@@ -1,4 +1,4 @@
-"""The reduction that ships with models/cortex: as good as its README says, on runs that training never saw."""
+"""The reductions that ship with models/cortex: as good as their README says, on runs that training never saw."""
 
 import pytest
 
@@ -6,32 +6,35 @@ import netml
 from netml.toolchain import source_folder
 
 CORTEX = source_folder("models") / "cortex"
-REDUCTION = CORTEX / "reductions" / "PYR.netml"
-SEED = 90_001  # of the background; the training set has seeds from 101 on
+REDUCTIONS = {population: CORTEX / "reductions" / f"{population}.netml" for population in ("PYR", "PV")}
+SEED = 90_001  # of the background; the training sets have seeds from 101 and 201 on
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    """48 biological seconds of the 40 cells in their network."""
-    return netml.record(CORTEX, population="PYR", ranks=2, network_trials=1, protocol_trials=0, duration=1200, seed=SEED,
-                        output=tmp_path_factory.mktemp("records") / "r")  # fmt: skip
+def record(population, folder):
+    """48 biological seconds of PYR, or 12 of PV, in the network."""
+    return netml.record(CORTEX, population=population, ranks=2, network_trials=1, protocol_trials=0, duration=1200,
+                        seed=SEED, output=folder / "records")  # fmt: skip
 
 
-def test_predicts_the_cell_in_its_network(records):
-    scores = netml.validate(REDUCTION, records, split="all", kinds=["network"], physics=False)["kinds"]["network"]
-    assert scores["auc"] >= 0.97
-    assert abs(scores["spikes"]["rate_error"]) <= 0.20
+@pytest.mark.parametrize("population", REDUCTIONS)
+def test_predicts_the_cell_in_its_network(population, tmp_path):
+    records = record(population, tmp_path)
+    scores = netml.validate(REDUCTIONS[population], records, split="all", kinds=["network"], physics=False)
+    network = scores["kinds"]["network"]
+    assert network["auc"] >= 0.97
+    assert abs(network["spikes"]["rate_error"]) <= 0.20
 
 
 def test_swapped_network_keeps_the_rates(tmp_path):
     """Spikes of 40 cells in 2 s are few: against two detailed runs, so that chance alone stays well below 25 %."""
-    common = {"ranks": 2, "duration": 2000}
-    fast = common | {"engine": "coreneuron", "build": "fast"}
-    detailed = [netml.simulate(CORTEX, seed=SEED + k, output=tmp_path / f"detailed-{k}", **fast) for k in range(2)]
-    swapped = [netml.simulate(CORTEX, seed=SEED + k, swap={"PYR": REDUCTION}, output=tmp_path / f"swapped-{k}", **common)
-               for k in range(2)]  # fmt: skip
-    for population in ("PYR", "PV"):
-        spikes = [sum(len(netml.Run.open(run).spikes(population)[0]) for run in runs) for runs in (detailed, swapped)]
-        assert spikes[1] == pytest.approx(spikes[0], rel=0.25), population
+
+    def rates(label, **options):
+        runs = [netml.simulate(CORTEX, seed=SEED + k, ranks=2, duration=2000, output=tmp_path / f"{label}-{k}", **options)
+                for k in range(2)]  # fmt: skip
+        return {p: sum(len(netml.Run.open(run).spikes(p)[0]) for run in runs) for p in REDUCTIONS}
+
+    detailed = rates("detailed", engine="coreneuron", build="fast")
+    for label, swap in {"PYR": {"PYR": REDUCTIONS["PYR"]}, "both": REDUCTIONS}.items():
+        assert rates(label, swap=swap) == pytest.approx(detailed, rel=0.25), label

@@ -101,7 +101,7 @@ def test_an_artifact_that_does_not_fit_its_kind_is_not_run():
     for wiring in ([0, 1, 2], [0, -1, 1], [0, 1]):
         with pytest.raises(ArtifactError, match="wiring does not fit.*train it again"):
             Reduction(dims, params, np.array(wiring), 0.0)
-    assert Reduction(dims, params, np.array([0, 1, 1]), 0.0).shape.tolist() == [0, 2, 3, 1, 2, 2]
+    assert Reduction(dims, params, np.array([0, 1, 1]), 0.0).shape.tolist() == [0, 2, 3, 1, 2, 2, 0]
 
 
 def test_missing_file_says_how_to_make_one(tmp_path):

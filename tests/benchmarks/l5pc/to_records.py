@@ -1,6 +1,7 @@
 """Turn a file of the l5pc benchmark recordings into netml records: to_records.py FILE.h5 FOLDER [--trials N]."""
 
 import argparse
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -70,7 +71,8 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
                 inside = time < duration
                 time, raw = time[inside], raw[inside]
                 synapse, segment = raw // dendritic, raw % dendritic + 1
-                spikes = file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float)
+                # The benchmark's bin of a spike is the one it falls in: in a record it stands at the end of that step.
+                spikes = np.floor(file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float)) + 1
                 writer.add(
                     Trial(
                         kind="dense", gid=-1, seed=k, duration_ms=float(duration), event_time=time.astype(float),
@@ -82,7 +84,7 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
                         },
                     )  # fmt: skip
                 )
-    write_index(folder, cell, {"source": source})
+    write_index(folder, cell, {"source": Path(source).name})
 
 
 if __name__ == "__main__":
