@@ -61,7 +61,8 @@ def test_background_stands_for_the_partners_that_are_not_there():
 
 def test_synapses_lie_where_the_type_puts_them():
     net_params, _ = column(100)
-    targets = {(rule["preConds"]["pop"], rule["postConds"]["pop"], rule["sec"]) for rule in net_params.connParams.values()}
+    rules = net_params.connParams.values()
+    targets = {(rule["preConds"]["pop"], rule["postConds"]["pop"], rule["sec"]) for rule in rules}
     for pyramidal, pv, sst in (("L23", "PV23", "SST23"), ("IT", "PV5", "SST5"), ("PT", "PV5", "SST5")):
         assert {sec for pre, post, sec in targets if (pre, post) == (pv, pyramidal)} == {"soma", "perisomatic"}
         onto = {sec for pre, post, sec in targets if (pre, post) == (sst, pyramidal)}
