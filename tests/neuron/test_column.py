@@ -15,7 +15,7 @@ from netml.validation.network import statistics
 MODEL = source_folder("models") / "cortex"
 #: Published range of the mean rate in awake barrel cortex, Hz: models/cortex/README.md.
 RATES = {"L23": (0.2, 4.0), "IT": (0.5, 6.0), "PT": (1.5, 8.0), "PV": (5.0, 25.0), "SST": (2.0, 15.0)}
-VOLLEY_MS = 1200.0
+VOLLEY_MS = 1500.0
 
 
 def column(cells: int, **settings):
@@ -73,7 +73,7 @@ def test_an_unknown_circuit_is_said():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> netml.Run:
-    """50 cells for a second, then a volley of the thalamus."""
+    """50 cells for a second and a half, then a volley of the thalamus."""
     settings = {"circuit": "column", "n_cells": 50, "volley.start": VOLLEY_MS}
     return netml.Run.open(netml.simulate(
         MODEL, duration=VOLLEY_MS + 40, engine="coreneuron", build="fast", cfg=settings,
