@@ -43,7 +43,10 @@ struct Head {
 };
 
 // A trace that nothing feeds decays into denormal numbers, which are slow: it ends at zero instead.
-inline vec settled(vec a) { return select((a > 1e-30f) | (a < -1e-30f), a, vec{}); }
+inline vec settled(vec a) {
+    const vec size = (vec)((ivec)a & 0x7fffffff);
+    return select(size > 1e-30f, a, vec{});
+}
 
 // z[z][16] = front, memory, feedback. All functions below work on one block.
 inline void advance_feedback(const Head& n, const float* params, const float* last_spike, const float* z_before, float* z) {
@@ -54,27 +57,57 @@ inline void advance_feedback(const Head& n, const float* params, const float* la
                                                    + lanes(last_spike)[p]);
 }
 
-// From z (with the memory of the step before) to the new memory, the hidden units and the outputs.
-// r[memory + hidden][16] receives the new memory and the hidden units; d[memory][16] the tanh.
-inline void advance_memory(const Head& n, const float* params, const float* z, float* r, float* d,
-                           float* logit, float* v) {
-    float* h = r + (int64_t)n.memory * LANES;
-    dense(params + n.w1, params + n.b1, z, h, n.hidden, n.z);
-    for (int i = 0; i < n.hidden * PARTS; ++i) {
-        const vec a = lanes(h)[i];
-        lanes(h)[i] = select(a > vec{}, a, vec{});
-    }
-    dense(params + n.w2, params + n.b2, h, d, n.memory, n.hidden);
-    const float* before = z + (int64_t)n.memory_at() * LANES;
-    for (int i = 0; i < n.memory; ++i)
-        for (int p = 0; p < PARTS; ++p) {
-            const vec bounded = tanh_lanes(lanes(d + i * LANES)[p]);
-            lanes(d + i * LANES)[p] = bounded;
-            lanes(r + i * LANES)[p] = params[n.memory_decay + i] * lanes(before + i * LANES)[p]
-                                      + params[n.memory_drive + i] * bounded;
+// logit and v, two weighted sums of r. Even and odd columns apart: one sum alone would wait for each addition's end.
+template <int BLOCKS>
+inline void read_out(const Head& n, const float* params, const float* r, float* logit, float* v) {
+    const int64_t stride = (int64_t)n.readout * LANES;
+    vec sum[BLOCKS][PARTS][2][2];
+    for (auto& block : sum)
+        for (auto& part : block) {
+            part[0][0] = splat(params[n.logit_b]), part[0][1] = splat(params[n.v_b]);
+            part[1][0] = part[1][1] = vec{};
         }
-    dense(params + n.logit_w, params + n.logit_b, r, logit, 1, n.readout);
-    dense(params + n.v_w, params + n.v_b, r, v, 1, n.readout);
+    const auto add = [&](int c, int half) {
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int p = 0; p < PARTS; ++p) {
+                const vec a = lanes(r + b * stride + c * LANES)[p];
+                sum[b][p][half][0] += params[n.logit_w + c] * a;
+                sum[b][p][half][1] += params[n.v_w + c] * a;
+            }
+    };
+    for (int c = 0; c + 1 < n.readout; c += 2) add(c, 0), add(c + 1, 1);
+    if (n.readout % 2) add(n.readout - 1, 0);
+    for (int b = 0; b < BLOCKS; ++b)
+        for (int p = 0; p < PARTS; ++p) {
+            lanes(logit + b * LANES)[p] = sum[b][p][0][0] + sum[b][p][1][0];
+            lanes(v + b * LANES)[p] = sum[b][p][0][1] + sum[b][p][1][1];
+        }
+}
+
+// From z (with the memory of the step before) to the new memory, the hidden units and the outputs, of blocks whose z lie
+// z_stride apart. r[memory + hidden][16] receives the new memory and the hidden units; d[memory][16] the tanh.
+template <int BLOCKS = 1>
+inline void advance_memory(const Head& n, const float* params, const float* z, float* r, float* d,
+                           float* logit, float* v, int64_t z_stride = 0) {
+    const int64_t r_stride = (int64_t)n.readout * LANES, d_stride = (int64_t)n.memory * LANES;
+    float* h = r + d_stride;
+    dense<BLOCKS>(params + n.w1, params + n.b1, z, h, n.hidden, n.z, z_stride, r_stride);
+    for (int b = 0; b < BLOCKS; ++b)
+        for (int i = 0; i < n.hidden * PARTS; ++i) {
+            vec& a = lanes(h + b * r_stride)[i];
+            a = select(a > vec{}, a, vec{});
+        }
+    dense<BLOCKS>(params + n.w2, params + n.b2, h, d, n.memory, n.hidden, r_stride, d_stride);
+    for (int b = 0; b < BLOCKS; ++b) {
+        float *bounded = d + b * d_stride, *after = r + b * r_stride;
+        const float* before = z + b * z_stride + (int64_t)n.memory_at() * LANES;
+        tanh_rows(bounded, n.memory);
+        for (int i = 0; i < n.memory; ++i)
+            for (int p = 0; p < PARTS; ++p)
+                lanes(after + i * LANES)[p] = params[n.memory_decay + i] * lanes(before + i * LANES)[p]
+                                              + params[n.memory_drive + i] * lanes(bounded + i * LANES)[p];
+    }
+    read_out<BLOCKS>(n, params, r, logit, v);
 }
 
 // Adds to the voltage of recorded sites, sites[outputs - 2][16], what memory and hidden units say of it.

@@ -24,9 +24,11 @@ void netml_step(const int32_t* shape, const float* params, const int32_t* wiring
                 float* state, const float* x, float* logit, float* v, uint8_t* spike, int64_t blocks) {
     const Sizes n = sizes_of(shape);
     std::vector<float> scratch((size_t)n.scratch);
-    for (int64_t b = 0; b < blocks; ++b)
-        step_block(shape, params, wiring, threshold, state + b * n.state * LANES, x + b * n.inputs * LANES,
-                   logit + b * LANES, v + b * LANES, spike + b * LANES, scratch.data());
+    for (int64_t b = 0, here; b < blocks; b += here) {
+        here = blocks - b < TOGETHER ? 1 : TOGETHER;
+        step_blocks((int)here, shape, params, wiring, threshold, state + b * n.state * LANES, x + b * n.inputs * LANES,
+                    logit + b * LANES, v + b * LANES, spike + b * LANES, scratch.data());
+    }
 }
 
 void netml_forward(const int32_t* shape, const float* params, const int32_t* wiring, float threshold,

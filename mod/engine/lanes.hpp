@@ -22,6 +22,8 @@ constexpr int WIDTH = 4;
 constexpr int TILE = 4;
 #endif
 constexpr int PARTS = LANES / WIDTH;
+// Blocks stepped together: a weight that is in a register serves all of them.
+constexpr int TOGETHER = PARTS == 1 ? 2 : 1;
 
 // Unaligned on purpose: callers hand over plain numpy and std::vector memory.
 typedef float vec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
@@ -38,16 +40,17 @@ inline float sum(vec a) {
     return total;
 }
 
-// tanh to 2e-7: 1 - 2 / (exp(2x) + 1), the exponential by range reduction to |r| <= ln(2)/2 and its Taylor series.
-inline vec tanh_lanes(vec x) {
-    const vec limit = splat(9.0f);                       // tanh(9) is 1 in float32
+// exp(2x) for |x| up to 9, where tanh(x) is 1 in float32; beyond, that of 9. By range reduction to |r| <= ln(2)/2 and the
+// Taylor series.
+inline vec exp_twice(vec x) {
+    const vec limit = splat(9.0f);
     x = select(x > limit, limit, x);
     x = select(x < -limit, -limit, x);
     const vec y = x * 2.885390081777927f;                // 2x / ln 2
     const vec magic = splat(12582912.0f);                // 1.5 * 2^23: its addition rounds to the nearest integer
     const vec shifted = y + magic;
     const ivec n = (ivec)shifted - (ivec)magic;
-    const vec r = (y - __builtin_convertvector(n, vec)) * 0.6931471805599453f;
+    const vec r = (y - (shifted - magic)) * 0.6931471805599453f;
     vec p = splat(1.0f / 5040);
     p = p * r + 1.0f / 720;
     p = p * r + 1.0f / 120;
@@ -56,8 +59,21 @@ inline vec tanh_lanes(vec x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const vec e = p * (vec)((n + 127) << 23);
-    return 1.0f - 2.0f / (e + 1.0f);
+    return p * (vec)((n + 127) << 23);
+}
+
+// tanh = 1 - 2 / (exp(2x) + 1) to 4e-7 of rows[count][16], in place. Four rows share one division: it costs as much as
+// all else. Lanes stay apart.
+inline void tanh_rows(float* rows, int count) {
+    for (int p = 0; p < PARTS; ++p)
+        for (int i = 0; i < count; i += 4) {
+            const int here = count - i < 4 ? count - i : 4;
+            vec a[4];
+            for (int k = 0; k < 4; ++k) a[k] = k < here ? exp_twice(lanes(rows + (i + k) * LANES)[p]) + 1.0f : splat(1.0f);
+            const vec ab = a[0] * a[1], cd = a[2] * a[3], share = 2.0f / (ab * cd);      // up to 2e31
+            const vec other[4] = {a[1] * cd, a[0] * cd, ab * a[3], ab * a[2]};
+            for (int k = 0; k < here; ++k) lanes(rows + (i + k) * LANES)[p] = 1.0f - share * other[k];
+        }
 }
 
 // 1 / (1 + exp(-x)) to 2e-7, as above: 2^-y by range reduction to |r| <= 1/2.
@@ -79,34 +95,44 @@ inline vec sigmoid_lanes(vec x) {
     return 1.0f / (1.0f + p * (vec)((n + 127) << 23));
 }
 
-template <int ROWS>
-inline void dense_tile(const float* w, const float* bias, const float* in, float* out, int cols) {
-    vec acc[ROWS][PARTS];
+template <int ROWS, int BLOCKS>
+inline void dense_tile(const float* w, const float* bias, const float* in, int64_t in_stride, float* out, int64_t out_stride,
+                       int cols) {
+    vec acc[ROWS][BLOCKS][PARTS];
     for (int r = 0; r < ROWS; ++r)
-        for (int p = 0; p < PARTS; ++p) acc[r][p] = bias ? splat(bias[r]) : vec{};
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int p = 0; p < PARTS; ++p) acc[r][b][p] = bias ? splat(bias[r]) : vec{};
     for (int c = 0; c < cols; ++c) {
-        vec z[PARTS];
-        for (int p = 0; p < PARTS; ++p) z[p] = lanes(in + c * LANES)[p];
+        vec z[BLOCKS][PARTS];
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int p = 0; p < PARTS; ++p) z[b][p] = lanes(in + b * in_stride + c * LANES)[p];
         const float* weight = w + c;
         for (int r = 0; r < ROWS; ++r, weight += cols)
-            for (int p = 0; p < PARTS; ++p) acc[r][p] += *weight * z[p];
+            for (int b = 0; b < BLOCKS; ++b)
+                for (int p = 0; p < PARTS; ++p) acc[r][b][p] += *weight * z[b][p];
     }
     for (int r = 0; r < ROWS; ++r)
-        for (int p = 0; p < PARTS; ++p) lanes(out + r * LANES)[p] = acc[r][p];
+        for (int b = 0; b < BLOCKS; ++b)
+            for (int p = 0; p < PARTS; ++p) lanes(out + b * out_stride + r * LANES)[p] = acc[r][b][p];
 }
 
 // The tile of so many rows, 1 to ROWS.
-template <int ROWS>
-inline void dense_rows(int rows, const float* w, const float* bias, const float* in, float* out, int cols) {
-    if (rows == ROWS) return dense_tile<ROWS>(w, bias, in, out, cols);
-    if constexpr (ROWS > 1) dense_rows<ROWS - 1>(rows, w, bias, in, out, cols);
+template <int ROWS, int BLOCKS>
+inline void dense_rows(int rows, const float* w, const float* bias, const float* in, int64_t in_stride, float* out,
+                       int64_t out_stride, int cols) {
+    if (rows == ROWS) return dense_tile<ROWS, BLOCKS>(w, bias, in, in_stride, out, out_stride, cols);
+    if constexpr (ROWS > 1) dense_rows<ROWS - 1, BLOCKS>(rows, w, bias, in, in_stride, out, out_stride, cols);
 }
 
-// out[rows][16] = w[rows][cols] in[cols][16] + bias, in tiles of about equal size: a narrow last one would be slow.
-inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols) {
+// out[rows][16] = w[rows][cols] in[cols][16] + bias, in tiles of about equal size: a narrow last one would be slow. Blocks
+// lie strides apart; each is computed as it would be alone.
+template <int BLOCKS = 1>
+inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols, int64_t in_stride = 0,
+                  int64_t out_stride = 0) {
     for (int tiles = (rows + TILE - 1) / TILE, r = 0; tiles > 0; --tiles) {
         const int here = (rows - r + tiles - 1) / tiles;
-        dense_rows<TILE>(here, w + (int64_t)r * cols, bias ? bias + r : nullptr, in, out + (int64_t)r * LANES, cols);
+        dense_rows<TILE, BLOCKS>(here, w + (int64_t)r * cols, bias ? bias + r : nullptr, in, in_stride,
+                                 out + (int64_t)r * LANES, out_stride, cols);
         r += here;
     }
 }

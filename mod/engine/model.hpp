@@ -24,7 +24,7 @@ struct Sizes {
 inline Sizes sizes_of(const int32_t* shape) {
     return with_model(shape, [](const auto& n) {
         return Sizes{1 + n.SIZES, n.params(), n.wiring, state_rows(n), n.inputs,
-                     (int64_t)(n.kept + n.work() + n.head.readout + n.head.memory) * LANES};
+                     (int64_t)(n.kept + n.work() + TOGETHER * (n.head.readout + n.head.memory)) * LANES};
     });
 }
 
@@ -36,21 +36,36 @@ inline void rest_block(const Model& n, const float* params, float* state) {
     for (int i = 0; i < n.head.memory * PARTS; ++i) lanes(memory)[i] = splat(params[n.head.memory_rest + i / PARTS]);
 }
 
-// One step of 16 cells, in place. state[state][16]; x[inputs][16]; scratch as sizes_of says.
-inline void step_block(const int32_t* shape, const float* params, const int32_t* wiring, float threshold,
-                       float* state, const float* x, float* logit, float* v, uint8_t* spike, float* scratch) {
+template <int BLOCKS, class Model>
+inline void step_together(const Model& n, const float* params, const int32_t* wiring, float threshold, float* state,
+                          const float* x, float* logit, float* v, uint8_t* spike, float* scratch) {
+    const int64_t stride = state_rows(n) * LANES, own = (int64_t)n.own * LANES, z = own + (int64_t)n.head.z * LANES;
+    float *kept = scratch, *work = kept + (int64_t)n.kept * LANES;
+    float *r = work + (int64_t)n.work() * LANES, *d = r + (int64_t)n.head.readout * LANES * BLOCKS;
+    for (int b = 0; b < BLOCKS; ++b) {
+        float* here = state + b * stride;
+        advance_feedback(n.head, params, here + z, here + own, here + own);
+        n.advance(params, wiring, x + (int64_t)b * n.inputs * LANES, here, here + own, here, here + own, kept, work);
+    }
+    advance_memory<BLOCKS>(n.head, params, state + own, r, d, logit, v, stride);
+    for (int b = 0; b < BLOCKS; ++b) {
+        float *here = state + b * stride, *last_spike = here + z;
+        n.read_out(params, wiring, here, v + b * LANES, nullptr);
+        bound_voltage(v + b * LANES);
+        std::memcpy(here + own + (int64_t)n.head.memory_at() * LANES, r + (int64_t)b * n.head.readout * LANES,
+                    sizeof(float) * LANES * n.head.memory);
+        emit(n.head, params, threshold, logit + b * LANES, last_spike, last_spike + LANES, spike + b * LANES);
+        feed_back(n.head, logit + b * LANES, spike + b * LANES, last_spike);
+    }
+}
+
+// One step of some blocks, TOGETHER or 1, in place. By block: state[state][16]; x[inputs][16]; logit, v and spike [16];
+// scratch as sizes_of says.
+inline void step_blocks(int blocks, const int32_t* shape, const float* params, const int32_t* wiring, float threshold,
+                        float* state, const float* x, float* logit, float* v, uint8_t* spike, float* scratch) {
     with_model(shape, [&](const auto& n) {
-        float *z = state + (int64_t)n.own * LANES, *last_spike = z + (int64_t)n.head.z * LANES;
-        float *kept = scratch, *work = kept + (int64_t)n.kept * LANES;
-        float *r = work + (int64_t)n.work() * LANES, *d = r + (int64_t)n.head.readout * LANES;
-        advance_feedback(n.head, params, last_spike, z, z);
-        n.advance(params, wiring, x, state, z, state, z, kept, work);
-        advance_memory(n.head, params, z, r, d, logit, v);
-        n.read_out(params, wiring, state, v, nullptr);
-        bound_voltage(v);
-        std::memcpy(z + (int64_t)n.head.memory_at() * LANES, r, sizeof(float) * LANES * n.head.memory);
-        emit(n.head, params, threshold, logit, last_spike, last_spike + LANES, spike);
-        feed_back(n.head, logit, spike, last_spike);
+        if (blocks == TOGETHER) step_together<TOGETHER>(n, params, wiring, threshold, state, x, logit, v, spike, scratch);
+        else step_together<1>(n, params, wiring, threshold, state, x, logit, v, spike, scratch);
     });
 }
 

@@ -66,8 +66,14 @@ typedef struct {
 } netml_reward;
 
 typedef struct {
+    int64_t step;                             /* that sees it */
+    int32_t cell, input, weight;              /* weight x gain, in quanta */
+    int32_t unused;
+} netml_injected;                             /* an event without a row, still to come */
+
+typedef struct {
     int64_t cell;
-    double start_ms, end_ms;
+    double start_ms, end_ms;                  /* since the beginning of the run, whatever the caller's clock says */
     double amplitude;                         /* nA x gain */
 } netml_clamp;                                /* a current into the soma of a cell */
 
@@ -128,8 +134,7 @@ void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
  * while NEURON still holds spikes back for their rows' shortest delays. */
 void netml_population_deliver_once(netml_population*, int64_t row, double spike_ms);
 
-/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees; a checkpoint does not
- * hold those still to come. Returns 0, or 1 + the index of the first that is out of range; those before it are in. */
+/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees. Returns 0, or 1 + the index of the first that is out of range; those before it are in. */
 int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* channel,
                                 const double* weight_us, const double* arrival_ms);
 
@@ -168,11 +173,14 @@ netml_row_state* netml_population_row_states(netml_population*, int64_t projecti
 const netml_flight* netml_population_flights(netml_population*, int64_t* count);
 const netml_post_spike* netml_population_post_spikes(netml_population*, int64_t* count);
 const netml_reward* netml_population_rewards(netml_population*, int64_t* count);
+const netml_injected* netml_population_injected(netml_population*, int64_t* count);
+const float* netml_population_currents(netml_population*, int64_t* count);   /* as set, [cells]; none: 0 */
 
-/* Resets and goes to a checkpoint after so many steps: state, synapses and row states are then written through the
- * functions above. The caller's clock goes on as it is. */
+/* Resets and goes to a checkpoint after so many steps: state, synapses, row states and the current that was set are then
+ * written through the functions above. The caller's clock goes on as it is. */
 int64_t netml_population_restore(netml_population*, int64_t steps, int64_t flights, const netml_flight*, int64_t post_spikes,
-                                 const netml_post_spike*, int64_t rewards, const netml_reward*);
+                                 const netml_post_spike*, int64_t rewards, const netml_reward*, int64_t injected,
+                                 const netml_injected*);
 
 #ifdef __cplusplus
 }

@@ -190,8 +190,8 @@ struct netml_population {
         }
         if (next > 0 && next % SETTLE_STEPS == 0) settle();
         name_arrivals();
-        const auto caller_ms = [this](int64_t n) { return (double)(n * step_ticks - origin) / NETML_TICKS_PER_MS; };
-        const float* current = currents.mean(caller_ms(next), caller_ms(next + 1), blocks * netml::LANES);
+        const auto ms = [this](int64_t n) { return (double)(n * step_ticks) / NETML_TICKS_PER_MS; };
+        const float* current = currents.mean(ms(next), ms(next + 1), blocks * netml::LANES);
         workers->run([&](int t) {
             netml::Shard& shard = *shards[t];
             shard.take(projections, next, step_ticks);
@@ -287,6 +287,7 @@ struct netml_population {
     std::vector<netml_flight> flights_out;    // what the C interface hands out
     std::vector<netml_post_spike> posts_out;
     std::vector<netml_reward> rewards_out;
+    std::vector<netml_injected> injected_out;
 
 private:
     // Spikes whose last event is over cannot come again.
@@ -338,30 +339,42 @@ private:
             *reinterpret_cast<netml::ivec*>(count + p * netml::WIDTH) -= over[p];
     }
 
+    // x[inputs][16], what a block gets in this step; its sums start anew.
+    void gather(netml::Shard& shard, int64_t b, const float* current, float* x) {
+        using netml::LANES;
+        int32_t* sum = sums.data() + b * block_size;
+        const int here = (int)std::min<int64_t>(LANES, cells - b * LANES);
+        const float unit = quantum;
+        for (const netml::Background& background : backgrounds)
+            shard.background += background.draw(gids.data() + b * LANES, here, next, [&](int32_t input, int lane, int32_t weight) {
+                shard.add(sum[input * LANES + lane], weight);
+            });
+        for (int64_t i = 0; i < size.inputs * netml::PARTS; ++i) {
+            netml::ivec& whole = reinterpret_cast<netml::ivec*>(sum)[i];
+            netml::lanes(x)[i] = __builtin_convertvector(whole, netml::vec) * unit;
+            whole = netml::ivec{};
+        }
+        if (current)
+            for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
+        if (!limits.empty()) note_beyond(x, beyond.data() + b * LANES);
+    }
+
     // One step of a shard's cells; current by cell, NULL where there is none.
     void step(netml::Shard& shard, const float* current) {
         using netml::LANES;
         const netml::Stopwatch watch(shard.step_counts);
-        netml::Aligned<float> x(block_size), scratch(size.scratch);
+        netml::Aligned<float> x(netml::TOGETHER * block_size), scratch(size.scratch);
         shard.spiking.clear();
-        for (int64_t b = shard.low; b < shard.high; ++b) {
-            int32_t* sum = sums.data() + b * block_size;
-            const int here = (int)std::min<int64_t>(LANES, cells - b * LANES);
-            for (const netml::Background& background : backgrounds)
-                shard.background += background.draw(gids.data() + b * LANES, here, next, [&](int32_t input, int lane, int32_t weight) {
-                    shard.add(sum[input * LANES + lane], weight);
-                });
-            for (int64_t i = 0; i < block_size; ++i) x[i] = (float)sum[i] * quantum;
-            std::fill(sum, sum + block_size, 0);
-            if (current)
-                for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
-            if (!limits.empty()) note_beyond(x.data(), beyond.data() + b * LANES);
-            uint8_t fired[LANES];
-            netml::step_block(shape.data(), params.data(), wiring.data(), threshold,
-                              state.data() + b * size.state * LANES, x.data(), logit.data() + b * LANES,
-                              voltage.data() + b * LANES, fired, scratch.data());
-            for (int l = 0; l < here; ++l)
-                if (fired[l]) shard.spiking.push_back((int32_t)(b * LANES + l)), ++counts[b * LANES + l];
+        for (int64_t b = shard.low, together; b < shard.high; b += together) {
+            together = shard.high - b < netml::TOGETHER ? 1 : netml::TOGETHER;
+            for (int64_t k = 0; k < together; ++k) gather(shard, b + k, current, x.data() + k * block_size);
+            uint8_t fired[netml::TOGETHER * LANES];
+            netml::step_blocks((int)together, shape.data(), params.data(), wiring.data(), threshold,
+                               state.data() + b * size.state * LANES, x.data(), logit.data() + b * LANES,
+                               voltage.data() + b * LANES, fired, scratch.data());
+            const int64_t first = b * LANES, here = std::min<int64_t>(together * LANES, cells - first);
+            for (int64_t l = 0; l < here; ++l)
+                if (fired[l]) shard.spiking.push_back((int32_t)(first + l)), ++counts[first + l];
         }
         for (size_t k = 0; k < projections.size(); ++k)
             if (projections[k].plasticity.stdp)

@@ -193,12 +193,34 @@ const netml_reward* netml_population_rewards(netml_population* p, int64_t* count
     return out.data();
 }
 
+const netml_injected* netml_population_injected(netml_population* p, int64_t* count) {
+    auto& out = p->injected_out;
+    out.clear();
+    for (const auto& [step, events] : p->injected)
+        for (const auto& [target, weight] : events)
+            out.push_back({step, (int32_t)(target / p->block_size * netml::LANES + target % netml::LANES),
+                           (int32_t)(target % p->block_size / netml::LANES), weight, 0});
+    *count = (int64_t)out.size();
+    return out.data();
+}
+
+const float* netml_population_currents(netml_population* p, int64_t* count) {
+    *count = (int64_t)p->currents.set.size();
+    return p->currents.set.data();
+}
+
 int64_t netml_population_restore(netml_population* p, int64_t steps, int64_t flights, const netml_flight* flight,
-                                 int64_t post_spikes, const netml_post_spike* post, int64_t rewards, const netml_reward* reward) {
+                                 int64_t post_spikes, const netml_post_spike* post, int64_t rewards, const netml_reward* reward,
+                                 int64_t injected, const netml_injected* event) {
     return netml::where_memory_lasts([&] {
         netml::with_judges(p, [=](netml_population& q) { q.resume(steps); });
         for (int64_t i = 0; i < rewards; ++i)
             p->projections[reward[i].projection].learning.rewards.push_back({reward[i].tick, reward[i].amount});
+        for (int64_t i = 0; i < injected; ++i) {
+            const netml_injected& e = event[i];
+            const int64_t target = e.cell / netml::LANES * p->block_size + e.input * netml::LANES + e.cell % netml::LANES;
+            p->injected[e.step].push_back({target, e.weight});
+        }
         for (const auto& shard : p->shards) {
             for (int64_t i = 0; i < flights; ++i) {
                 netml::Fibres& f = shard->fibres[flight[i].projection];

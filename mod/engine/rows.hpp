@@ -1,12 +1,12 @@
 // Synapses as rows, one row a source: collected in any order, then sorted by row, delay and target.
 #pragma once
 
+#include "aligned.hpp"
 #include "netml_population.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <type_traits>
 #include <vector>
 
 namespace netml {
@@ -32,8 +32,8 @@ template <class Synapse>
 struct Rows {
     // Synapses in the order of their making.
     struct Batch {
-        std::vector<int32_t> row;
-        std::vector<Synapse> synapse;
+        Aligned<int32_t> row;
+        Aligned<Synapse> synapse;
     };
 
     // Takes those of the batches whose target lies in [low, high). A counting sort by row touches every synapse
@@ -48,16 +48,10 @@ struct Rows {
         each([&](int32_t row, const Synapse&) { ++at[row + 1]; });
         std::partial_sum(at.begin(), at.end(), at.begin());
         start = at;
-        synapses = std::vector<Synapse>(start.back());
+        synapses = Aligned<Synapse>(start.back());
         each([&](int32_t row, const Synapse& s) { synapses[at[row]++] = s; });
-        const auto before = [](const Synapse& a, const Synapse& b) {
-            return ((uint64_t)a.delay << 32 | a.target) < ((uint64_t)b.delay << 32 | b.target);
-        };
-        for (int64_t r = 0; r < rows; ++r) {
-            const auto first = synapses.begin() + start[r], last = synapses.begin() + start[r + 1];
-            if constexpr (std::is_same_v<Synapse, netml_synapse>) std::sort(first, last, before);
-            else std::stable_sort(first, last, before);   // equal ones keep their order: their weights differ in time
-        }
+        std::vector<Synapse> spare;
+        for (int64_t r = 0; r < rows; ++r) sort(synapses.data() + start[r], start[r + 1] - start[r], spare);
     }
 
     Batch batch() const {
@@ -68,6 +62,11 @@ struct Rows {
     }
 
     int64_t size(int64_t row) const { return start[row + 1] - start[row]; }
+    int64_t used() const {                // rows that have synapses
+        int64_t count = 0;
+        for (size_t r = 1; r < start.size(); ++r) count += start[r] > start[r - 1];
+        return count;
+    }
     int64_t longest() const {
         int32_t delay = 0;
         for (const Synapse& s : synapses) delay = std::max(delay, s.delay);
@@ -76,7 +75,40 @@ struct Rows {
     int64_t bytes() const { return (int64_t)(synapses.size() * sizeof(Synapse) + start.size() * sizeof(int64_t)); }
 
     std::vector<int64_t> start = {0};
-    std::vector<Synapse> synapses;
+    Aligned<Synapse> synapses;
+
+private:
+    static uint64_t place(const Synapse& s) { return (uint64_t)s.delay << 32 | s.target; }
+
+    // By delay, then target; equal ones keep their order, as the weights of those that learn will differ. They are spread
+    // over as many buckets as there are synapses, which leaves little to sort.
+    static void sort(Synapse* row, int64_t count, std::vector<Synapse>& spare) {
+        constexpr int64_t FEW = 24;
+        const auto before = [](const Synapse& a, const Synapse& b) { return place(a) < place(b); };
+        const auto by_insertion = [](Synapse* first, int64_t n) {
+            for (int64_t i = 1; i < n; ++i) {
+                const Synapse s = first[i];
+                int64_t j = i;
+                for (; j > 0 && place(s) < place(first[j - 1]); --j) first[j] = first[j - 1];
+                first[j] = s;
+            }
+        };
+        if (count <= FEW) return by_insertion(row, count);
+        const auto [least, most] = std::minmax_element(row, row + count, before);
+        const uint64_t low = place(*least);
+        const double share = (double)count / ((double)(place(*most) - low) + 1) * (1 - 1e-9);
+        const auto bucket = [&](const Synapse& s) { return (int64_t)((double)(place(s) - low) * share); };
+        std::vector<int32_t> at(count + 1, 0);
+        for (int64_t i = 0; i < count; ++i) ++at[bucket(row[i]) + 1];
+        std::partial_sum(at.begin(), at.end(), at.begin());
+        spare.assign(row, row + count);
+        for (const Synapse& s : spare) row[at[bucket(s)]++] = s;
+        for (int64_t b = 0, first = 0; b < count; first = at[b++]) {      // at is now the end of each bucket
+            const int64_t n = at[b] - first;
+            if (n <= FEW) by_insertion(row + first, n);
+            else std::stable_sort(row + first, row + first + n, before);
+        }
+    }
 };
 
 }  // namespace netml

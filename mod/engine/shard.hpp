@@ -68,10 +68,13 @@ struct Fibres {
     Rows<netml_plastic_synapse> plastic;
     std::vector<std::vector<Flight>> calendar;
     std::vector<Posts> posts;                 // by cell of the shard, with STDP
+    int64_t bytes_a_step = 0;                 // of a row: what a spike passes in one step, about
 
     void reset(int64_t step_ticks) {
         const int64_t longest = std::max(plain.longest(), plastic.longest());
         calendar.assign(longest / step_ticks + 3, {});
+        const int64_t bytes = (int64_t)(plain.synapses.size() * sizeof(netml_synapse) + plastic.synapses.size() * sizeof(netml_plastic_synapse));
+        bytes_a_step = bytes / std::max<int64_t>(plain.used() + plastic.used(), 1) / (longest / step_ticks + 1);
         for (netml_plastic_synapse& s : plastic.synapses) s.weight = s.initial, s.eligibility = 0;
         for (Posts& p : posts) p.clear();
     }
@@ -193,9 +196,10 @@ private:
         const size_t slots = mine.calendar.size();
         auto& due = mine.calendar[n % slots];
         Synapse* const all = rows.synapses.data();
+        const int lines = (int)std::min<int64_t>(mine.bytes_a_step / 64 + 2, 16);
         for (size_t i = 0; i < due.size(); ++i) {
             if (i + 2 < due.size())      // the rows of other spikes lie anywhere
-                for (int line = 0; line < 4; ++line) __builtin_prefetch((const char*)(all + due[i + 2].next) + 64 * line);
+                for (int line = 0; line < lines; ++line) __builtin_prefetch((const char*)(all + due[i + 2].next) + 64 * line);
             const Flight flight = due[i];
             const int64_t border = (n + 1) * step_ticks - flight.spike.tick - 1;      // delays below it arrive in this step
             Synapse* s = all + flight.next;

@@ -19,6 +19,9 @@ from netml.engine.build import add_projections, checked, compiled, fill, seeds_o
 from netml.errors import ModelError
 from netml.network.stims import Stimulations, sources
 
+#: A current into the soma of a cell.
+CLAMP = np.dtype([("cell", "i8"), ("start_ms", "f8"), ("end_ms", "f8"), ("na", "f8")])
+
 
 def build(
     netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
@@ -53,12 +56,17 @@ def build(
     for label, poisson in stimulations.poisson().items():
         channel, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
         populations[label].add_background(channel, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
+    clamps = {label: [] for label in populations}
+    for label, gid, clamp in stimulations.clamps(here):
+        populations[label].set_current(0.0)  # refused where the reduction takes none
+        clamps[label].append((index[gid], clamp.start_ms, clamp.start_ms + clamp.duration_ms, clamp.amplitude_na))
     projections = add_projections(circuit, populations, plasticity or {})
     for _ in fill(circuit, populations, projections, index, here):
         pass
     first = {label: layout.populations[label].first for label in populations}
     network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
-    return Simulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index)
+    arrays = {label: np.array(rows, CLAMP) for label, rows in clamps.items() if rows}
+    return Simulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
 
 
 class Simulation:
@@ -69,10 +77,14 @@ class Simulation:
         trains: gids of outside sources, and their spikes.
         backgrounds: Events on single synapses that are no plain Poisson processes.
         index: (gids) index of a cell in its population.
+        clamps: :data:`CLAMP`, by population that has any.
     """
 
-    def __init__(self, network: Network, trains: list, backgrounds: list, index: np.ndarray):
+    def __init__(
+        self, network: Network, trains: list, backgrounds: list, index: np.ndarray, clamps: Mapping[str, np.ndarray]
+    ):
         self.network, self._trains, self._backgrounds, self._index = network, trains, backgrounds, index
+        self._clamps = clamps
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
 
     @property
@@ -102,8 +114,25 @@ class Simulation:
                 self.network.populations[background.label].inject(
                     self._index[hit.post[which]], hit.channel[which], hit.weight_us[which], times
                 )
+            for label, clamps in self._clamps.items():
+                self.network.populations[label].set_current(self._current(label, clamps))
             source, spike_ms = (np.concatenate([part[k] for part in outside] + [np.empty(0)]) for k in (0, 1))
             self._kept.append(self.network.advance(self.network.dt_r_ms, source, spike_ms))
+
+    def _current(self, label: str, clamps: np.ndarray) -> np.ndarray:
+        """(cells) mean current of the step to be taken, nA."""
+        end = self.t + self.network.dt_r_ms
+        on = np.minimum(end, clamps["end_ms"]) - np.maximum(self.t, clamps["start_ms"])
+        mean = clamps["na"] * np.maximum(on, 0.0) / self.network.dt_r_ms
+        return np.bincount(clamps["cell"], mean, self.network.populations[label].cells)
+
+    def save(self, path: str | Path) -> None:
+        """There is no checkpoint of a network on a device.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"cannot save {path}: a network on a device has no checkpoints; netml.build's network has")
 
     def spikes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Spikes of the reduced cells since the last call: times (ms) and cells (from 0 within it) by population."""

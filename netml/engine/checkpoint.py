@@ -1,9 +1,9 @@
 """Checkpoints of a built network: all that a run needs to go on, in one file, for any number of ranks.
 
 The file is a zip of NumPy arrays, uncompressed, each with its CRC, and a JSON header.  It holds the populations' states
-(:mod:`netml.engine.population_state`) and where the trains of spikes stand, a part a rank, each named by gids; static
-synapses are not in it, as the network builds them again from the same netParams and seeds.  It appears whole or not at
-all.
+(:mod:`netml.engine.population_state`), where the trains of spikes stand and what was injected for later, a part a
+rank, each named by gids; static synapses are not in it, as the network builds them again from the same netParams and
+seeds.  It appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ from typing import Any
 import numpy as np
 
 from netml.engine import population_state
+from netml.engine.injection import EVENT, Pending
 from netml.engine.population_library import TICKS_PER_MS
 from netml.errors import CheckpointError, ModelError, OutputError
 from netml.files import replacing
 from netml.network.trains import STATE
 
-FORMAT, VERSION = "netml-checkpoint", 1
+FORMAT, VERSION = "netml-checkpoint", 2
 TRAINS = np.dtype([("gid", "i8"), *STATE.descr])
-BY_CELL = ("cells", "post_spikes", "synapses")  # of a population's state, what concerns single cells by gid
+BY_CELL = ("cells", "post_spikes", "synapses", "injected", "currents")  # of its state, what has gids
 
 
-def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np.ndarray) -> Path:
+def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np.ndarray,
+         pending: list[Pending]) -> Path:  # fmt: skip
     """Write a checkpoint; every rank calls it.
 
     Arguments:
         now: ticks since the beginning.
         gids, spikes_ms: All ranks' spikes that NEURON may not have delivered yet, times on its clock.
+        pending: This rank's events still to come.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    mine = dict(_own(network, gids, spikes_ms))
+    mine = dict(_own(network, gids, spikes_ms, pending))
     world, failure = network.world, None
     if world.rank == 0:
         header = {"format": FORMAT, "version": VERSION, "ticks": now, "ranks": world.size, "about": network.about}
@@ -61,8 +64,11 @@ def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np
     return path
 
 
-def restore(path: Path, network, context) -> int:
-    """Put a checkpoint into a network that was just built; every rank calls it.  Returns its time in ticks.
+def restore(path: Path, network) -> tuple[int, list[Pending]]:
+    """Put a checkpoint into a network that was just built; every rank calls it.
+
+    Returns:
+        Its time in ticks, and this rank's events still to come.
 
     Raises:
         CheckpointError: No such file, not whole, or of another network.
@@ -72,7 +78,7 @@ def restore(path: Path, network, context) -> int:
             header = _header(archive, path)
             _check(header, network.about, path)
             parts = [_mine(part, network) for part in _parts(archive, header["ranks"])]
-            _put(network, parts, header["ticks"] / TICKS_PER_MS)
+            pending = _put(network, parts, header["ticks"] / TICKS_PER_MS)
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}; save() writes one") from None
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError, TypeError) as error:
@@ -81,10 +87,10 @@ def restore(path: Path, network, context) -> int:
         if isinstance(error, ModelError):
             raise CheckpointError(f"{path}: {error}") from error
         raise CheckpointError(f"{path} is not a whole checkpoint ({error}): take an earlier one") from error
-    return int(header["ticks"])
+    return int(header["ticks"]), pending
 
 
-def _own(network, gids: np.ndarray, spikes_ms: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _own(network, gids: np.ndarray, spikes_ms: np.ndarray, pending: list[Pending]) -> Iterator[tuple[str, np.ndarray]]:
     """This rank's arrays by name."""
     for label, reduced in network.reduced.items():
         for name, array in reduced.population.save_state(gids.tolist(), spikes_ms.tolist()).items():
@@ -93,6 +99,9 @@ def _own(network, gids: np.ndarray, spikes_ms: np.ndarray) -> Iterator[tuple[str
         state, own = np.zeros(len(owners), TRAINS), trains.state()
         state["gid"], state["count"], state["next"] = owners, own["count"], own["next"]
         yield f"trains/{_safe(name)}", state
+    for label in network.layout.populations:
+        waiting = [one.events for one in pending if one.population == label]
+        yield f"pending/{_safe(label)}", np.concatenate([np.empty(0, EVENT), *waiting])
 
 
 def _trains(network):
@@ -107,13 +116,13 @@ def _mine(part: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:
     """What of a rank's part concerns this rank's cells."""
     world, kept = network.world, {}
     for name, array in part.items():
-        if name.startswith("trains/") or name.rsplit("/", 1)[1] in BY_CELL:
+        if name.startswith(("trains/", "pending/")) or name.rsplit("/", 1)[1] in BY_CELL:
             array = array[array["gid"] % world.size == world.rank]
         kept[name] = array
     return kept
 
 
-def _put(network, parts: list[dict[str, np.ndarray]], now_ms: float) -> None:
+def _put(network, parts: list[dict[str, np.ndarray]], now_ms: float) -> list[Pending]:
     for label, reduced in network.reduced.items():
         start = f"population/{_safe(label)}/"
         states = [{name.removeprefix(start): a for name, a in part.items() if name.startswith(start)} for part in parts]
@@ -128,6 +137,9 @@ def _put(network, parts: list[dict[str, np.ndarray]], now_ms: float) -> None:
         for field in ("count", "next"):
             state[field][own] = found[field][saved]
         trains.resume(state, now_ms)
+    waiting = {label: np.concatenate([part[f"pending/{_safe(label)}"] for part in parts])
+               for label in network.layout.populations}  # fmt: skip
+    return [Pending(network, label, events) for label, events in waiting.items() if len(events)]
 
 
 def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:

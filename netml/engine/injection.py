@@ -6,22 +6,36 @@ import numpy as np
 
 from netml.errors import ModelError
 
+#: An event that is still to come, as a checkpoint holds it; of a source's spike, the channel is -1.
+EVENT = np.dtype([("gid", "i8"), ("time", "f8"), ("channel", "i4"), ("weight", "f8")])
+
 
 class Pending:
-    """Events of one call that are still to come, on this rank.
+    """Events for the cells of one population that are still to come, on this rank.
 
     Arguments:
         network: What was built.
         population: Its label.
-        cells: Numbers within the population; times: ms; broadcast.
-        now_ms: The present.
-        sec, loc, synMech, weight: As in ``Simulation.inject``.
-
-    Raises:
-        ModelError: A population, cell, time or synapse that does not fit.
+        events: Of all ranks' cells, :data:`EVENT` each.
     """
 
-    def __init__(self, network, population: str, cells, times, now_ms: float, sec, loc, synMech, weight):
+    def __init__(self, network, population: str, events: np.ndarray):
+        mine = events[events["gid"] % network.world.size == network.world.rank]
+        self.population, self._index = population, network.index
+        self.events = mine[np.argsort(mine["time"], kind="stable")]
+
+    @classmethod
+    def of(cls, network, population: str, cells, times, now_ms: float, sec, loc, synMech, weight) -> Pending:
+        """Those of one call of ``Simulation.inject``.
+
+        Arguments:
+            cells: Numbers within the population; times: ms; broadcast.
+            now_ms: The present.
+            sec, loc, synMech, weight: As there.
+
+        Raises:
+            ModelError: A population, cell, time or synapse that does not fit.
+        """
         populations = network.layout.populations
         if population not in populations:
             raise ModelError(f"no population {population!r}; the network has {', '.join(populations)}")
@@ -34,35 +48,33 @@ class Pending:
         late = ~(np.isfinite(times) & (times >= now_ms))
         if late.any():
             raise ModelError(f"a time to inject at is {times[late][0]} ms; expected {now_ms} ms (now) or later")
-        gids = cells.astype(np.int64) + populations[population].first
-        mine = np.flatnonzero(gids % network.world.size == network.world.rank)
-        mine = mine[np.argsort(times[mine], kind="stable")]
-        self.population, self.times, self.cells = population, times[mine], network.index[gids[mine]]
-        self.channel, self.weight_us = self._synapse(network, sec, loc, synMech, weight)
+        events = np.empty(len(cells), EVENT)
+        events["gid"], events["time"] = cells.astype(np.int64) + populations[population].first, times
+        events["channel"], events["weight"] = _synapse(network, population, sec, loc, synMech, weight)
+        return cls(network, population, events)
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.events)
 
     def until(self, end_ms: float) -> tuple[np.ndarray, np.ndarray]:
-        """Cells (indices on this rank) and times of those before a time, which are then no longer pending."""
-        due = int(np.searchsorted(self.times, end_ms))
-        cells, times = self.cells[:due], self.times[:due]
-        self.cells, self.times = self.cells[due:], self.times[due:]
-        return cells, times
+        """Cells (indices on this rank) and events of those before a time, which are then no longer pending."""
+        due, self.events = np.split(self.events, [np.searchsorted(self.events["time"], end_ms)])
+        return self._index[due["gid"]], due
 
-    def _synapse(self, network, sec, loc: float, synMech, weight) -> tuple[int | None, float]:
-        """Channel and weight of an event onto reduced cells; no channel of a source."""
-        where = f"inject into {self.population}"
-        if self.population in network.sources:
-            if sec is not None or synMech is not None or weight is not None:
-                raise ModelError(f"{where}: it holds sources of spikes; leave out sec, synMech and weight")
-            return None, 0.0
-        if weight is None or not (np.isfinite(weight) and weight >= 0):
-            raise ModelError(f"{where}: weight is {weight}; expected uS, 0 or more")
-        if not 0 <= loc <= 1:
-            raise ModelError(f"{where}: loc is {loc}; expected 0 to 1")
-        kind = network.circuit.kinds[self.population]
-        section = kind.named(sec, where)[:1]
-        segment = kind.at(np.array(section), np.array([float(loc)])).segment[0]
-        synapse = kind.synapse(synMech, network.circuit.default_synapse, where)
-        return int(segment * len(kind.synapses) + synapse), float(weight)
+
+def _synapse(network, population: str, sec, loc: float, synMech, weight) -> tuple[int, float]:
+    """Channel and weight of an event onto reduced cells; channel -1 of a source."""
+    where = f"inject into {population}"
+    if population in network.sources:
+        if sec is not None or synMech is not None or weight is not None:
+            raise ModelError(f"{where}: it holds sources of spikes; leave out sec, synMech and weight")
+        return -1, 0.0
+    if weight is None or not (np.isfinite(weight) and weight >= 0):
+        raise ModelError(f"{where}: weight is {weight}; expected uS, 0 or more")
+    if not 0 <= loc <= 1:
+        raise ModelError(f"{where}: loc is {loc}; expected 0 to 1")
+    kind = network.circuit.kinds[population]
+    section = kind.named(sec, where)[:1]
+    segment = kind.at(np.array(section), np.array([float(loc)])).segment[0]
+    synapse = kind.synapse(synMech, network.circuit.default_synapse, where)
+    return int(segment * len(kind.synapses) + synapse), float(weight)

@@ -40,7 +40,7 @@ class Driven(ABC):
         self.library.netml_population_deliver(self.handle, row, spike_ms)
 
     def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, beside the clamps, until set again, a reset or a restored state.
+        """A current into the soma of every cell, beside the clamps, until set again or a reset.
 
         Arguments:
             current_na: (cells) nA, or one for all.
@@ -52,7 +52,7 @@ class Driven(ABC):
         self._checked(self.library.netml_population_set_current(self.handle, each.ctypes.data))
 
     def inject(self, cell, channel, weight_us, arrival_ms) -> None:
-        """Events of single synapses that have no row.  A checkpoint does not hold those still to come.
+        """Events of single synapses that have no row.
 
         Arguments:
             cell, channel: (n) int32.

@@ -15,6 +15,7 @@ FLIGHT = np.dtype(
 )
 POST_SPIKE = np.dtype([("tick", "i8"), ("trace", "f8"), ("cell", "i4"), ("projection", "i4")])
 REWARD = np.dtype([("tick", "i8"), ("amount", "f8"), ("projection", "i4"), ("", "V4")])
+INJECTED = np.dtype([("step", "i8"), ("cell", "i4"), ("input", "i4"), ("weight", "i4"), ("", "V4")])
 ROW_STATE = np.dtype([("last", "i8"), ("use", "f8"), ("resources", "f8"), ("trace", "f8")])
 
 
@@ -77,7 +78,9 @@ def load() -> ctypes.CDLL:
         "flights": ([p, p], p),
         "post_spikes": ([p, p], p),
         "rewards": ([p, p], p),
-        "restore": ([p, i64, i64, p, i64, p, i64, p], i64),
+        "injected": ([p, p], p),
+        "currents": ([p, p], p),
+        "restore": ([p, i64, i64, p, i64, p, i64, p, i64, p], i64),
     }
     for name, (arguments, result) in signatures.items():
         function = getattr(library, f"netml_population_{name}")

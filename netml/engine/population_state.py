@@ -11,6 +11,8 @@ synapses added in another order.  A state is a dictionary:
 | `sources` | of plastic projections: source, projection, last, use, resources, trace |
 | `post_spikes` | of projections with STDP: gid, projection, tick, trace |
 | `rewards` | projection, tick, amount |
+| `injected` | events without a row that are still to come: gid, step, input, weight |
+| `currents` | as `set_current` left them: gid, amount; none where none was set |
 | `synapses` | of projections with STDP: projection, gid, source, delay, input, weight, eligibility as last worked out |
 
 Weights of static synapses are the network's own and are not in it; random numbers need none but the step.
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netml.engine.population_library import FLIGHT, NEVER, POST_SPIKE, REWARD, ROW_STATE, TICKS_PER_MS, view
+from netml.engine.population_library import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, ROW_STATE, TICKS_PER_MS, view
 from netml.errors import ModelError
 from netml.reductions.kernel import LANES
 
@@ -37,6 +39,8 @@ FLIGHTS = np.dtype([
 SOURCES = np.dtype([("source", "i8"), ("projection", "i4"), *ROW_STATE.descr])
 POST_SPIKES = np.dtype([("gid", "i8"), ("projection", "i4"), ("tick", "i8"), ("trace", "f8")])
 REWARDS = np.dtype([("projection", "i4"), ("tick", "i8"), ("amount", "f8")])
+INJECTIONS = np.dtype([("gid", "i8"), ("step", "i8"), ("input", "i4"), ("weight", "i4")])
+CURRENTS = np.dtype([("gid", "i8"), ("amount", "f4")])
 SYNAPSES = np.dtype([
     ("projection", "i4"), ("gid", "i8"), ("source", "i8"), ("delay", "i4"), ("input", "i4"), ("weight", "f4"),
     ("eligibility", "f4"),
@@ -56,6 +60,8 @@ def save(population: Population) -> dict[str, np.ndarray]:
     flights = _handed_out(library.netml_population_flights, handle, FLIGHT)
     posts = _handed_out(library.netml_population_post_spikes, handle, POST_SPIKE)
     rewards = _handed_out(library.netml_population_rewards, handle, REWARD)
+    injected = _handed_out(library.netml_population_injected, handle, INJECTED)
+    currents = _handed_out(library.netml_population_currents, handle, np.float32)
     cells = np.empty(population.cells, _cell_dtype(population))
     cells["gid"], cells["voltage"], cells["logit"] = gids, population.voltage(), population.logit()
     cells["state"] = cell_states(population, np.arange(population.cells))
@@ -70,6 +76,8 @@ def save(population: Population) -> dict[str, np.ndarray]:
         "sources": np.concatenate([np.empty(0, SOURCES), *states]),
         "post_spikes": _filled(POST_SPIKES, posts, gid=gids[posts["cell"]]),
         "rewards": _filled(REWARDS, rewards),
+        "injected": _filled(INJECTIONS, injected, gid=gids[injected["cell"]]),
+        "currents": _filled(CURRENTS, gid=gids[: currents.size], amount=currents),
         "synapses": np.concatenate([np.empty(0, SYNAPSES), *synapses]),
     }])  # fmt: skip
 
@@ -108,12 +116,18 @@ def restore(population: Population, state: dict[str, np.ndarray]) -> None:
     flights = _mine(state["flights"], "source", sources, FLIGHT, "row")
     posts = _mine(state["post_spikes"], "gid", gids, POST_SPIKE, "cell")
     rewards = _filled(REWARD, state["rewards"])
+    injected = _mine(state["injected"], "gid", gids, INJECTED, "cell")
+    currents = np.zeros(len(gids), np.float32)
+    known = state["currents"][np.isin(state["currents"]["gid"], gids)]
+    currents[_find(gids, known["gid"], f"cells of {population.label}")] = known["amount"]
     order = np.argsort(posts["tick"], kind="stable")
     posts = np.ascontiguousarray(posts[order])
     learned = {k: _learned(population, k, state, gids, sources) for k, (_, stdp) in enumerate(population.rules) if stdp}
 
-    parts = [item for array in (flights, posts, rewards) for item in (array.size, array.ctypes.data)]
+    parts = [item for array in (flights, posts, rewards, injected) for item in (array.size, array.ctypes.data)]
     population._checked(library.netml_population_restore(handle, int(state["clock"]["step"][0]), *parts))
+    if len(known):
+        population._checked(library.netml_population_set_current(handle, currents.ctypes.data))
     lanes = _lanes(population)
     padded = lanes.transpose(0, 2, 1).reshape(-1, lanes.shape[1])
     padded[: population.cells] = cells["state"]

@@ -98,13 +98,11 @@ class Simulation:
                 background.label, network.index[made.post[which]], made.channel[which], made.weight_us[which], times
             )
         for pending in self._pending:
-            cells, times = pending.until(end_ms)
-            if pending.channel is None:
-                self._spike(network.sources[pending.population], cells, times)
+            cells, due = pending.until(end_ms)
+            if pending.population in network.sources:
+                self._spike(network.sources[pending.population], cells, due["time"])
             else:
-                size = len(times)
-                channel, weight = np.full(size, pending.channel), np.full(size, pending.weight_us)
-                self._inject(pending.population, cells, channel, weight, times)
+                self._inject(pending.population, cells, due["channel"], due["weight"], due["time"])
         self._pending = [pending for pending in self._pending if len(pending)]
         self._context.psolve((end - self._origin) / TICKS_PER_MS)
         self._now = end
@@ -181,7 +179,9 @@ class Simulation:
             ModelError: A population, cell, time or synapse that does not fit.
         """
         self._open()
-        self._pending.append(Pending(self._network, population, cells, times, self.t, sec, loc, synMech, weight))
+        self._pending.append(
+            Pending.of(self._network, population, cells, times, self.t, sec, loc, synMech, weight)
+        )
 
     def set_reward(self, amount: float, rule: str | None = None) -> None:
         """A reward now, to the synapses of one plastic rule or of all: weight += rate x amount x eligibility.
@@ -234,17 +234,15 @@ class Simulation:
     def save(self, path: str | Path) -> Path:
         """Write a checkpoint, whole or not at all; see :mod:`netml.engine.checkpoint`.
 
-        Events injected for later and a recording are not in it.
+        A recording is not in it.
 
         Raises:
-            ModelError: Injected events are still to come.  OutputError: It cannot be written.
+            OutputError: It cannot be written.
         """
         self._open()
-        if sum(self._network.summed([len(pending) for pending in self._pending] or [0])):
-            raise ModelError("injected events are still to come, which a checkpoint does not hold: save after them")
         times, gids = self._spikes.recent()
         clock = times - self._origin / TICKS_PER_MS
-        return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock)
+        return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock, self._pending)
 
     def restore(self, path: str | Path) -> Simulation:
         """Go on from a checkpoint of this network, made on any number of ranks.  Returns the simulation itself.
@@ -255,7 +253,8 @@ class Simulation:
         self._open()
         if self._now or self._origin or self._pending:
             raise ModelError("restore a checkpoint into a network that was just built, before anything else")
-        self._now = self._origin = checkpoint.restore(Path(path), self._network, self._context)
+        self._now, self._pending = checkpoint.restore(Path(path), self._network)
+        self._origin = self._now
         self._spikes.count_from(self.t)
         return self
 

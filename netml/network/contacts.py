@@ -10,7 +10,7 @@ import numpy as np
 
 from netml.errors import ModelError
 from netml.network.cells import CellKind, Placed, Placement
-from netml.network.draws import Draws, key, keys, pair_keys
+from netml.network.draws import Draws, key, pair_keys
 from netml.network.expression import Expression
 from netml.network.layout import Layout
 from netml.network.pairs import VARIABLES, Pairs, values
@@ -108,7 +108,7 @@ class Contacts:
         if not len(found.pre):
             return
         circuit, kind = self._circuit, self._circuit.kinds[label]
-        own = pair_keys(keys(key("connection", circuit.seed), found.post), found.pre)
+        own = pair_keys(key("connection", circuit.seed), found.post, found.pre)
         draws = Draws(own)
         drawn = {name: self._evaluated(value, found, draws) for name, value in self._values.items()}
         for i, mech in enumerate(self._mechs):

@@ -44,9 +44,9 @@ def keys(base: np.uint64 | np.ndarray, counters: np.ndarray) -> np.ndarray:
     return mix(np.asarray(counters).astype(np.uint64) * _STEP + base)
 
 
-def pair_keys(base: np.ndarray, counters: np.ndarray) -> np.ndarray:
-    """A key for each pair of a key and a counter; arrays are broadcast."""
-    return mix(np.asarray(counters).astype(np.uint64) * _TURN + base)
+def pair_keys(base: np.uint64, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """A key for each pair of counters; arrays are broadcast."""
+    return mix(np.asarray(first).astype(np.uint64) * _STEP + (np.asarray(second).astype(np.uint64) * _TURN + base))
 
 
 def uniform(keys: np.ndarray, counters) -> np.ndarray:

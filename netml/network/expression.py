@@ -12,6 +12,7 @@ from numbers import Number
 import numpy as np
 
 from netml.errors import ModelError
+from netml.network.bounds import Interval, bounds
 from netml.network.draws import DISTRIBUTIONS, Draws, draw
 
 OPERATORS = {
@@ -75,6 +76,10 @@ class Expression:
                 return self._value(self._tree, variable, draws)
         except ArithmeticError as error:  # of its constants alone
             raise ModelError(f"{self.where} is {self.text!r}: {error}") from error
+
+    def bounds(self, variable: Callable[[str], Interval]) -> Interval:
+        """The least and the largest value that it can have, by those of its variables."""
+        return bounds(self._tree, lambda name: variable(name) if name in self.names else (self._constants[name],) * 2)
 
     def _check(self, node: ast.AST, variables: frozenset[str]):
         """Yield the variables of a node; refuse what is not allowed."""

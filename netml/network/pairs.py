@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from netml.network.bounds import EVERYTHING, Interval
 from netml.network.draws import Draws, key, keys, pair_keys, uniform
 from netml.network.expression import Expression
 from netml.network.layout import AXES, POSITIONS, Layout
 
 BLOCK = 1 << 16
+THINNED = 0.5  # a candidate costs more alone than in a table of all
 _DISTANCES = {
     "dist_3D": "xyz", "dist_2D": "xz", **{f"dist_{axis}": axis for axis in AXES},
 }  # fmt: skip
@@ -36,7 +38,8 @@ class Pairs(NamedTuple):
     entry: np.ndarray | None = None
 
     def take(self, which) -> "Pairs":
-        """Some of the pairs."""
+        """Some of the pairs, by a mask or by their places."""
+        which = np.flatnonzero(which) if which.dtype == bool else which  # faster than a mask for each array
         return Pairs(self.pre[which], self.post[which], None if self.entry is None else self.entry[which])
 
 
@@ -65,6 +68,28 @@ def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
     return np.sqrt(total)
 
 
+def reach(layout: Layout, pre: np.ndarray, post: np.ndarray, name: str) -> Interval:
+    """Between which values a variable lies, of all pairs of two sets of cells."""
+
+    def span(position, gids) -> Interval:
+        found = layout.position(position, gids)
+        return float(found.min()), float(found.max())
+
+    def apart(position) -> Interval:
+        """The least and the largest distance along an axis."""
+        (low, high), (post_low, post_high) = span(position, pre), span(position, post)
+        return max(low - post_high, post_low - high, 0.0), max(high - post_low, post_high - low)
+
+    side, _, rest = name.partition("_")
+    if side in ("pre", "post"):
+        return span(rest, pre if side == "pre" else post)
+    if name in ("dist_norm3D", "dist_norm2D"):
+        return EVERYTHING
+    axes = [apart(axis) for axis in _DISTANCES.get(name, [rest])]
+    low, high = (float(np.sqrt(sum(axis[side] ** 2 for axis in axes))) for side in (0, 1))
+    return low * (1 - 1e-12), high * (1 + 1e-12)  # the sum of another order
+
+
 def values(expression: Expression, layout: Layout, pairs: Pairs, draws: Draws | None) -> np.ndarray:
     """An expression's value for each pair, float64 (pairs)."""
     shape = np.broadcast_shapes(pairs.pre.shape, pairs.post.shape)
@@ -85,9 +110,13 @@ def full(pre: np.ndarray, post: np.ndarray) -> Iterator[Pairs]:
         yield Pairs(np.tile(pre, len(targets)), np.repeat(targets, len(pre)))
 
 
-def with_probability(pre: np.ndarray, post: np.ndarray, probability: float, base: np.uint64) -> Iterator[Pairs]:
-    """Each pair with one probability: the gaps between a target's sources are geometric."""
-    total = len(pre)
+def _geometric(
+    total: int, post: np.ndarray, probability: float, base: np.uint64
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of so many sources each with one probability, for targets a block at a time: the gaps between them are geometric.
+
+    Yields targets, and (targets, columns) places of their sources, of which those below the total count.
+    """
     if probability <= 0 or not total:
         return
     mean = total * min(probability, 1.0)
@@ -107,19 +136,36 @@ def with_probability(pre: np.ndarray, post: np.ndarray, probability: float, base
             at = np.cumsum(gaps, axis=1, out=gaps)
             last, columns = at[:, -1], spread
             parts.append(at)
-        at = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        inside = at < total
+        yield targets, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def with_probability(pre: np.ndarray, post: np.ndarray, probability: float, base: np.uint64) -> Iterator[Pairs]:
+    """Each pair with one probability."""
+    for targets, at in _geometric(len(pre), post, probability, base):
+        inside = at < len(pre)
         yield Pairs(pre[at[inside].astype(np.int64)], np.repeat(targets, inside.sum(axis=1)))
 
 
 def with_probabilities(
-    pre: np.ndarray, post: np.ndarray, probability: Expression, layout: Layout, base: np.uint64
+    pre: np.ndarray, post: np.ndarray, probability: Expression, layout: Layout, base: np.uint64, most: float
 ) -> Iterator[Pairs]:
-    """Each pair with a probability of its own."""
+    """Each pair with a probability of its own.
+
+    Where `most`, which none exceeds, is low, pairs are drawn with that probability and kept with the rest of it: the
+    others are never looked at.
+    """
+    if most < THINNED:
+        for targets, at in _geometric(len(pre), post, most, base):
+            inside = at < len(pre)
+            found = Pairs(pre[at[inside].astype(np.int64)], np.repeat(targets, inside.sum(axis=1)))
+            draws = Draws(pair_keys(base, found.post, found.pre)) if probability.random else None
+            least = uniform(keys(~base, targets)[:, None], np.arange(at.shape[1]))[inside] * most
+            yield found.take(values(probability, layout, found, draws) >= least)
+        return
     for targets in _blocks(post, len(pre)):
         column = targets[:, None]
         own = keys(base, targets)[:, None]
-        draws = Draws(pair_keys(own, pre)) if probability.random else None
+        draws = Draws(pair_keys(base, column, pre)) if probability.random else None
         chance = values(probability, layout, Pairs(pre, column), draws)
         row, source = np.nonzero(chance >= uniform(own, pre))
         yield Pairs(pre[source], targets[row])
@@ -129,8 +175,8 @@ def convergent(
     pre: np.ndarray, post: np.ndarray, number: Callable[[np.ndarray], np.ndarray], base: np.uint64
 ) -> Iterator[Pairs]:
     """So many different sources to each target; `number` gives it by the targets' gids."""
-    for targets in _blocks(post, 2 * _largest(number, post)):
-        row, sources = _choose(pre, targets, number(targets), base)
+    for targets, count in _evenly(post, number, len(pre)):
+        row, sources = _choose(pre, targets, count, base)
         yield Pairs(sources, targets[row])
 
 
@@ -146,14 +192,25 @@ def divergent(
     Arguments:
         here: (gids) whether a gid lives on this rank.
     """
-    for sources in _blocks(pre, 2 * _largest(number, pre)):
-        row, targets = _choose(every_post, sources, number(sources), base)
+    for sources, count in _evenly(pre, number, len(every_post)):
+        row, targets = _choose(every_post, sources, count, base)
         kept = here[targets]
         yield Pairs(sources[row[kept]], targets[kept])
 
 
-def _largest(number, cells: np.ndarray) -> float:
-    return float(np.max(number(cells[:1000]), initial=1)) if len(cells) else 1.0
+def _evenly(
+    cells: np.ndarray, number: Callable[[np.ndarray], np.ndarray], pool: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cells and their numbers of partners out of a pool, in parts whose candidates are no more than a block."""
+    count = number(cells)
+    candidates = np.clip(np.where(2 * count > pool, pool, 2 * count), 1, None)
+    start = 0
+    while start < len(cells):
+        size = min(BLOCK, len(cells) - start)
+        while size > 1 and (fit := int(BLOCK // candidates[start : start + size].max())) < size:
+            size = max(fit, 1)
+        yield cells[start : start + size], count[start : start + size]
+        start += size
 
 
 def _choose(pool: np.ndarray, cells: np.ndarray, number: np.ndarray, base: np.uint64) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """connParams compiled: NetPyNE's connectivity rules as streams of synapses onto the reduced cells of one rank."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -89,7 +90,8 @@ class Rule:
         if self._kind == "probability":
             base = sampling.set_key(circuit.seed, "probability", self.pre, self.post)
             if isinstance(compiled, Expression):
-                return sampling.with_probabilities(self.pre, post, compiled, circuit.layout, base)
+                _, most = compiled.bounds(partial(sampling.reach, circuit.layout, self.pre, self.post))
+                return sampling.with_probabilities(self.pre, post, compiled, circuit.layout, base, most)
             return sampling.with_probability(self.pre, post, compiled, base)
         own, pool = ("post", self.pre) if self._kind == "convergence" else ("pre", self.post)
         base = sampling.set_key(circuit.seed, self._kind, pool)

@@ -25,7 +25,7 @@ from population import random_artifact  # noqa: E402
 
 from netml.engine import mpi  # noqa: E402
 from netml.reductions.kernel import FLAGS, LANES, Dims, Reduction  # noqa: E402
-from netml.toolchain import build_library  # noqa: E402
+from netml.toolchain import build_library, source_folder  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
@@ -79,6 +79,7 @@ def network(ranks: int, **options) -> dict:
         "deliver_s_per_bio_s": min(max(p["deliver_s"] for p in part) for part in parts) / seconds,
         "synaptic_events_per_s_per_core": rate("events", "deliver_s"),
         "bytes_per_synapse": max(rank["bytes_per_synapse"] for rank in each),
+        "bytes_per_plastic_synapse": max(rank["bytes_per_plastic_synapse"] for rank in each),
         "bytes_per_cell": max(rank["bytes_per_cell"] for rank in each),
         "connections_built_per_s_per_core": min(rank["synapses"] / rank["build_cpu"] for rank in each),
         "connections_built_per_s_per_core_wall": min(rank["synapses"] / rank["build_wall"] for rank in each),
@@ -87,6 +88,13 @@ def network(ranks: int, **options) -> dict:
         "resident_mb": [[round(b / 2**20, 1) for b in rank["resident"]] for rank in each],
         "finite": all(rank["finite"] for rank in each),
     }  # fmt: skip
+
+
+def shipped(ranks: int, common: dict) -> dict:
+    """The same network, smaller, of the cable reduction that ships with models/cortex."""
+    path = source_folder("models") / "cortex" / "reductions" / "PYR.netml"
+    found = network(cells=2000, synapses=1000, segments=4, segment_ms=250.0, artifact=str(path), **common)
+    return {"shipped_cell_s": found["cpu_s_per_bio_s"] * ranks / found["cells"], "shipped_finite": found["finite"]}
 
 
 def peers(result: dict, detailed: bool) -> dict:
@@ -101,9 +109,11 @@ def peers(result: dict, detailed: bool) -> dict:
     if detailed:
         cell_s = result["cpu_s_per_bio_s"] * result["ranks"] / result["cells"]
         found["reduced_cell_s"] = cell_s
-        for name, engine, build in (("neuron", "neuron", "exact"), ("coreneuron_tuned", "coreneuron", "fast")):
-            found[f"detailed_cell_s_{name}"] = engine_peers.detailed(engine, build)
-            ratios[f"cell_against_{name}"] = found[f"detailed_cell_s_{name}"] / cell_s
+        for cell in engine_peers.DETAILED:
+            for name, engine, build in (("neuron", "neuron", "exact"), ("coreneuron_tuned", "coreneuron", "fast")):
+                seconds = engine_peers.detailed(cell, engine, build)
+                found[f"{cell}_s_{name}"], ratios[f"cell_against_{cell}_{name}"] = seconds, seconds / cell_s
+                ratios[f"shipped_against_{cell}_{name}"] = seconds / result["shipped_cell_s"]
     return found | ratios
 
 
@@ -126,7 +136,7 @@ def main() -> None:
         result = network(
             cells=options.cells, synapses=options.synapses, segments=options.segments, segment_ms=250.0, **common
         )
-        result |= kernel()
+        result |= kernel() | shipped(options.ranks, common)
         if not options.no_peers:
             result |= peers(result, not options.no_detailed)
     for name, value in result.items():

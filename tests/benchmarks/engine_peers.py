@@ -1,4 +1,4 @@
-"""What the engine is measured against: NEURON's NetCons, NetPyNE's connection maker, and the detailed cell."""
+"""What the engine is measured against: NEURON's NetCons, NetPyNE's connection maker, and detailed cells."""
 
 import json
 import resource
@@ -69,17 +69,26 @@ def netpyne_connections(cells: int = 200, each: int = 25) -> dict:
     return {"netpyne_connections": made, "netpyne_connections_per_s": made / spent}
 
 
+# Project, and the cfg that sets the number of its cells: those of models/cortex, and the cell that the design names.
+DETAILED = {
+    "pyr": (ROOT / "models" / "cortex", lambda count: {"n_pyr": count, "n_pv": 2}),
+    "thick_tufted": (ROOT / "tests" / "benchmarks" / "thick_tufted", lambda count: {"cells": count}),
+}
+
+
 def detailed(
-    engine: str, build: str, cells: tuple[int, int] = (1, 5), ms: tuple[float, float] = (50.0, 250.0)
+    cell: str, engine: str, build: str, cells: tuple[int, int] = (1, 4), ms: tuple[float, float] = (50.0, 250.0)
 ) -> float:
-    """CPU seconds of one PYR of models/cortex for one biological second, by runs that differ in cells and in length."""
+    """CPU seconds of one detailed cell for one biological second, by runs that differ in cells and in length."""
     import netml
+
+    model, sized = DETAILED[cell]
 
     def cpu_s(count: int, milliseconds: float) -> float:
         before = _cpu_used()
         with tempfile.TemporaryDirectory() as folder:
-            netml.simulate(ROOT / "models" / "cortex", duration=milliseconds, engine=engine, build=build,
-                           cfg={"n_pyr": count, "n_pv": 2}, output=folder, overwrite=True, progress=False)  # fmt: skip
+            netml.simulate(model, duration=milliseconds, engine=engine, build=build, cfg=sized(count), output=folder,
+                           overwrite=True, progress=False)  # fmt: skip
         return _cpu_used() - before
 
     cpu_s(1, 1.0)  # compiles what is not there yet

@@ -2,8 +2,9 @@
 
 python engine_rank.py OPTIONS_AS_JSON OUT
 
-The cells are of the sizes of a 20-memory reduction with random weights. Every cell fires every 1 / RATE s whatever it
-computes (threshold below every logit, refractory time of a period, random phase), so that the load is what it says.
+The cells are of the sizes of a 20-memory reduction with random weights, or those of an artifact. Every cell fires
+every 1 / RATE s whatever it computes (threshold below every logit, refractory time of a period, random phase), so that
+the load is what it says.
 """
 
 import gc
@@ -24,12 +25,14 @@ from population import random_artifact  # noqa: E402
 
 from netml.artifact import Artifact  # noqa: E402
 from netml.engine import mechanisms  # noqa: E402
+from netml.engine.plasticity import RewardStdp  # noqa: E402
 from netml.engine.population import Population  # noqa: E402
 from netml.engine.population_library import view  # noqa: E402
+from netml.engine.population_model import synaptic_gain  # noqa: E402
 from netml.reductions.kernel import LANES, Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
-CHANNELS, CHUNK = 640, 1_000_000
+CHUNK = 1_000_000
 
 
 def resident_bytes() -> int:
@@ -38,19 +41,43 @@ def resident_bytes() -> int:
     return int(fields[0]) * 1024
 
 
-def artifact(period_steps: int) -> Artifact:
-    made = random_artifact(DIMS, CHANNELS)
+def artifact(period_steps: int, path: str | None) -> Artifact:
+    made = Artifact.load(path) if path else random_artifact(DIMS, 640)
     made.header["threshold"] = -1e9
     made.arrays["params"][-1] = period_steps
     return made
 
 
-def sampled(rng, sources: int, cells: int, count: int, longest_ms: float):
+def sampled(rng, sources: int, cells: int, channels: int, count: int, longest_ms: float):
     """Random synapses onto this rank's cells, a chunk at a time: row, cell, channel, weight, delay."""
     for first in range(0, count, CHUNK):
         n = min(CHUNK, count - first)
-        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, CHANNELS))
+        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, channels))
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
+
+
+def fill(population: Population, sources: int, count: int, options: dict, projection: int = 0) -> None:
+    """Random synapses onto all cells of a population, taken into use."""
+    rng = np.random.default_rng([options["seed"], world.rank])
+    channels = synaptic_gain(population.artifact).size
+    for columns in sampled(rng, sources, population.cells, channels, count, options["longest_ms"]):
+        population.add_synapses(*columns, projection=projection)
+    del columns
+    population.freeze()
+
+
+def bytes_per_plastic_synapse(made: Artifact, options: dict, cells: int = 1000, each: int = 1000) -> float:
+    """Resident memory of synapses that learn; the cells, taken into use before, are not in it."""
+    population = Population(made, "plastic")
+    projection = population.add_projection(stdp=RewardStdp(rate_us=1e-4, high_us=0.01))
+    population.add_cells(cells)
+    population.add_rows(cells)
+    population.freeze()
+    before = resident_bytes()
+    fill(population, cells, cells * each, options, projection)
+    held = resident_bytes() - before
+    population.close()
+    return held / (cells * each)
 
 
 def main() -> None:
@@ -59,7 +86,9 @@ def main() -> None:
     gids = np.arange(world.rank, cells, world.size)
     context = h.ParallelContext()
     mechanisms.load(h, mechanisms.build_engine_library())
-    made = artifact(round(1000 / options["rate_hz"]))
+    made = artifact(round(1000 / options["rate_hz"]), options.get("artifact"))
+    bytes_per_plastic_synapse(made, options)  # the first time, the code itself comes into memory
+    plastic_bytes = bytes_per_plastic_synapse(made, options)
     before = resident_bytes()
 
     start, start_cpu = time.perf_counter(), time.process_time()
@@ -76,14 +105,12 @@ def main() -> None:
     for gid in range(cells):
         inlets.append(context.gid_connect(gid, engine))
         inlets[-1].delay, inlets[-1].weight[0], inlets[-1].weight[1] = 1.0, gid, 1.0
+    population.freeze()  # the state of the cells; synapses come on top
     cells_wall, cells_cpu = time.perf_counter() - start, time.process_time() - start_cpu
 
     held_by_cells = resident_bytes()
     start, start_cpu = time.perf_counter(), time.process_time()
-    rng = np.random.default_rng([options["seed"], world.rank])
-    for columns in sampled(rng, cells, len(gids), len(gids) * synapses, options["longest_ms"]):
-        population.add_synapses(*columns)
-    del columns
+    fill(population, cells, len(gids) * synapses, options)
     engine.address = population.freeze()
     build_wall, build_cpu = time.perf_counter() - start, time.process_time() - start_cpu
     held_by_synapses = resident_bytes() - held_by_cells
@@ -113,9 +140,9 @@ def main() -> None:
     mine = {
         "own_cells": len(gids), "synapses": stats["synapses"], "parts": parts, "late": stats["late"],
         "saturated": stats["saturated"], "resident": resident, "finite": bool(np.isfinite(population.voltage()).all()),
-        "bytes_per_cell": (resident[-1] - before - 12 * stats["synapses"]) / len(gids),
-        "bytes_per_synapse": held_by_synapses / max(stats["synapses"], 1), "build_wall": build_wall,
-        "build_cpu": build_cpu, "cells_wall": cells_wall, "cells_cpu": cells_cpu,
+        "bytes_per_cell": (resident[-1] - before - held_by_synapses) / len(gids),
+        "bytes_per_synapse": held_by_synapses / max(stats["synapses"], 1), "bytes_per_plastic_synapse": plastic_bytes,
+        "build_wall": build_wall, "build_cpu": build_cpu, "cells_wall": cells_wall, "cells_cpu": cells_cpu,
     }  # fmt: skip
     ranks = context.py_allgather(mine)
     if world.rank == 0:

@@ -51,22 +51,24 @@ double netml_bench_peak() {
     return 2.0 * CHAINS * WIDTH * TURNS / seconds;
 }
 
-// Seconds of the dense products of a step of one block (hidden and memory), and of a whole step of it.
+// Seconds of the dense products of a step of one block (hidden and memory), and of a whole step of it, as many blocks
+// together as the engine takes.
 void netml_bench_step(const int32_t* shape, const float* params, const int32_t* wiring, double* dense_s, double* step_s) {
     const Sizes size = sizes_of(shape);
     const Head n = with_model(shape, [](const auto& model) { return model.head; });
-    Aligned<float> state(size.state * LANES, 0.1f), x(size.inputs * LANES, 0.1f), scratch(size.scratch);
-    Aligned<float> logit(LANES), v(LANES), hidden(n.hidden * LANES), memory(n.memory * LANES);
-    uint8_t spike[LANES];
+    const int64_t stride = size.state * LANES, hidden_stride = n.hidden * LANES, memory_stride = n.memory * LANES;
+    Aligned<float> state(TOGETHER * stride, 0.1f), x(TOGETHER * size.inputs * LANES, 0.1f), scratch(size.scratch);
+    Aligned<float> logit(TOGETHER * LANES), v(TOGETHER * LANES), hidden(TOGETHER * hidden_stride), memory(TOGETHER * memory_stride);
+    uint8_t spike[TOGETHER * LANES];
     *dense_s = best(500, [&] {
-        dense(params + n.w1, params + n.b1, state.data(), hidden.data(), n.hidden, n.z);
-        dense(params + n.w2, params + n.b2, hidden.data(), memory.data(), n.memory, n.hidden);
+        dense<TOGETHER>(params + n.w1, params + n.b1, state.data(), hidden.data(), n.hidden, n.z, stride, hidden_stride);
+        dense<TOGETHER>(params + n.w2, params + n.b2, hidden.data(), memory.data(), n.memory, n.hidden, hidden_stride, memory_stride);
         asm volatile("" ::: "memory");
-    });
+    }) / TOGETHER;
     *step_s = best(500, [&] {
-        step_block(shape, params, wiring, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data());
+        step_blocks(TOGETHER, shape, params, wiring, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data());
         asm volatile("" ::: "memory");
-    });
+    }) / TOGETHER;
 }
 
 }  // extern "C"

@@ -19,9 +19,11 @@ sys.path.insert(0, str(FIXTURES))
 import hybrid  # noqa: E402
 import stepped  # noqa: E402
 
+SYNAPSE = {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}
+# At the beginning of the run, some of it for after the checkpoints, which must hold it.
 INJECTED = [
-    ["inject", "V", [0, 1, 2, 1], [3.25, 17.0, 29.5, 60.0], {}],
-    ["inject", "E", list(range(30)), 20.5, {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}],
+    ["inject", "V", [0, 1, 2, 1, 1, 0], [3.25, 17.0, 29.5, 60.0, 101.5, 110.25], {}],
+    ["inject", "E", list(range(30)), 20.5, SYNAPSE], ["inject", "E", [3, 4, 28], 105.0, SYNAPSE],
 ]
 RECORDED = {"voltage": {"E": [4, 0, 7], "I": "all"}, "state": {"E": [29]}}
 
@@ -66,7 +68,7 @@ def test_the_run_is_worth_comparing(whole):
     fired = {(label, cell) for _, label, cell in whole["spikes"]}
     assert sum(label == "E" for label, _ in fired) > 15 and sum(label == "I" for label, _ in fired) == 10
     given = {cell: [t for t, label, c in whole["spikes"] if (label, c) == ("V", cell)] for cell in range(3)}
-    assert given == {0: [3.25, 5.0, 11.25], 1: [7.5, 17.0, 60.0], 2: [29.5, 40.0, 41.0, 55.5]}
+    assert given == {0: [3.25, 5.0, 11.25, 110.25], 1: [7.5, 17.0, 60.0, 101.5], 2: [29.5, 40.0, 41.0, 55.5]}
     assert all(one["late"] == one["saturated"] == 0 for one in whole["report"].values())
 
 

@@ -159,9 +159,6 @@ def test_wrong_calls_say_what_was_expected(folder):
         ):  # fmt: skip
             with pytest.raises(ModelError, match=words):
                 call()
-        simulation.inject("V", [0], 9.0)
-        with pytest.raises(ModelError, match="still to come"):
-            simulation.save(folder / "x.checkpoint")
 
 
 def test_rates_count_since_the_last_call(folder):

@@ -45,6 +45,26 @@ def test_clamps_do_what_they_do_in_netpyne(net):
     assert len({tuple(column) for column in swapped.T}) == 4  # three clamped cells, three alike without
 
 
+def test_clamps_go_on_after_a_checkpoint(net, tmp_path):
+    """Their times are those of the run: one that is on, and one still to come, at the cut."""
+    params, cfg, artifacts = net
+    whole = []
+    with netml.build(params, artifacts, cfg) as simulation:
+        for ms in range(200):
+            simulation.advance(1)
+            whole.append(simulation.voltage("E"))
+            if ms in (24, 59):
+                simulation.save(tmp_path / f"{ms + 1}.checkpoint")
+    rest = np.ptp(np.array(whole), axis=1) > 1  # clamped cells are unlike others
+    assert rest[25:].any() and rest[60:].any()
+    for cut in (25, 60):
+        with netml.build(params, artifacts, cfg) as simulation:
+            simulation.restore(tmp_path / f"{cut}.checkpoint")
+            for expected in whole[cut:]:
+                simulation.advance(1)
+                np.testing.assert_array_equal(simulation.voltage("E"), expected)
+
+
 @pytest.mark.parametrize("where, change, message", [
     ("target", {"sec": "apical"}, r"stimTargetParams 'on->E' lies at apical\(0.5\); a reduction takes current at soma"),
     ("source", {"type": "SEClamp"}, "netml.build supports NetStim, and IClamp at the soma"),

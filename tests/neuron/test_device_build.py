@@ -4,11 +4,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+import netml
 from netml.device.simulation import build
+from netml.errors import ModelError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
+import hybrid  # noqa: E402
 import stepped  # noqa: E402
 
 
@@ -32,3 +36,25 @@ def test_spikes_are_those_of_netml_build(tmp_path):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
         assert on_device.report()[label]["synapses"] == report[label]["synapses"]
         assert on_device.report()[label]["late"] == 0
+
+
+def test_clamps_are_those_of_netml_build(tmp_path):
+    net, cfg = hybrid.network(n_e=6, n_i=2)
+    for name in ("connParams", "stimTargetParams"):
+        getattr(net, name).clear()
+    del net.popParams["S"]
+    hybrid.clamp(net)
+    reductions = {label: hybrid.artifact(net, cell, current=label == "E").save(tmp_path / f"{label}.netml")
+                  for label, cell in (("E", "Ecell"), ("I", "Icell"))}  # fmt: skip
+    on_device = build(net, reductions, cfg, device="cpu")
+    with netml.build(net, reductions, cfg) as in_neuron:
+        found = []
+        for simulation in (in_neuron, on_device):
+            found.append([(simulation.advance(1), simulation.voltage("E"))[1] for _ in range(200)])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-2)
+    assert np.ptp(found[0], axis=1).max() > 1  # clamped cells are unlike others
+    with pytest.raises(ModelError, match="a network on a device has no checkpoints"):
+        on_device.save("x")
+    net.stimTargetParams["on->E"]["conds"] = {"pop": "I"}
+    with pytest.raises(ModelError, match="reduction of I was trained without a current into the soma"):
+        build(net, reductions, cfg, device="cpu")

@@ -6,6 +6,7 @@ import torch
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp, mean_of_steps, total
+from netml.engine import population_state
 from netml.engine.ensemble import Ensemble, population_of
 from netml.engine.population import Population
 from netml.engine.population_library import TICKS_PER_MS
@@ -185,6 +186,50 @@ def test_currents_match_torch(seed, dt_ms, set_na):
     assert (expected[2] != without[2]).any(axis=0).sum() > CELLS / 2
     # A current that was set ends with a reset, the clamps do not.
     assert_same(run(population, source_spikes), reference(model, artifact, rows, source_spikes, clamps))
+
+
+def test_a_checkpoint_holds_currents_and_events_to_come():
+    """Saved on two ranks, restored on three: what was injected for later, a current that was set, and clamps."""
+    _, artifact = random_model_with_current(0)
+    rng, cut, steps = np.random.default_rng(5), 40, 90
+    current, n = rng.uniform(-0.3, 0.3, CELLS), 400
+    events = rng.integers(0, CELLS, n), rng.integers(0, 14, n), rng.uniform(0.001, 0.01, n), rng.uniform(0, steps, n)
+
+    def split(ranks):
+        parts = [Population(artifact, "X") for _ in range(ranks)]
+        for rank, part in enumerate(parts):
+            own = np.arange(rank, CELLS, ranks)
+            part.add_cells(len(own), own)
+            for cell, clamps in random_clamps(0).items():
+                if cell % ranks == rank:
+                    for clamp in clamps:
+                        part.add_clamp(cell // ranks, clamp)
+            part.reset()
+        return parts
+
+    def logits(parts, count):
+        found = np.empty((count, CELLS), np.float32)
+        for rank, part in enumerate(parts):
+            found[:, rank :: len(parts)] = [(part.step(), part.logit())[1] for _ in range(count)]
+        return found
+
+    def act(parts):
+        for rank, part in enumerate(parts):
+            part.set_current(current[rank :: len(parts)])
+            mine = events[0] % len(parts) == rank
+            part.inject(events[0][mine] // len(parts), *(column[mine] for column in events[1:]))
+
+    (whole,), before, after = split(1), split(2), split(3)
+    act([whole])
+    act(before)
+    expected = logits([whole], steps)
+    np.testing.assert_array_equal(logits(before, cut), expected[:cut])
+    saved = population_state.merge([part.save_state() for part in before])
+    assert len(saved["injected"]) == (events[3] >= cut).sum() and len(saved["currents"]) == CELLS
+    for part in after:
+        part.restore_state(saved)
+    np.testing.assert_array_equal(logits(after, steps - cut), expected[cut:])
+    np.testing.assert_array_equal(logits(before, steps - cut), expected[cut:])  # saving disturbs nothing
 
 
 def test_currents_that_are_refused_or_counted():

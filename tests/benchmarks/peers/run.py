@@ -4,7 +4,7 @@
 
 Cell: PYR of models/cortex under its own background, detailed in NEURON as installed and in CoreNEURON tuned, reduced
 by Neuron_Reduce (Amsalem et al. 2020, 10.1038/s41467-019-13932-6) in both, and by netml.  Network: point neurons in
-NEST beside netml's reduced cells.  Every side runs alone in a process of its own, on one thread; wall seconds are those
+NEST beside netml's reduced cells.  Every side runs alone in a process of its own, on one thread; CPU seconds are those
 of the time loop, best of the repeats.  (Brian2 2.9.0 cannot be imported with numpy 2.4, which dropped ndarray.ptp.)
 """
 
@@ -40,7 +40,7 @@ def run(module, side: str, *arguments) -> dict | None:
 
 
 def compare_cells(cells: int, duration_ms: float, repeats: int) -> list[dict]:
-    """A row a side: ms of wall time a cell and biological second, rate, coincidence with the detailed cell."""
+    """A row a side: ms of CPU time a cell and biological second, rate, coincidence with the detailed cell."""
     found = {side: run(cell, side, cells, duration_ms, repeats) for side in cell.SIDES}
     rows = []
     for side, result in found.items():
@@ -48,7 +48,7 @@ def compare_cells(cells: int, duration_ms: float, repeats: int) -> list[dict]:
         if result:
             pairs = [(a, b, duration_ms) for a, b in zip(found["neuron"]["spikes"], result["spikes"], strict=True)]
             row |= {
-                "ms_per_cell_and_s": result["wall_s"] / result["cells"] / duration_ms * 1e6,
+                "ms_per_cell_and_s": result["cpu_s"] / result["cells"] / duration_ms * 1e6,
                 "segments": result["segments"] or None,
                 "rate_hz": sum(map(len, result["spikes"])) / cells / duration_ms * 1000,
                 "gamma_2ms": coincidence_factor(pairs),
@@ -58,7 +58,7 @@ def compare_cells(cells: int, duration_ms: float, repeats: int) -> list[dict]:
 
 
 def compare_networks(cells: int, synapses: int, duration_ms: float) -> list[dict]:
-    """A row a side: wall seconds a biological second, and that of building."""
+    """A row a side: CPU seconds a biological second, and that of building."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for side, what in network.SIDES.items():
@@ -66,10 +66,10 @@ def compare_networks(cells: int, synapses: int, duration_ms: float) -> list[dict
                 break  # its input are the spikes of the side before
             row = {"side": side, "what": what}
             if result := run(network, side, cells, synapses, duration_ms, Path(folder) / "spikes.npz"):
-                row |= {"wall_s_per_bio_s": result["wall_s"] / duration_ms * 1000, "build_s": result["build_s"],
+                row |= {"cpu_s_per_bio_s": result["cpu_s"] / duration_ms * 1000, "build_s": result["build_s"],
                         "rate_hz": result["rate_hz"]}  # fmt: skip
             rows.append(row)
-    return with_ratio(rows, "wall_s_per_bio_s")
+    return with_ratio(rows, "cpu_s_per_bio_s")
 
 
 def with_ratio(rows: list[dict], cost: str) -> list[dict]:
