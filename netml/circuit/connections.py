@@ -26,7 +26,8 @@ from netml.circuit.physiology import positive
 from netml.errors import ModelError
 
 FILE, ARROW = "connections.json", "->"
-#: Peak, time from 20 to 80 % of it, time above half of it, time constant of the decay from 80 to 20 %, second over first.
+#: Peak, time from 20 to 80 % of it, time above half of it, time constant of the decay from 80 to 20 %, what a second
+#: spike adds over the first's peak.
 FEATURES = ("amplitude_mv", "rise_20_80_ms", "half_width_ms", "decay_ms", "paired_pulse_ratio")
 
 
@@ -102,10 +103,7 @@ def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
         ModelError: A file that does not read, or an unknown name.
     """
     file = folder / FILE
-    if not file.exists():
-        plain: dict = {"connections": {}}
-    else:
-        plain = _read(file)
+    plain = _read(file) if file.exists() else {"connections": {}}
     try:
         pairs = [
             _pair(folder, name, one, plain["synapses"])
@@ -118,7 +116,8 @@ def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
         raise ModelError(f"{file}: {error}; netml/circuit/connections.py says what it must have") from error
     known = [pair.name for pair in pairs]
     if unknown := [name for name in names or () if name not in known]:
-        raise ModelError(f"no pair recordings for {', '.join(unknown)}; there are some for {', '.join(known) or 'none'}")
+        there = ", ".join(known) or "none"
+        raise ModelError(f"no pair recordings for {', '.join(unknown)}; there are some for {there}")
     return [pair for pair in pairs if names is None or pair.name in names]
 
 

@@ -14,8 +14,18 @@ def app():
     import typer
 
     from netml.cli import (
-        compare, demo, describe, doctor, importing, record, simulate, train, tune, validate, validate_cells,
-    )  # fmt: skip
+        compare,
+        demo,
+        describe,
+        doctor,
+        importing,
+        record,
+        simulate,
+        train,
+        tune,
+        validate,
+        validate_cells,
+    )
 
     application = typer.Typer(
         name="netml",

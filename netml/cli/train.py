@@ -24,7 +24,7 @@ def command(
         int, typer.Option(min=1, help="Train so many that differ in their seed; their spread warns in every run.")
     ] = 1,
     teacher: Annotated[
-        Path | None, typer.Option(help="An artifact, best an ensemble, that labels synthetic trials to learn from.")
+        list[Path] | None, typer.Option(help="An artifact that labels synthetic trials to learn from; may be repeated.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again, ignoring a checkpoint.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -37,7 +37,7 @@ def command(
 
     fields = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
     options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device,
-               "teacher": teacher}  # fmt: skip
+               "teachers": teacher or ()}  # fmt: skip
     options |= fields
     path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
     if launched()[0] > 0:

@@ -31,8 +31,9 @@ def morphologies(cells: dict[str, dict]) -> bytes:
                     ax.plot(x, y, color=KINDS.get(kind, APICAL), linewidth=width, solid_capstyle="round")
             ax.text(shift, points[:, 1].min() - 50, name, ha="center", va="top", weight="bold")
             left = shift + points[:, 0].max() + 80
-        ax.plot([0, 100], [ax.get_ylim()[1] - 20] * 2, color="#2b3440", linewidth=2)
-        ax.text(50, ax.get_ylim()[1] - 40, "100 µm", ha="center", va="top")
+        top = ax.get_ylim()[1]
+        ax.plot([0, 100], [top - 60] * 2, color="#2b3440", linewidth=2)
+        ax.text(50, top - 50, "100 µm", ha="center", va="bottom")
         ax.set_aspect("equal")
         ax.set_axis_off()
 
@@ -82,6 +83,7 @@ def psps(pairs: list[dict]) -> bytes:
             ax.set_axis_off()
         for ax in axes[:, 0]:
             ax.set_ylabel("mV")
+        figure.supxlabel("time after the spike (ms)")
         if not pairs:
             nothing(axes[0, 0], "no connections")
 
@@ -121,7 +123,7 @@ def raster(populations: dict[str, tuple], start_ms: float, stop_ms: float, event
         rate.set_xlabel("time (ms)")
         rate.set_ylabel("rate (Hz)")
         rate.set_ylim(0, None)
-        rate.legend(loc="upper right", ncols=4)
+        figure.legend(*rate.get_legend_handles_labels(), loc="outside lower right", ncols=len(populations))
         axes[0, 0].get_gridspec().set_height_ratios([3, 1])
 
     return draw((9.5, 6.2), (2, 1), plot)

@@ -40,7 +40,7 @@ def connections(result: dict) -> Table:
     return Table(
         "What one spike does", ["", "amplitude (mV)", "SD", "latency (ms)", "from (mV)"], rows,
         "Soma, at rest, by all contacts of a connection; mean and SD over cells with weights and places of their own. "
-        "Latency: of a tenth of the peak, the delay of a pair at distance 0 included.",
+        "Latency: of a tenth of the peak, from the spike of a source that lies anywhere in the volume.",
     )  # fmt: skip
 
 

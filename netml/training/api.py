@@ -21,7 +21,7 @@ from netml.training.trainer import Trainer
 
 
 def train(
-    records, *, output, teacher=None, fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
+    records, *, output, teachers=(), fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
     report: Callable[[dict], None] | None = None, **fields,
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
@@ -34,8 +34,8 @@ def train(
     Arguments:
         records: Folder of records (or an open :class:`netml.records.Records`).
         output: The artifact's file, ``*.netml``.
-        teacher: An artifact of the same cell, best an ensemble of :func:`netml.ensemble.train_ensemble` on the same
-            records: it is learned from too, on synthetic trials (:mod:`netml.training.synthetic`).
+        teachers: Artifacts of the same cell, trained on the same records, best several (an ensemble counts as its
+            members): it is learned from their mean too, on synthetic trials (:mod:`netml.training.synthetic`).
         fresh: Start again, whatever checkpoint is there.
         progress: Show a progress bar (on a terminal only).
         device: "cpu", or "cuda": the recipe is the same, but there it is not repeatable to the bit.
@@ -64,10 +64,11 @@ def train(
         raise TrainingError(f"output {output} is a folder; expected a file such as {output / 'cell.netml'}")
     output_folder(output.parent)
     records = records if isinstance(records, Records) else Records.open(records)
-    teacher = teacher if teacher is None or isinstance(teacher, Artifact) else Artifact.load(teacher)
+    loaded = map(Artifact.load, teachers)
+    teachers = [member for artifact in loaded for member in (artifact, *artifact.members)]
     with Team.joined(output, config.sequences // LANES) as team:
         steps, training, validation = load(records, config)
-        steps, synthetic = with_synthetic(steps, training, teacher, config) if teacher else (steps, [])
+        steps, synthetic = with_synthetic(steps, training, teachers, config) if teachers else (steps, [])
         if team and team.rank:
             with closing(Trainer(steps, training, validation, config)) as trainer:
                 team.serve(trainer.recurrence)
@@ -77,11 +78,11 @@ def train(
             checkpoint.unlink(missing_ok=True)
         trainer = Trainer(steps, training, validation, config, checkpoint, device, synthetic)
         trainer.recurrence.team = team
-        _train(trainer, records, output, progress, tensorboard, report, team, teacher)
+        _train(trainer, records, output, progress, tensorboard, report, team, teachers)
     return output
 
 
-def _train(trainer: Trainer, records, output, progress, tensorboard, report, team, teacher) -> None:
+def _train(trainer: Trainer, records, output, progress, tensorboard, report, team, teachers) -> None:
     """On the first rank, or alone: train to the end and write the artifact."""
     config = trainer.config
     log = TrainingLog(output.with_name(output.name + ".log"), tensorboard)
@@ -92,8 +93,8 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
         artifact = to_artifact(trainer, records)
         check = verify(artifact, trainer.average, records, config.split(records)["validation"][0])
         artifact.header["scores"]["against_torch"] = check
-        if teacher:
-            made = [member.header["provenance"] for member in (teacher, *teacher.members)]
+        if teachers:
+            made = [artifact.header["provenance"] for artifact in teachers]
             kept = ("config", "updates", "written")
             artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
         artifact.save(output)

@@ -21,7 +21,7 @@ DRAWS = 3  # marks the random numbers of this module among those of a seed
 SHUFFLE_MS = 20.0  # how far an event may move: the drive varies more slowly
 
 
-def with_synthetic(steps: Steps, training, teacher: Artifact, config) -> tuple[Steps, list[int]]:
+def with_synthetic(steps: Steps, training, teachers: Sequence[Artifact], config) -> tuple[Steps, list[int]]:
     """Steps with synthetic trials behind the others, and which these are: ``config.synthetic`` for each training trial.
 
     Raises:
@@ -31,7 +31,7 @@ def with_synthetic(steps: Steps, training, teacher: Artifact, config) -> tuple[S
     if not count:
         return steps, []
     drawn = draw(steps, training, count, np.random.default_rng([config.seed, DRAWS]))
-    label(drawn, [teacher, *teacher.members])
+    label(drawn, teachers)
     return steps.joined(drawn), list(range(len(steps.length), len(steps.length) + count))
 
 

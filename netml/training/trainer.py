@@ -48,7 +48,8 @@ class Trainer:
         self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
         window = max(1, round(config.window_ms / config.dt_r_ms))
-        self.walk = Walk(steps, [*training, *synthetic], config.sequences, window, config.seed)
+        often = np.resize(training, max(len(training), len(synthetic)))  # what was recorded is at least half of it
+        self.walk = Walk(steps, [*often, *synthetic], config.sequences, window, config.seed)
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.

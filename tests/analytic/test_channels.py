@@ -118,7 +118,19 @@ def calva(v):
     }
 
 
-@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, kt, im, ih, cahva, calva], ids=lambda f: f.__name__)
+def cat(v):
+    """Huguenard & McCormick 1992, at 24 degC; q10 of 5 and 3 (Coulter, Huguenard & Prince 1989)."""
+    activation = 0.612 + 1 / (np.exp(-(v + 132) / 16.7) + np.exp((v + 16.8) / 18.2))
+    inactivation = np.exp((v + 467) / 66.6) if v < -80 else 28 + np.exp(-(v + 22) / 10.5)
+    return {
+        "minf": 1 / (1 + np.exp(-(v + 57) / 6.2)),
+        "mtau": activation / 5 ** ((CELSIUS - 24) / 10),
+        "hinf": 1 / (1 + np.exp((v + 81) / 4)),
+        "htau": inactivation / 3 ** ((CELSIUS - 24) / 10),
+    }
+
+
+@pytest.mark.parametrize("formula", [nat, nap, kv3, kp, kt, im, ih, cahva, calva, cat], ids=lambda f: f.__name__)
 def test_gates_follow_the_published_curves(h, segment, formula):
     segment.sec.insert(f"netml_{formula.__name__}")
     mechanism = getattr(segment, f"netml_{formula.__name__}")

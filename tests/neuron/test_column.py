@@ -15,7 +15,7 @@ from netml.validation.network import statistics
 MODEL = source_folder("models") / "cortex"
 #: Published range of the mean rate in awake barrel cortex, Hz: models/cortex/README.md.
 RATES = {"L23": (0.2, 4.0), "IT": (0.5, 6.0), "PT": (1.5, 8.0), "PV": (5.0, 25.0), "SST": (2.0, 15.0)}
-VOLLEY_MS = 1200.0
+VOLLEY_MS = 1500.0
 
 
 def column(cells: int, **settings):
@@ -42,26 +42,23 @@ def test_any_size_keeps_the_proportions_and_the_density():
 
 def test_background_stands_for_the_partners_that_are_not_there():
     """In-degree: what cells in the piece send and what the background sends come to the same at every size."""
-    few, _ = column(20)
-    many, cfg = column(40_000)
-    nothing = dict.fromkeys(cfg.rates, 0.0)
-    none, _ = column(40_000, external=nothing, others=nothing)
-    small, large = background(few), background(many)
-    assert small.keys() == large.keys() and all(large[kind] < small[kind] for kind in small)
-    alone = background(none)
-    beyond = {kind: small[kind] - (large[kind] - alone.get(kind, 0.0)) for kind in small}  # without what is chosen
-    for pre, post, source, length, peak in (("L23", "SST23", "E", 120, 0.30), ("PV5", "PV5", "PV", 100, 0.60)):
-        entry = json.loads((MODEL / "connections.json").read_text())["connections"]
-        kinds = {"L23": "L23", "SST23": "SST", "PV5": "PV"}
-        contacts = sum(entry[f"{kinds[pre]}->{kinds[post]}"]["contacts"].values())
-        share = few.popParams[pre]["numCells"] / 20
-        whole = 2 * np.pi * length**2 * 0.08 * share * peak * cfg.rates[kinds[pre]] * contacts / cfg.together
-        assert beyond[f"{post} {source}"] == pytest.approx(whole, rel=0.02)  # 20 cells are hardly any of it
+    cfg = column(20)[1]
+    alone = dict.fromkeys(cfg.external, 0.0)  # without what is chosen
+    small, large = (background(column(cells, external=alone, others=alone)[0]) for cells in (20, 40_000))
+    assert small.keys() >= large.keys() and all(large[kind] < 0.5 * small[kind] for kind in large)
+    table = json.loads((MODEL / "connections.json").read_text())["connections"]
+    for name, pair, kind, share, peak, length in (
+        ("SST23 E", "L23->SST", "L23", 0.50, 0.30, 120), ("PV5 PV", "PV->PV", "PV", 0.05, 0.60, 100),
+    ):  # fmt: skip
+        partners = 2 * np.pi * length**2 * 0.08 * share * peak
+        events = partners * cfg.rates[kind] * sum(table[pair]["contacts"].values()) / cfg.together
+        assert small[name] == pytest.approx(events, rel=0.02)  # 20 cells are hardly any of them
 
 
 def test_synapses_lie_where_the_type_puts_them():
     net_params, _ = column(100)
-    targets = {(rule["preConds"]["pop"], rule["postConds"]["pop"], rule["sec"]) for rule in net_params.connParams.values()}
+    rules = net_params.connParams.values()
+    targets = {(rule["preConds"]["pop"], rule["postConds"]["pop"], rule["sec"]) for rule in rules}
     for pyramidal, pv, sst in (("L23", "PV23", "SST23"), ("IT", "PV5", "SST5"), ("PT", "PV5", "SST5")):
         assert {sec for pre, post, sec in targets if (pre, post) == (pv, pyramidal)} == {"soma", "perisomatic"}
         onto = {sec for pre, post, sec in targets if (pre, post) == (sst, pyramidal)}
@@ -76,7 +73,7 @@ def test_an_unknown_circuit_is_said():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> netml.Run:
-    """50 cells for a second, then a volley of the thalamus."""
+    """50 cells for a second and a half, then a volley of the thalamus."""
     settings = {"circuit": "column", "n_cells": 50, "volley.start": VOLLEY_MS}
     return netml.Run.open(netml.simulate(
         MODEL, duration=VOLLEY_MS + 40, engine="coreneuron", build="fast", cfg=settings,
@@ -97,3 +94,30 @@ def test_asynchronous_irregular_state(run):
     assert len(cv) >= 10 and 0.7 <= cv.mean() <= 1.3
     correlations = np.concatenate([one.correlations for one in stats.values()])
     assert len(correlations) >= 50 and abs(correlations.mean()) < 0.1
+
+
+@pytest.mark.slow
+def test_a_volley_of_the_thalamus_reaches_layer_5_before_layer_2_3(run):
+    first, answered = {}, {}
+    for population, about in run.populations.items():
+        times, nodes = run.spikes(population)
+        after = (times > VOLLEY_MS) & (times < VOLLEY_MS + 20)
+        earliest = [times[after & (nodes == node)].min() for node in set(nodes[after])]
+        first[population] = float(np.median(earliest)) - VOLLEY_MS if earliest else np.inf
+        answered[population] = len(earliest) / about["size"]
+    assert 1.5 < first["PV5"] < 5 and 2 < first["IT"] < 8  # the axons' delay is 1.5 ms
+    assert first["PV23"] < first["L23"] and first["IT"] + 1 < first["L23"] < 14
+    assert min(answered["IT"], answered["L23"], answered["PV5"]) > 0.4  # at rest, 1.5 to 12 Hz: 0.05 to 0.25 in 20 ms
+
+
+def test_spikes_and_voltages_to_the_last_bit_on_two_ranks(tmp_path):
+    """With a volley, so that spikes cross between ranks and plastic synapses of several kinds act on one segment."""
+    settings = {"circuit": "column", "n_cells": 16, "volley.start": 3.0, "scale_probability": 4.0}
+    common = {"cfg": settings, "duration": 40.0, "progress": False}
+    one, two = (netml.Run.open(netml.simulate(MODEL, ranks=ranks, output=tmp_path / str(ranks), **common))
+                for ranks in (1, 2))  # fmt: skip
+    assert sum(len(one.spikes(population)[0]) for population in one.populations) > 10
+    for population in one.populations:
+        for own, expected in zip(two.spikes(population), one.spikes(population), strict=True):
+            np.testing.assert_array_equal(own, expected)
+    np.testing.assert_array_equal(two.traces["V_soma"][3], one.traces["V_soma"][3])

@@ -84,7 +84,7 @@ def test_files_are_what_the_generator_grows():
             assert secs[name]["topol"] == section.spec()["topol"]
 
 
-@pytest.mark.parametrize("label", ["PT", "L23"])
+@pytest.mark.parametrize("label", ["PT", "IT", "L23", "SST"])
 def test_tuned_cells_are_what_the_script_makes(label, monkeypatch):
     monkeypatch.syspath_prepend(CELLS)
     from make_cells import TUNED, one_line_a_section, tuned_cell
@@ -108,6 +108,17 @@ def test_pt_is_a_large_thick_tufted_cell():
     assert max(trunk) > 50 * trunk[0]  # calcium channels around the bifurcation
     ih = [cell["secs"][name]["mechs"]["netml_ih"]["gbar"][1] for name in cell["secLists"]["trunk"]]
     assert ih == sorted(ih) and ih[-1] > 10 * ih[0]  # rises along the apical dendrite
+
+
+def test_it_is_smaller_than_pt_and_sst_has_no_apical_dendrite():
+    """Slender-tufted: half the dendrite of a thick-tufted cell at most, a thinner trunk, a smaller tuft."""
+    pt, it, sst = (spec(name) for name in ("PT", "IT", "SST"))
+    assert 150 <= len(segment_table(it)) <= 380 and 40 <= len(segment_table(sst)) <= 80
+    assert segment_table(it).length_um.sum() < 0.5 * segment_table(pt).length_um.sum()
+    assert 3 * len(it["secLists"]["tuft"]) < 2 * len(pt["secLists"]["tuft"])
+    assert it["secs"]["trunk_0"]["geom"]["diam"] < pt["secs"]["trunk_0"]["geom"]["diam"]
+    assert set(sst["secs"]) == {"soma", *sst["secLists"]["dendritic"]}
+    assert all("netml_cat" in sec["mechs"] for sec in sst["secs"].values())  # what makes its low-threshold spikes
 
 
 def test_generator_is_seeded():

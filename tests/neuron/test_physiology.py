@@ -123,7 +123,8 @@ def test_features_of_a_drawn_spike():
 
 @pytest.fixture(scope="module")
 def rows():
-    return validate_cells("models/cortex", dt=None, progress=False)["features"]
+    cells = ["PT", "IT", "L23", "PV", "SST"]  # without the connections: test_connections.py
+    return validate_cells("models/cortex", cells, dt=None, progress=False)["features"]
 
 
 def of(rows, cell, protocol):
@@ -149,7 +150,12 @@ def test_pt_fires_when_the_back_propagating_spike_meets_an_epsp(rows):
     assert both["trunk_620.AP_width"]["value"] > 15  # ms above -55 mV, where a back-propagating spike has a few
 
 
-@pytest.mark.parametrize("cell, features", [("PV", 5), ("L23", 6)])
-def test_others_meet_theirs(rows, cell, features):
+@pytest.mark.parametrize("cell, features, within", [("PV", 5, 5), ("L23", 6, 6), ("IT", 6, 5), ("SST", 8, 8)])
+def test_others_meet_theirs(rows, cell, features, within):
     count = summary(row for row in rows if row["cell"] == cell)
-    assert count["features"] == count["within_2_sd"] == features, count
+    assert count["features"] == features and count["within_2_sd"] >= within and count["beyond_3_sd"] == 0, count
+
+
+def test_sst_fires_after_hyperpolarisation_and_adapts(rows):
+    assert of(rows, "SST", "rebound")["Spikecount"]["value"] >= 1
+    assert of(rows, "SST", "0.06 nA")["inv_last_ISI/inv_first_ISI"]["value"] < 0.7

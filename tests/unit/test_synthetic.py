@@ -77,7 +77,7 @@ def test_labels_are_means_over_the_teachers(folder, teacher):
 
 def test_a_training_learns_from_a_teacher(folder, teacher, tmp_path):
     alone = Artifact.load(train(folder, output=tmp_path / "alone.netml", **RECIPE))
-    taught = [Artifact.load(train(folder, output=tmp_path / f"{k}.netml", teacher=teacher, **RECIPE)) for k in range(2)]
+    taught = [Artifact.load(train(folder, output=tmp_path / f"{k}.netml", teachers=[teacher], **RECIPE)) for k in range(2)]
     np.testing.assert_array_equal(taught[0].arrays["params"], taught[1].arrays["params"])
     assert (taught[0].arrays["params"] != alone.arrays["params"]).any()
     assert [t["config"]["seed"] for t in taught[0].header["provenance"]["teachers"]] == [1, 2]
@@ -89,8 +89,8 @@ def test_a_teacher_of_another_cell_or_records_with_currents_alone_are_refused(fo
     header = cell.header | {"cell": {"label": "X", "fingerprint": "other"}}
     Artifact(header, cell.arrays).save(tmp_path / "other.netml")
     with pytest.raises(TrainingError, match="does not fit the records: cell other, not lif-of-the-tests"):
-        train(folder, output=tmp_path / "a.netml", teacher=tmp_path / "other.netml", **RECIPE)
+        train(folder, output=tmp_path / "a.netml", teachers=[tmp_path / "other.netml"], **RECIPE)
     steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(12)]
     lif.write(tmp_path / "r", [lif.trial(100 + k, current=own) for k, own in enumerate(steps)])
     with pytest.raises(TrainingError, match="every training trial has a current"):
-        train(tmp_path / "r", output=tmp_path / "a.netml", teacher=teacher, **RECIPE)
+        train(tmp_path / "r", output=tmp_path / "a.netml", teachers=[teacher], **RECIPE)

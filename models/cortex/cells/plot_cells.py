@@ -46,14 +46,14 @@ def draw(cell: CellTargets, traces: dict) -> None:
         for site, (time, voltage) in traces[cell.cell, protocol.name].items():
             axes.plot(time, voltage, lw=0.7, label=site, color="black" if site == "soma" else None)
         start, stop = protocol.window_ms
-        axes.set_xlim(start - 20, stop if stop - start > SHORT_MS else start + 100)
+        axes.set_xlim(start - 20, stop if stop - start >= SHORT_MS else start + 100)
         axes.set_ylabel("mV")
         axes.set_title(protocol.name, loc="left", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
         if len(traces[cell.cell, protocol.name]) > 1:
             axes.legend(fontsize=7, frameon=False, loc="upper right")
     axes.set_xlabel("ms")
-    figure.savefig(FOLDER / f"{cell.cell}.png", dpi=90)
+    figure.savefig(FOLDER / f"{cell.cell}.png", dpi=70)
 
 
 def main() -> None:

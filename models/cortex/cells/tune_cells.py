@@ -7,8 +7,9 @@
 BluePyOpt's CMA-ES (Hansen & Ostermeier 2001, doi:10.1162/106365601750190398) on the logarithms of the densities in
 CELL.start.json, each within a factor of RANGE of its start, reversal of the leak and shifts within ADDITIVE_MV. The
 STAGES of a cell are searched one after the other, each from the best of the one before: a stage names the regions
-whose densities it moves and the protocols that it runs. A candidate is run with one compartment a dendritic section
-and NEURON's variable step, which takes half as long as the whole cell; the best few of a stage are then run whole.
+whose densities it moves and the protocols that it runs. A candidate is run with NEURON's variable step and one
+compartment a dendritic section, which takes half as long as the whole cell; the best few of a stage are then run whole.
+PT's best were worse as whole cells than the start: --whole runs every candidate so.
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
@@ -30,7 +31,7 @@ from bluepyopt.parameters import Parameter
 from make_cells import TUNED, digits, tuned_cell
 from neuron import h
 
-from netml.circuit.physiology import CellTargets, read_targets
+from netml.circuit.physiology import CellTargets, Protocol, read_targets
 from netml.engine import mechanisms
 from netml.engine.clamp import ClampedCell
 from netml.toolchain import source_folder
@@ -38,11 +39,11 @@ from netml.validation.physiology import scores, summary
 
 FOLDER = Path(__file__).parent
 FREE_SD = 1.5  # a miss by less hardly counts: the recorded cells differ as much
-MISSING = 20.0  # SD that a feature counts which the candidate does not have
+FAR_SD, MISSING = 5.0, 20.0  # beyond the first a miss counts by its logarithm; a feature that is not there: the second
 RANGE, ADDITIVE_MV = 10.0, {"e": 8.0, "vshift": 4.0}
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar")}  # one value for all regions
 ATOL = 0.03  # of the variable step
-SIGMA = 0.12  # of the half range: first standard deviation of the candidates
+SIGMA = 0.06  # of the half range: first standard deviation of the candidates
 WHOLE = 5  # best candidates of a stage that are run with all their segments
 
 
@@ -78,10 +79,11 @@ class Search(Evaluator):
         cell: a name in TUNED.
         start: mechanisms by region; the centre of the ranges of all stages.
         best: mechanisms by region; what the parameters that the stage does not move keep.
+        whole: run candidates with all segments.
     """
 
-    def __init__(self, cell: str, start: dict, best: dict, stage: Stage):
-        self.cell, self.start, self.best = cell, start, best
+    def __init__(self, cell: str, start: dict, best: dict, stage: Stage, whole: bool = False):
+        self.cell, self.start, self.best, self.whole = cell, start, best, whole
         targets = read_targets(FOLDER / f"{cell}.targets.json")
         chosen = [p for p in targets.protocols if p.name in stage.protocols or not stage.protocols]
         slopes = tuple(s for s in targets.slopes if {s.first, s.second} <= {p.name for p in chosen})
@@ -103,7 +105,7 @@ class Search(Evaluator):
     def point(self) -> list[float]:
         """Where `best` lies in the cube."""
         found = []
-        for ((region, mechanism, name), *_) in self.places:
+        for (region, mechanism, name), *_ in self.places:
             start, best = self.start[region][mechanism][name], self.best[region][mechanism][name]
             moved = (best - start) / ADDITIVE_MV[name] if name in ADDITIVE_MV else np.log(best / start) / np.log(RANGE)
             found.append(float(np.clip(moved, -1.0, 1.0)))
@@ -121,7 +123,8 @@ class Search(Evaluator):
 
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
         """How much each feature adds to the loss."""
-        return costs(rows_of(self.targets, coarse(tuned_cell(self.cell, self.parameters(point))))).tolist()
+        spec = tuned_cell(self.cell, self.parameters(point))
+        return costs(rows_of(self.targets, spec if self.whole else coarse(spec))).tolist()
 
     init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
@@ -129,19 +132,20 @@ class Search(Evaluator):
 def rows_of(targets: CellTargets, spec: dict) -> list[dict]:
     """What a cell does: a row a feature, as of `netml validate-cells`."""
     cell = ClampedCell(spec, targets.celsius, targets.v_init_mv)
-    needed = [replace(protocol, total_ms=max(protocol.window_ms[1], last_ms(protocol))) for protocol in targets.protocols]
+    needed = [replace(protocol, total_ms=last_ms(protocol)) for protocol in targets.protocols]
     return scores(targets, {protocol.name: cell.run(protocol, dt_ms=None, atol=ATOL) for protocol in needed})
 
 
-def last_ms(protocol) -> float:
-    """The time from which nothing is measured: the window's end, or the whole run where what follows it counts."""
+def last_ms(protocol: Protocol) -> float:
+    """When a run may end: with the window, or later where a feature is of what follows it."""
     after = any("after" in target.feature for target in protocol.targets)
     return protocol.total_ms if after else protocol.window_ms[1]
 
 
 def costs(rows: list[dict]) -> np.ndarray:
-    """Of each feature its miss in SD; within FREE_SD a tenth of it."""
-    size = np.array([MISSING if row["z"] is None else min(abs(row["z"]), MISSING) for row in rows])
+    """Of each feature its miss in SD: within FREE_SD a tenth of it, beyond FAR_SD growing with its logarithm only."""
+    size = np.array([MISSING if row["z"] is None else max(abs(row["z"]), 1e-9) for row in rows])
+    size = np.where(size > FAR_SD, np.minimum(FAR_SD * (1 + np.log(size / FAR_SD)), MISSING), size)
     return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
 
 
@@ -188,6 +192,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--folder", type=Path, help="of the checkpoints; default: tuning/CELL here")
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
+    options.add_argument("--whole", action="store_true", help="run candidates with all segments")
     options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
     mechanisms.load(h, mechanisms.build([source_folder("mod")]))
@@ -197,27 +202,31 @@ def main() -> None:
     start = json.loads((chosen.start or FOLDER / f"{chosen.cell}.start.json").read_text())
     targets = read_targets(FOLDER / f"{chosen.cell}.targets.json")
 
-    def whole(parameters: dict) -> float:
-        rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
-        print(f"  whole cell: loss {costs(rows).sum():.2f}, {summary(rows)}", flush=True)
-        return float(costs(rows).sum())
-
     known = [json.loads(output.read_text())] if output.exists() else []
-    ranked = sorted(((whole(one), k, one) for k, one in enumerate([start, *known])), key=lambda found: found[:2])
-    loss, _, best = ranked[0]
+    lowest = np.inf
+
+    def judge(parameters: dict) -> float:
+        """The loss of the whole cell, which is kept if it is the best."""
+        nonlocal lowest
+        rows = rows_of(targets, tuned_cell(chosen.cell, parameters))
+        loss = float(costs(rows).sum())
+        print(f"  whole cell: loss {loss:.2f}, {summary(rows)}", flush=True)
+        if loss < lowest:
+            lowest = loss
+            output.write_text(json.dumps(parameters, indent=1) + "\n")
+        return loss
+
+    best = min((*known, start), key=judge)
     for name, stage in STAGES.get(chosen.cell, ALL).items():
         if chosen.only not in (None, name):
             continue
         print(f"stage {name}", flush=True)
-        search = Search(chosen.cell, start, best, stage)
+        search = Search(chosen.cell, start, best, stage, chosen.whole)
         minutes = chosen.minutes * (1.0 if chosen.only else stage.share)
         candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed)
         best = candidates[0]
         for parameters in candidates[:WHOLE]:
-            found = whole(parameters)
-            if found < loss:
-                loss = found
-                output.write_text(json.dumps(parameters, indent=1) + "\n")
+            judge(parameters)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from netml.reductions.kernel import LANES, Reduction
 from netml.training import train
 
 SECONDS_A_TRIAL = 6
-RECIPE = {"expected": True, "voltage_weight": 3.0, "skip_ms": 300.0, "held_out": (0.1, 0.0)}  # as in README.md
+# As in README.md:
+RECIPE = {"expected": True, "voltage_weight": 3.0, "weight_decay": 0.3, "skip_ms": 300.0, "held_out": (0.1, 0.0)}
 
 
 def main() -> None:

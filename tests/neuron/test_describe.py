@@ -1,0 +1,49 @@
+"""netml describe: what it finds on a small circuit, and the page that it writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import netml
+from netml.engine.portrait import APART_MS
+
+TINY = Path(__file__).parents[1] / "fixtures" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("described")
+    return netml.describe(TINY, folder, duration=200.0, engine="neuron", build="exact", progress=False)
+
+
+def test_cells_rest_and_fire(found):
+    assert {name: cell["segments"] for name, cell in found["cells"].items()} == {"E": 7, "I": 4}
+    for name, cell in found["cells"].items():
+        assert -67 < cell["rest_mv"] < -62 and 50 < cell["resistance_mohm"] < 400
+        step = found["steps"][name]
+        assert step["current_na"] == sorted(step["current_na"]) and max(step["rate_hz"]) > 30  # Hodgkin-Huxley
+    # the same membrane with one dendrite less: passive conductances in parallel
+    assert found["cells"]["E"]["resistance_mohm"] < found["cells"]["I"]["resistance_mohm"]
+
+
+def test_every_rule_is_one_spike(found):
+    by_pair = {(pair["pre"], pair["post"]): pair for pair in found["psps"]}
+    assert by_pair.keys() == {("E", "E"), ("E", "I"), ("I", "E")}
+    assert by_pair["E", "E"]["amplitude_mv"] > 0.1 and by_pair["I", "E"]["amplitude_mv"] < -0.1
+    # twice the conductance on a cell of higher resistance
+    assert by_pair["E", "I"]["amplitude_mv"] > 1.5 * by_pair["E", "E"]["amplitude_mv"]
+    for pair in found["psps"]:
+        assert 1.0 <= pair["latency_ms"] < 6.0 and pair["time_ms"][-1] < APART_MS
+        assert abs(pair["voltage_mv"][-1]) < 0.3 * abs(pair["amplitude_mv"])  # over before the next
+
+
+def test_the_page(found):
+    page = Path(found["report"]).read_text()
+    for text in ("Types of cells", "What one spike does", "Activity", "E → I", "What was run"):
+        assert text in page
+    assert {path.stem for path in (Path(found["report"]).parent / "figures").iterdir()} == {
+        "morphologies", "steps", "psps", "raster",
+    }  # fmt: skip
+    assert json.loads(Path(found["json"]).read_text())["psps"] == found["psps"]
+    assert netml.Run.open(found["run"]).duration_ms == 200.0

@@ -1,0 +1,54 @@
+"""The search that tunes cells: what its points mean, and what counts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from netml.toolchain import source_folder
+
+CELLS = source_folder("models") / "cortex" / "cells"
+
+
+@pytest.fixture
+def tuning(monkeypatch):
+    pytest.importorskip("bluepyopt")
+    monkeypatch.syspath_prepend(CELLS)
+    import tune_cells
+
+    return tune_cells
+
+
+def start_of(cell: str) -> dict:
+    return json.loads((CELLS / f"{cell}.start.json").read_text())
+
+
+def test_points_are_parameters_and_back(tuning):
+    start = start_of("SST")
+    search = tuning.Search("SST", start, start, tuning.ALL["all"])
+    assert search.point() == [0.0] * len(search.params) and search.parameters(search.point()) == start
+    rng = np.random.default_rng(1)
+    point = rng.uniform(-0.9, 0.9, len(search.params)).tolist()
+    moved = search.parameters(point)
+    again = tuning.Search("SST", start, moved, tuning.ALL["all"])
+    np.testing.assert_allclose(again.point(), point, atol=1e-4)  # six digits
+    assert moved["soma"]["pas"] == moved["dend"]["pas"] != start["soma"]["pas"]  # one leak for the whole cell
+    assert 0.1 < moved["soma"]["netml_nat"]["gbar"] / start["soma"]["netml_nat"]["gbar"] < 10
+
+
+def test_a_stage_moves_its_regions_only(tuning):
+    start = start_of("PT")
+    stage = tuning.STAGES["PT"]["dendrite"]
+    search = tuning.Search("PT", start, start, stage)
+    moved = search.parameters([0.5] * len(search.params))
+    assert {region for region in start if moved[region] != start[region]} == {"apical"}
+    assert {p.name for p in search.targets.protocols} == set(stage.protocols)
+    assert len(search.objectives) == sum(len(p.targets) for p in search.targets.protocols)
+
+
+def test_far_misses_still_count(tuning):
+    rows = [{"z": z} for z in (0.0, 1.0, -3.0, 10.0, 50.0, None)]
+    costs = tuning.costs(rows)
+    assert (np.diff(costs) > 0).all() and costs[0] == pytest.approx(0, abs=1e-6)
+    assert costs[1] == pytest.approx(0.1) and costs[2] == pytest.approx(1.8)
+    assert costs[4] < 50 / 2
