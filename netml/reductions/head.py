@@ -12,7 +12,8 @@ Efficient and Expressive Phenomenological Neuron Model Can Solve Long-Horizon Ta
     s = logit > threshold and the last spike is `refractory` steps back or more
 
 An ``expected`` head feeds back the probability of a spike, 1 / (1 + exp(-logit)), in place of the spike s(n - 1): it
-does not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.
+does not commit itself to a spike that it is unsure of, and its voltage is a mean over what may have happened.  Its
+state at rest takes that probability for 0, as it nearly is in a cell that does not fire by itself.
 """
 
 import math

@@ -39,8 +39,8 @@ def draw(steps: Steps, trials, count: int, random: np.random.Generator) -> Steps
     """Trials without labels.
 
     In a recorded trial, events of one synapse type that lie near each other in time exchange their times, whatever
-    their channels: how much of each type arrives when, and how it is spread over the cell and drifts, is that of the recorded
-    trial; which event meets which others is new.
+    their channels: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
+    which others is new.
 
     Arguments:
         steps: Recorded trials, see there.

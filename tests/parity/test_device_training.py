@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from test_kernel import CHANNELS, MAKERS, make_cable, one_thread  # noqa: F401
+from test_kernel import CHANNELS, EXPECTED, make_cable, make_model, one_thread  # noqa: F401
 
 from netml.reductions import kernel
-from netml.reductions.cable import Wires, solve_tree
+from netml.reductions.cable import Cable, Wires, solve_tree
 from netml.reductions.layouts import CableDims
 from netml.training.data import make_window
 from netml.training.on_device import DeviceRecurrence
@@ -54,12 +54,12 @@ def run(recurrence, model, gain, trials, weights, threshold):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@MAKERS
+@pytest.mark.parametrize("make", [make_model, make_cable, EXPECTED[1]])
 def test_window_and_gradients_are_those_of_the_kernel(make, device):
     model, trials = make(), Trials(0)
     channel_input = np.random.default_rng(1).integers(0, model.inputs, CHANNELS).astype(np.int32)
     parts = kernel.load(), model.dims, model.wiring.numpy(), channel_input, trials.events
-    low, high = (0.3, 0.9) if make is make_cable else (300, 900)  # a conductance, or events of size 1
+    low, high = (0.3, 0.9) if isinstance(model, Cable) else (300, 900)  # a conductance, or events of size 1
     gain = np.random.default_rng(2).uniform(low, high, CHANNELS).astype(np.float32)
     weights = torch.randn(2, LONGEST, 16, generator=torch.Generator().manual_seed(0))
     own = Recurrence(*parts)

@@ -77,6 +77,7 @@ def make_cable(seed=0, gates=GATES, rank=3, refractory=4, expected=False, site_r
     return model
 
 
+EXPECTED = [partial(make_model, expected=True), partial(make_cable, expected=True)]
 MAKERS = pytest.mark.parametrize("make", [make_model, make_cable])
 
 
@@ -220,7 +221,6 @@ def weighted(outputs, probe):
 
 
 PLAIN = partial(make_cable, site_readout=False)
-EXPECTED = [partial(make_model, expected=True), partial(make_cable, expected=True)]
 KINDS = pytest.mark.parametrize(
     "make, typical_gain",
     [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0)],
