@@ -144,7 +144,7 @@ def last_ms(protocol: Protocol) -> float:
 
 def costs(rows: list[dict]) -> np.ndarray:
     """Of each feature its miss in SD: within FREE_SD a tenth of it, beyond FAR_SD growing with its logarithm only."""
-    size = np.array([MISSING if row["z"] is None else max(abs(row["z"]), 1e-9) for row in rows])
+    size = np.array([np.inf if row["z"] is None else max(abs(row["z"]), 1e-9) for row in rows])
     size = np.where(size > FAR_SD, np.minimum(FAR_SD * (1 + np.log(size / FAR_SD)), MISSING), size)
     return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
 
