@@ -23,4 +23,5 @@ def command(
                   say=lambda line: console.print(f"[bold]{line}[/bold]", highlight=False))  # fmt: skip
     for title, seconds in result.seconds.items():
         console.print(f"  {title}: {seconds:.0f} s", highlight=False)
-    console.print(f"\nThe reduced cell:      {result.cell_report}\nThe swapped circuit:   {result.report}", highlight=False)
+    reports = f"\nThe reduced cell:      {result.cell_report}\nThe swapped circuit:   {result.report}"
+    console.print(reports, highlight=False)

@@ -36,4 +36,4 @@ class ReductionModel(Protocol):
     def emit(
         self, state: dict[str, torch.Tensor], logit: torch.Tensor, threshold: float
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-        """From what ``step`` returned: the state, which cells spike (batch, bool), and the next step's ``last_spike``."""
+        """From what ``step`` returned: the state, which cells spike (batch, bool), the next step's ``last_spike``."""

@@ -120,8 +120,8 @@ class Cable(Head):
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
         self.dims = CableDims(
-            self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read), rank,
-            len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
+            self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read),
+            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])

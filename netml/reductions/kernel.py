@@ -124,8 +124,9 @@ class Kernel:
         logit, v = np.empty((2, blocks, LANES), np.float32)
         spike = np.empty((blocks, LANES), np.uint8)
         self.step(
-            reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data, reduction.threshold,
-            state.ctypes.data, x.ctypes.data, logit.ctypes.data, v.ctypes.data, spike.ctypes.data, blocks,
+            reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data,
+            reduction.threshold, state.ctypes.data, x.ctypes.data, logit.ctypes.data, v.ctypes.data,
+            spike.ctypes.data, blocks,
         )  # fmt: skip
         return logit, v, spike
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Reversal potentials of potassium and sodium, in mV: no channel drives a membrane beyond, and the readout ends there too.
+# Reversal potentials of potassium and sodium, mV: no channel drives a membrane beyond, and the readout ends there too.
 V_RANGE_MV = (-110.0, 60.0)
 
 

@@ -51,7 +51,7 @@ class TrainConfig(BaseModel):
 
     sequences: int = Field(32, gt=0, multiple_of=16, description="sequences an update")
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
-    free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then its own")
+    free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
     weight_decay: float = Field(1.0, ge=0, description="of the weight matrices (AdamW)")
     prior_decay: float = Field(0.1, ge=0, description="of a compartment's deviation from what geometry gives")

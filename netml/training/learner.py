@@ -22,7 +22,7 @@ class Learner(nn.Module):
     Arguments:
         cell: The recorded cell.
         config: Kind and sizes.
-        typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data, or mean size (nA)
+        typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data, mean size (nA)
             of the somatic current where the last channel is one.
         sites: Names of recorded dendritic sites that the voltage is learned of too.
     """

@@ -62,7 +62,9 @@ class Recurrence:
         threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
     """
 
-    def __init__(self, kernel: Kernel, dims: AnyDims, wiring, channel_input, events: EventTable, threads: int | None = None):
+    def __init__(
+        self, kernel: Kernel, dims: AnyDims, wiring, channel_input, events: EventTable, threads: int | None = None
+    ):
         self.kernel, self.events = kernel, events
         self.dims, self._shape = dims, shape_of(dims)
         self._wiring = np.ascontiguousarray(wiring, np.int32)

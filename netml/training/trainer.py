@@ -229,7 +229,8 @@ class Trainer:
         data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
                 "spikes": int(self.steps.spike.sum()), "labels": float(self.steps.target.sum(dtype=float)),
                 "cell": self.steps.cell.fingerprint}  # fmt: skip
-        return {"version": CHECKPOINT_VERSION, "config": self.config.model_dump(mode="json", exclude=LENGTH), "data": data}
+        config = self.config.model_dump(mode="json", exclude=LENGTH)
+        return {"version": CHECKPOINT_VERSION, "config": config, "data": data}
 
     def save(self, path: Path) -> None:
         """Write everything that decides what comes next; the file appears whole or not at all."""
@@ -258,7 +259,8 @@ class Trainer:
             mine = self.identity()
             what = [f"{part}.{k}" for part in ("config", "data") for k in mine[part]
                     if mine[part][k] != identity.get(part, {}).get(k)]  # fmt: skip
-            raise TrainingError(f"checkpoint {path} is of another training ({', '.join(what) or 'version'} differ); {mend}")
+            differ = ", ".join(what) or "version"
+            raise TrainingError(f"checkpoint {path} is of another training ({differ} differ); {mend}")
         self.learner.load_state_dict(state["learner"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

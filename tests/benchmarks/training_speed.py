@@ -1,7 +1,7 @@
 """Biological seconds trained a second: the kernel alone (forward and backward), and a whole update of the trainer.
 
-Also by a second of CPU, which other work on the machine changes little: times the threads, what they give alone. Of a cell
-of 639 dendritic segments with 20 memory units, both kinds of model, on synthetic records.
+Also by a second of CPU, which other work on the machine changes little: times the threads, what they give alone. Of a
+cell of 639 dendritic segments with 20 memory units, both kinds of model, on synthetic records.
 """
 
 import argparse

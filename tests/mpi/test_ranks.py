@@ -134,7 +134,7 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
 def test_mechanism_that_nobody_has_is_refused(tmp_path):
     model = tmp_path / "tiny"
     shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("mod", "__pycache__"))
-    with pytest.raises(ModelError, match=r"no mechanism 'tiny_leak' \(section 'soma' of cellParams .*; put its mod file"):
+    with pytest.raises(ModelError, match=r"no mechanism 'tiny_leak' \(section 'soma' of cellParams .*; put its mod"):
         netml.simulate(model, output=tmp_path / "run")
 
 
@@ -201,7 +201,8 @@ def endless(folder: Path, **extra) -> subprocess.Popen:
     folder.mkdir()
     command = [*NETML, "simulate", str(TINY), "--ranks", "2", "--duration", "1e6", "--output", str(folder / "run")]
     child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)}, preexec_fn=hear_interrupts,
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)},
+        preexec_fn=hear_interrupts,
         **extra,
     )
     deadline = time.monotonic() + 300

@@ -51,7 +51,7 @@ def test_spikes_do_not_depend_on_ranks(run, ranks, fraction):
         # A detailed cell sums the currents of several synapses on a segment in the order in which they were made.
         tolerance = 0 if int(cell.removeprefix("cell_")) in one["reduced"] else 1e-9
         np.testing.assert_allclose(several["traces"][cell], trace, rtol=0, atol=tolerance, err_msg=cell)
-    assert one["report"]["E"]["currents_out_of_range"] == 0  # 0.3 - 0.1 nA where both clamps are on; -0.2 to 0.4 allowed
+    assert one["report"]["E"]["currents_out_of_range"] == 0  # 0.3 - 0.1 nA under both clamps; -0.2 to 0.4 allowed
     for key in ("cells", "reduced", "synapses", "spikes", "saturated", "late"):
         assert several["report"]["E"][key] == one["report"]["E"][key]
     assert one["report"]["E"]["late"] == 0

@@ -69,7 +69,8 @@ def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
 
 def test_trials_are_what_was_asked_for(recorded):
     assert sorted(set(recorded.kinds)) == [
-        "bursts", "crowded", "currents", "dense", "moved", "network", "silence", "sparse", "steps", "volleys", "weights",
+        "bursts", "crowded", "currents", "dense", "moved", "network", "silence", "sparse", "steps", "volleys",
+        "weights",
     ]  # fmt: skip
     assert (recorded.kinds == "network").sum() == 6 and len(recorded) == 19
     assert (recorded.durations_ms == DURATION).all()
@@ -86,7 +87,7 @@ def test_clamps_of_the_network_are_recorded(recorded):
         assert trial.current_time.tolist() == ([20.0, 80.25, 120.0] if gid in (0, 3) else [])
         np.testing.assert_allclose(trial.current_na, [0.1, 0.05, -0.05][: trial.current_time.size], rtol=1e-15)
     assert recorded.with_current[recorded.kinds == "network"].sum() == 2
-    has = [recorded.trial(k).current_na.size > 0 for k in range(len(recorded))]  # a short trial of steps may be all pause
+    has = [recorded.trial(k).current_na.size > 0 for k in range(len(recorded))]  # a short trial may be all pause
     assert recorded.with_current.tolist() == has
     assert recorded.with_current[np.isin(recorded.kinds, ["steps", "currents"])].sum() == 2
 
@@ -184,7 +185,8 @@ def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
         record(TINY, **COMMON | {"population": "X"}, network_trials=1, protocol_trials=0, output=folder, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     record(TINY, **COMMON, network_trials=1, protocol_trials=0, output=folder, overwrite=True)
-    assert len(Records.open(folder)) == 6 and sorted(path.name for path in folder.iterdir()) == ["index.json", "shard-0000.h5"]
+    assert len(Records.open(folder)) == 6
+    assert sorted(path.name for path in folder.iterdir()) == ["index.json", "shard-0000.h5"]
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,8 @@ def test_window_and_gradients_match_torch(make, typical_gain):
     exact = gain.detach().double().requires_grad_()
     expected = reference(model, exact, recurrence.events, channel_input, windows[0], 0.0)
     for value, true in zip(outputs, expected, strict=True):  # 1e-5 of the outputs' scale: some 70 mV in float32
-        torch.testing.assert_close(value.double(), true, atol=1e-5 * max(1, float(true.abs().max() if true.numel() else 0)), rtol=0)
+        scale = max(1, float(true.abs().max() if true.numel() else 0))
+        torch.testing.assert_close(value.double(), true, atol=1e-5 * scale, rtol=0)
     theirs = torch.autograd.grad(weighted(expected, probe), [*model.parameters(), exact])
     for a, b in zip(mine, theirs, strict=True):
         # float32 sums over 70 steps x 32 sequences, of terms that cancel: relative to the largest entry of the array
@@ -266,7 +267,9 @@ def test_gradients_match_finite_differences(make, typical_gain, h):
     for value, gradient in zip([params, gain], exact, strict=True):
         direction = torch.randn(value.shape, generator=random) * value.detach().abs()
         with torch.no_grad():
-            high, low = (objective(*(v + s * h * direction if v is value else v for v in (params, gain))) for s in (1, -1))
+            high, low = (
+                objective(*(v + s * h * direction if v is value else v for v in (params, gain))) for s in (1, -1)
+            )
         measured = float(high - low) / (2 * h)
         expected = float((gradient * direction).sum())
         # 2e-3 of the gradient's length: curvature and kinks of relu within +-h, and rounding of the float32 objective

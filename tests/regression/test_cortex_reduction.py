@@ -31,8 +31,8 @@ def test_swapped_network_keeps_the_rates(tmp_path):
     """Spikes of 40 cells in 2 s are few: against two detailed runs, so that chance alone stays well below 25 %."""
 
     def rates(label, **options):
-        runs = [netml.simulate(CORTEX, seed=SEED + k, ranks=2, duration=2000, output=tmp_path / f"{label}-{k}", **options)
-                for k in range(2)]  # fmt: skip
+        options |= {"ranks": 2, "duration": 2000}
+        runs = [netml.simulate(CORTEX, seed=SEED + k, output=tmp_path / f"{label}-{k}", **options) for k in range(2)]
         return {p: sum(len(netml.Run.open(run).spikes(p)[0]) for run in runs) for p in REDUCTIONS}
 
     detailed = rates("detailed", engine="coreneuron", build="fast")

@@ -12,7 +12,8 @@ def cell() -> CellInfo:
     segments = SegmentTable(
         sections=(("soma", 1), ("dend", 3)),
         x=np.array([0.5, 1 / 6, 0.5, 5 / 6]), parent=np.array([-1, 0, 1, 2]),
-        path_um=np.array([0.0, 60, 160, 260]), length_um=np.array([20.0, 100, 100, 100]), diam_um=np.array([20.0, 2, 2, 2]),
+        path_um=np.array([0.0, 60, 160, 260]), length_um=np.array([20.0, 100, 100, 100]),
+        diam_um=np.array([20.0, 2, 2, 2]),
     )  # fmt: skip
     return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, sites={"soma": ("soma", 0.5)}, dt_ms=0.1)
 
@@ -59,7 +60,8 @@ def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 
             spikes.append(n * dt)
             refractory = REFRACTORY_MS
     return Trial(
-        "dense" if current is None else "steps", -1, seed, float(duration), time, channel.astype(np.int32), weight.astype(np.float32),
+        "dense" if current is None else "steps", -1, seed, float(duration), time, channel.astype(np.int32),
+        weight.astype(np.float32),
         np.array([s for s in spikes if s <= duration]), {"soma": np.array(voltage, np.float32)}, changes, injected,
     )  # fmt: skip
 

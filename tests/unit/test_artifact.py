@@ -81,9 +81,9 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
         ({"channel_gain": np.ones(7, np.float32)}, r"channel_gain has shape \(7,\), expected \(8,\)"),
         ({"channel_input": np.full(8, 4, np.int32)}, "outside its 4 inputs"),
         ({"header": {"dims": {}}}, "dims lack inputs"),
-        ({"header": {"current": True, "current_range_na": [-1, 1]}}, r"channel_input has shape \(8,\), expected \(9,\)"),
+        ({"header": CURRENT}, r"channel_input has shape \(8,\), expected \(9,\)"),
         ({"header": {"current": True, "current_range_na": [1, -1]}}, "current_range_na is 1 to -1 nA"),
-        ({"header": CURRENT, **{k: np.ones(9, np.int32) for k in PER_CHANNEL}}, "current shares its input, the last one"),
+        ({"header": CURRENT, **{k: np.ones(9, np.int32) for k in PER_CHANNEL}}, "current shares its input, the last"),
     ],
 )
 def test_misfits_are_refused(changes, message):

@@ -70,7 +70,7 @@ def driven(cell, tmp_path_factory):
     reduction = kernel.Reduction.of(Artifact(artifact.header | header, arrays))
     x = np.zeros((500, 5, 2), np.float32)
     x[:, 4] = 0.5 * np.array([-1.0, 3.0])
-    header["threshold"] = float(np.median(kernel.load().free_run(reduction, x)[0]))  # one of both currents makes it fire
+    header["threshold"] = float(np.median(kernel.load().free_run(reduction, x)[0]))  # one of both makes it fire
     artifact = Artifact(artifact.header | header, arrays)
     with RecordWriter(folder / "records", 0, CELL) as writer:
         for k in range(12):

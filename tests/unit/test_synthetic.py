@@ -77,7 +77,8 @@ def test_labels_are_means_over_the_teachers(folder, teacher):
 
 def test_a_training_learns_from_a_teacher(folder, teacher, tmp_path):
     alone = Artifact.load(train(folder, output=tmp_path / "alone.netml", **RECIPE))
-    taught = [Artifact.load(train(folder, output=tmp_path / f"{k}.netml", teachers=[teacher], **RECIPE)) for k in range(2)]
+    paths = [train(folder, output=tmp_path / f"{k}.netml", teachers=[teacher], **RECIPE) for k in range(2)]
+    taught = [Artifact.load(path) for path in paths]
     np.testing.assert_array_equal(taught[0].arrays["params"], taught[1].arrays["params"])
     assert (taught[0].arrays["params"] != alone.arrays["params"]).any()
     assert [t["config"]["seed"] for t in taught[0].header["provenance"]["teachers"]] == [1, 2]

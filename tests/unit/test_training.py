@@ -28,8 +28,8 @@ from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
 
-SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0,
-         "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
+SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16,
+         "window_ms": 100.0, "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
     scores = artifact.header["scores"]["validation"]
-    assert scores["auc"] > 0.95 and scores["explained_variance"] > 0.7  # free running, from 42 s; 0.99 and 0.81 measured
+    assert scores["auc"] > 0.95 and scores["explained_variance"] > 0.7  # free running, from 42 s; measured 0.99, 0.81
     assert scores["rate_ratio"] == pytest.approx(1, abs=0.2)
     assert not list(tmp_path.glob("*.checkpoint"))
     gain = artifact.arrays["channel_gain"]
@@ -76,7 +76,8 @@ def test_learns_the_f_i_curve(tmp_path):
 
 
 def run_train(records: Path, output: Path) -> subprocess.Popen:
-    code = f"from netml.training import train; train({str(records)!r}, output={str(output)!r}, progress=False, **{SMALL!r})"
+    arguments = f"{str(records)!r}, output={str(output)!r}, progress=False, **{SMALL!r}"
+    code = f"from netml.training import train; train({arguments})"
     return subprocess.Popen([sys.executable, "-c", code])
 
 
@@ -102,7 +103,7 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
 
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
 def test_learns_the_same_on_a_device(records, reduction):
-    """Ten updates in plain torch, as on CUDA but without graphs: the kernel's first loss and gradient, but for rounding.
+    """Ten updates in plain torch, as on CUDA without graphs: the kernel's first loss and gradient, but for rounding.
 
     The weights then drift apart a little: AdamW moves one whose gradient is nothing but rounding as far as any other.
     """
