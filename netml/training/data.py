@@ -171,7 +171,8 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
     for name, trials in (("training", first), ("validation", second)):
         if not steps.spike[steps.rows_of(trials)].any():
             raise TrainingError(
-                f"the {len(trials)} {name} trials of {records.folder} have no spike after {config.skip_ms:g} ms, "
+                f"the {len(trials)} {name} trials of {records.folder} hold no spike "
+                f"after the first {config.skip_ms:g} ms, "
                 f"which are skipped (skip_ms); record longer trials"
             )
     return steps, first, second
