@@ -134,7 +134,8 @@ void netml_population_deliver(netml_population*, int64_t row, double spike_ms);
  * while NEURON still holds spikes back for their rows' shortest delays. */
 void netml_population_deliver_once(netml_population*, int64_t row, double spike_ms);
 
-/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees. Returns 0, or 1 + the index of the first that is out of range; those before it are in. */
+/* Events of single synapses that have no row, by their arrival, which the next step or a later one sees. Returns 0, or
+ * 1 + the index of the first that is out of range; those before it are in. */
 int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* channel,
                                 const double* weight_us, const double* arrival_ms);
 

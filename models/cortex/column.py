@@ -169,6 +169,3 @@ if cfg.volley["start"]:
                 "weight": cfg.volley["weight"],
                 "delay": delay + float(jitter),
             }
-
-if cfg.recordCells == [("PYR", [0, 1]), ("PV", [0])]:  # the other circuit's
-    cfg.recordCells = [(pop, [0]) for pop in POPULATIONS]

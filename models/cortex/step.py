@@ -12,8 +12,6 @@ from pathlib import Path
 import netml
 from netml.circuit.project import find_project, load_project
 
-N_PYR = 40  # pyramidal cells of the circuit as it is
-
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 shipped = Path(__file__).parent / "reductions"
 parser.add_argument("PYR", type=Path, nargs="?", default=shipped / "PYR.netml", help="reduction of the pyramidal cells")
@@ -24,9 +22,10 @@ parser.add_argument("--record", help="run folder: spikes of all cells, voltage o
 options = parser.parse_args()
 
 # The circuit's own netParams, larger, with as many partners a cell as in the circuit as it is: the same state.
-n_pyr = options.cells * 4 // 5
-size = {"n_pyr": n_pyr, "n_pv": options.cells - n_pyr, "scale_recurrent": N_PYR / n_pyr}
-netParams, simConfig = load_project(find_project(Path(__file__).parent), size)
+project, n_pyr = find_project(Path(__file__).parent), options.cells * 4 // 5
+as_it_is = load_project(project)[1]
+size = {"n_pyr": n_pyr, "n_pv": options.cells - n_pyr, "scale_recurrent": as_it_is.n_pyr / n_pyr}
+netParams, simConfig = load_project(project, size)
 
 with netml.build(netParams, {"PYR": options.PYR, "PV": options.PV}, simConfig, seed=1) as simulation:
     if options.record:

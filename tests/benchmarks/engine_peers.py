@@ -77,7 +77,7 @@ DETAILED = {
 
 
 def detailed(
-    cell: str, engine: str, build: str, cells: tuple[int, int] = (1, 4), ms: tuple[float, float] = (50.0, 250.0)
+    cell: str, engine: str, build: str, cells: tuple[int, int] = (1, 5), ms: tuple[float, float] = (50.0, 650.0)
 ) -> float:
     """CPU seconds of one detailed cell for one biological second, by runs that differ in cells and in length."""
     import netml
