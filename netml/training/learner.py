@@ -31,6 +31,8 @@ class Learner(nn.Module):
         super().__init__()
         synapses, current = len(cell.synapses), len(typical_weight) > cell.channels
         build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
+        if config.expected is None:  # under a steady current a probability smears the phase, and with it the rate
+            config = config.model_copy(update={"expected": not current})
         self.model: Head
         self.model, group = build(cell, config, current, sites)
         self.channel_input = channel_inputs(group, synapses)
