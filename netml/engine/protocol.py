@@ -14,6 +14,7 @@ import numpy as np
 
 from netml.engine import currents
 from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
+from netml.engine.plasticity import OFF, ShortTerm
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -43,6 +44,8 @@ def isolate(net_params: Any, population: str, cells: int) -> Any:
 class TestCell:
     """One isolated cell, a synapse a channel, driven by given events and a current into its soma.
 
+    Short-term plasticity is off: the weights of records are those that events act with.
+
     Arguments:
         sim: NetPyNE's sim module.
         cell: NetPyNE's cell, created.
@@ -57,7 +60,11 @@ class TestCell:
         self._synapses = []
         for section, x in zip(info.segments.section.tolist(), info.segments.x.tolist(), strict=True):
             for label in info.synapses:
-                self._synapses.append(cell.addSynMech(label, section, x)["hObj"])
+                synapse = cell.addSynMech(label, section, x)["hObj"]
+                if ShortTerm.of_synapse(label, info.syn_mech_params[label]):
+                    for name, value in OFF.items():
+                        setattr(synapse, name, value)
+                self._synapses.append(synapse)
         self._inputs = []
         for synapse in self._synapses:
             netcon = h.NetCon(None, synapse)
