@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from netml.circuit.synapses import OFF, is_plastic
 from netml.errors import ModelError
-
-#: Mechanisms (``mod/``) whose connections have a ShortTerm of their own, by their parameters U, tau_rec and tau_facil,
-#: and what switches it off: an event then acts with the whole of its weight.
-MECHANISMS = ("netml_ampa_nmda_stp", "netml_gaba_stp")
-OFF = {"U": 1.0, "tau_rec": 0.0, "tau_facil": 0.0}
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class ShortTerm:
         Raises:
             ModelError: A mechanism with short-term plasticity, without the parameters of one.
         """
-        if params.get("mod") not in MECHANISMS:
+        if not is_plastic(params):
             return None
         try:
             return cls(*(float(params[name]) for name in OFF))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from netml.circuit.synapses import OFF, alike, is_plastic
 from netml.engine import currents
 from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
-from netml.engine.plasticity import OFF, ShortTerm
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -58,13 +58,18 @@ class TestCell:
         from neuron import h
 
         self._synapses = []
+        kinds = alike(info.synapses, info.syn_mech_params)
         for section, x in zip(info.segments.section.tolist(), info.segments.x.tolist(), strict=True):
-            for label in info.synapses:
-                synapse = cell.addSynMech(label, section, x)["hObj"]
-                if ShortTerm.of_synapse(label, info.syn_mech_params[label]):
+            here = []
+            for label, first in zip(info.synapses, kinds, strict=True):
+                if first < len(here):  # one that acts alike is there
+                    here.append(here[first])
+                    continue
+                here.append(cell.addSynMech(label, section, x)["hObj"])
+                if is_plastic(info.syn_mech_params[label]):
                     for name, value in OFF.items():
-                        setattr(synapse, name, value)
-                self._synapses.append(synapse)
+                        setattr(here[-1], name, value)
+            self._synapses += here
         self._inputs = []
         for synapse in self._synapses:
             netcon = h.NetCon(None, synapse)

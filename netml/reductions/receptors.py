@@ -48,13 +48,6 @@ def receptors_of(synapses, syn_mech_params: dict) -> list[Receptor]:
     return found
 
 
-def alike(synapses, syn_mech_params: dict) -> list[int]:
-    """For each synapse type, the index of the first that has the same receptors: their events may be summed."""
-    receptors = receptors_of(synapses, syn_mech_params)
-    own = [[one._replace(synapse=0) for one in receptors if one.synapse == s] for s in range(len(synapses))]
-    return [own.index(those) for those in own]
-
-
 def decay_times(label: str, parameters: dict) -> tuple[float, ...]:
     """Decay times (ms) of a synapse type's receptors."""
     return tuple(_decays(label, {k.lower(): v for k, v in parameters.items()}).values())

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from netml.circuit.synapses import alike
 from netml.records import CellInfo
 from netml.reductions.branches import channel_inputs, group_segments
 from netml.reductions.cable import Cable
 from netml.reductions.head import Head
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
-from netml.reductions.receptors import alike, receptors_of
+from netml.reductions.receptors import receptors_of
 from netml.reductions.tree import reduce_tree
 from netml.training.config import TrainConfig
 
