@@ -10,9 +10,12 @@ def command(
     model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
     population: Annotated[
         list[str],
-        typer.Option("--population", "-p", help="Whose cells are recorded; may be given several times, to record "
-                     "several from the same runs, each into a folder of its name. A+B: two of one type of cell, "
-                     "as one."),
+        typer.Option(
+            "--population",
+            "-p",
+            help="Whose cells are recorded. May be given several times: all from the same runs, "
+            "each into a folder of its name. A+B: two of one type of cell, as one.",
+        ),
     ],
     cells: Annotated[str | None, typer.Option(help="How many of their cells, or gids: 3,7,12. By default all.")] = None,
     ranks: Annotated[int | None, typer.Option(help="MPI ranks (1); inside mpirun leave it out.")] = None,

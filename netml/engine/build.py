@@ -238,7 +238,7 @@ def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity
             )
         if short and own:
             raise ModelError(
-                f"plasticity of {label!r} is {short}; its synMech has short-term plasticity already: leave one of them out"
+                f"plasticity of {label!r} is {short}; its synMech has short-term plasticity already: leave one out"
             )
         made[label] = {name: population.add_projection(short or own, stdp) for name, population in populations.items()}
     return made

@@ -47,7 +47,9 @@ class ShortTerm:
         try:
             return cls(*(float(params[name]) for name in OFF))
         except (KeyError, ModelError) as error:
-            raise ModelError(f"synMech {label!r} ({params['mod']}): {error}; give it U, tau_rec and tau_facil") from None
+            raise ModelError(
+                f"synMech {label!r} ({params['mod']}): {error}; give it U, tau_rec and tau_facil"
+            ) from None
 
     def factors(self, times_ms: np.ndarray) -> np.ndarray:
         """(spikes) float64: what the weight of a connection is multiplied by, u r, at each of its source's spikes.

@@ -136,8 +136,8 @@ class Stimulations:
         for mech in mechs if isinstance(mechs, (list, tuple)) else [mechs]:
             if source["type"] == "NetStim" and is_plastic(self._circuit.net_params.synMechParams.get(mech) or {}):
                 raise ModelError(
-                    f"{where} is on synMech {mech!r}, which has short-term plasticity; netml.build has that between cells "
-                    "only: give the stimulation a synMech without it"
+                    f"{where} is on synMech {mech!r}, which has short-term plasticity; netml.build has that between "
+                    "cells only: give the stimulation a synMech without it"
                 )
         return target, source
 

@@ -79,12 +79,12 @@ def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bo
     return model, tree.group
 
 
-def _leaky_memory(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites) -> tuple[LeakyMemory, np.ndarray]:
+def _leaky_memory(
+    cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites
+) -> tuple[LeakyMemory, np.ndarray]:
     branch = group_segments(cell.segments, config.branches)
     branches = int(branch.max()) + 1
-    trace_input, trace_tau = trace_layout(
-        synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None
-    )
+    trace_input, trace_tau = trace_layout(synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None)
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(synapses) + current, memory=config.memory,
         hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 #: Of a synapse with short-term plasticity: its events then act with their whole weight.
 STATIC = {"U": 1.0, "tau_rec": 0.0, "tau_facil": 0.0}
 

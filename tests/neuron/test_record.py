@@ -140,9 +140,7 @@ def test_one_population_is_recorded_as_alone(together, tmp_path):
         both = [k for k in range(len(records["I"])) if records["I"].kinds[k] == "network"]
         for k, other in zip(range(len(alone)), both, strict=True):
             for name in ("event_time", "event_channel", "event_weight", "spike_time"):
-                np.testing.assert_array_equal(
-                    getattr(alone.trial(k), name), getattr(records["I"].trial(other), name)
-                )
+                np.testing.assert_array_equal(getattr(alone.trial(k), name), getattr(records["I"].trial(other), name))
 
 
 def test_trials_are_what_was_asked_for(recorded):
