@@ -246,7 +246,8 @@ def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity
 
 def _of_synapse(circuit: Circuit, label: str, mechs: Any) -> ShortTerm | None:
     """The short-term plasticity of the synapses that a rule makes."""
-    names = mechs if isinstance(mechs, (list, tuple)) else [mechs or circuit.default_synapse]
+    mechs = mechs or circuit.default_synapse
+    names = mechs if isinstance(mechs, (list, tuple)) else [mechs]
     params = circuit.net_params.synMechParams
     found = {ShortTerm.of_synapse(name, params.get(name) or {}) for name in names}
     if len(found) > 1:

@@ -12,7 +12,7 @@ from netml.engine.inputs import TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather, joined
 from netml.engine.simulation import SimulateConfig, Simulation
-from netml.errors import RecordsError
+from netml.errors import ModelError, RecordsError
 from netml.progress import Silent, reporter
 from netml.records import CellInfo, RecordWriter
 
@@ -110,6 +110,9 @@ def network(job: NetworkJob) -> NetworkResult:
     simulation = _Recorded(job.config, world, _Labelled(job.label, reporter(job.config.progress, world.rank)))
     simulation.build()
     sim = simulation.sim
+    members = [label for population in job.folders for label in joined(sim.net.params, population)]
+    if twice := [label for label in members if members.count(label) > 1]:
+        raise ModelError(f"population {twice[0]} is in two of the sets of records that were asked for; give it to one")
     recorders: dict[str, NetworkRecorder] = {}
     last_gid = None
     for population in job.folders:

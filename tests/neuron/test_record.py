@@ -119,6 +119,13 @@ def test_populations_are_recorded_together(together, tmp_path):
         check_replay(model, name[0], one, tmp_path / f"{name}.npz", atol=1e-3)
 
 
+def test_a_population_belongs_to_one_set_of_records(tmp_path):
+    wanted = COMMON | {"population": ["E+E2", "I", "E"]}
+    with pytest.raises(ModelError, match="population E is in two of the sets"):
+        record(plastic(tmp_path / "m"), **wanted, network_trials=1, protocol_trials=0, output=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
 def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
     """E fires at some 50 Hz: with U 0.5 and 100 ms of recovery a third is left; a first spike's event has the half."""
     _, records = together
@@ -238,6 +245,7 @@ def test_chosen_cells_and_seeds(tmp_path):
         ({"population": ["E", "X"]}, ModelError, "no population 'X'; it has E, I"),
         ({"population": "E+I"}, ModelError, r"joins populations of different cells \(E: E, I: I\)"),
         ({"population": "E+E"}, ModelError, "names a population twice"),
+        ({"population": ["E", "I+I2", "I"]}, ModelError, "no population 'I2'"),
         ({"sites": {"tip": ("apic", 0.5)}}, ModelError, "no section 'apic'; it has soma, dend_0"),
         ({"cells": 7}, ModelError, "cannot record 7 cells of E; it has 6"),
         ({"cells": [0, 6]}, ModelError, r"gids \[6\] are not in population E"),
