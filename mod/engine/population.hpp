@@ -60,7 +60,7 @@ struct netml_population {
                 plain.synapse[i] = {(uint32_t)target, (int32_t)delay, (int32_t)weight};
             }
             unseen += channels.seen[c] == 0;
-            outside += channels.unlike(c, weight_us[i]);
+            outside += channels.unlike(c, weight_us[i] * (p.short_term ? p.use : 1.0));   // what a first spike brings
         }
         if (p.stdp) plastic.row.assign(row, row + n), projection.plastic.push_back(std::move(plastic));
         else plain.row.assign(row, row + n), projection.plain.push_back(std::move(plain));

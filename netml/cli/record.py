@@ -8,8 +8,16 @@ import typer
 
 def command(
     model: Annotated[str, typer.Argument(help="NetPyNE project folder, e.g. models/cortex")],
-    population: Annotated[str, typer.Option("--population", "-p", help="Population whose cells are recorded.")],
-    cells: Annotated[str | None, typer.Option(help="How many of its cells, or gids: 3,7,12. By default all.")] = None,
+    population: Annotated[
+        list[str],
+        typer.Option(
+            "--population",
+            "-p",
+            help="Whose cells are recorded. May be given several times: all from the same runs, "
+            "each into a folder of its name. A+B: two of one type of cell, as one.",
+        ),
+    ],
+    cells: Annotated[str | None, typer.Option(help="How many of their cells, or gids: 3,7,12. By default all.")] = None,
     ranks: Annotated[int | None, typer.Option(help="MPI ranks (1); inside mpirun leave it out.")] = None,
     preset: Annotated[
         str, typer.Option(help="How much: 'demo' (minutes) or 'default' (for a reduction to keep).")
@@ -52,7 +60,7 @@ def command(
         if not mpi.is_first():
             return
         mpi.leave()
-    folder = record(
+    made = record(
         model,
         population=population,
         cells=parse_cells(cells),
@@ -73,4 +81,5 @@ def command(
         overwrite=overwrite,
         progress=progress,
     )
-    print(folder)
+    for folder in made.values() if isinstance(made, dict) else [made]:
+        print(folder)

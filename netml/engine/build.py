@@ -57,6 +57,7 @@ def build(
         simConfig: NetPyNE's; its seeds and its switches of connectivity are used (:data:`SWITCHES`).
         seed: Takes the place of its seeds conn, stim and loc.
         plasticity: By label of connParams, a :class:`netml.engine.plasticity.ShortTerm`, a ``RewardStdp``, or both.
+            A rule whose synMech is one of netml's mechanisms with short-term plasticity has that without being named.
 
     Returns:
         A :class:`netml.engine.stepped.Simulation`.
@@ -213,19 +214,46 @@ def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) 
 
 
 def add_projections(circuit: Circuit, populations: Mapping[str, Any], plasticity: Mapping[str, Any]):
-    """A projection of each population for each plastic rule; returns their numbers by rule and population."""
-    rules, made = circuit.net_params.connParams, {}
+    """A projection of each population for each plastic rule; returns their numbers by rule and population.
+
+    Rules that only share a synMech with short-term plasticity share one.
+    """
+    rules, made, of_synapse = circuit.net_params.connParams, {}, {}
     if unknown := sorted(set(plasticity) - set(rules)):
         raise ModelError(f"plasticity is for {unknown[0]!r}; connParams has {', '.join(map(str, rules)) or 'none'}")
-    for label, wanted in plasticity.items():
+    for label, rule in rules.items():
+        own = _of_synapse(circuit, label, rule.get("synMech"))
+        if label not in plasticity:
+            if own and own not in of_synapse:
+                of_synapse[own] = {name: population.add_projection(own) for name, population in populations.items()}
+            if own:
+                made[label] = of_synapse[own]
+            continue
+        wanted = plasticity[label]
         parts = wanted if isinstance(wanted, (list, tuple)) else [wanted]
         short, stdp = (next((p for p in parts if isinstance(p, kind)), None) for kind in (ShortTerm, RewardStdp))
         if len(parts) != (short is not None) + (stdp is not None):
             raise ModelError(
                 f"plasticity of {label!r} is {wanted!r}; expected a ShortTerm, a RewardStdp, or one of each"
             )
-        made[label] = {name: population.add_projection(short, stdp) for name, population in populations.items()}
+        if short and own:
+            raise ModelError(
+                f"plasticity of {label!r} is {short}; its synMech has short-term plasticity already: leave one out"
+            )
+        made[label] = {name: population.add_projection(short or own, stdp) for name, population in populations.items()}
     return made
+
+
+def _of_synapse(circuit: Circuit, label: str, mechs: Any) -> ShortTerm | None:
+    """The short-term plasticity of the synapses that a rule makes."""
+    mechs = mechs or circuit.default_synapse
+    names = mechs if isinstance(mechs, (list, tuple)) else [mechs]
+    params = circuit.net_params.synMechParams
+    found = {ShortTerm.of_synapse(name, params.get(name) or {}) for name in names}
+    if len(found) > 1:
+        raise ModelError(f"connParams {label!r} has synMechs {', '.join(map(str, names))}, of different short-term "
+                         "plasticity; netml.build takes one of a rule: make a rule of each")  # fmt: skip
+    return found.pop()
 
 
 def fill(circuit: Circuit, populations: Mapping[str, Any], projections, index: np.ndarray, here: np.ndarray):

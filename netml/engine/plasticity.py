@@ -1,8 +1,13 @@
 """Plasticity of a projection; equations, order and times stand in the README beside this file."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
+
+from netml.circuit.synapses import OFF, is_plastic
 from netml.errors import ModelError
 
 
@@ -29,6 +34,36 @@ class ShortTerm:
                 f"short-term plasticity has tau_rec_ms {self.tau_rec_ms} and tau_facil_ms {self.tau_facil_ms}; "
                 "expected the first above 0, the second 0 (no facilitation) or more"
             )
+
+    @classmethod
+    def of_synapse(cls, label: str, params: Mapping[str, Any]) -> "ShortTerm | None":
+        """That of the connections onto a synapse type (a ``synMechParams`` entry); None: they have none.
+
+        Raises:
+            ModelError: A mechanism with short-term plasticity, without the parameters of one.
+        """
+        if not is_plastic(params):
+            return None
+        try:
+            return cls(*(float(params[name]) for name in OFF))
+        except (KeyError, ModelError) as error:
+            raise ModelError(
+                f"synMech {label!r} ({params['mod']}): {error}; give it U, tau_rec and tau_facil"
+            ) from None
+
+    def factors(self, times_ms: np.ndarray) -> np.ndarray:
+        """(spikes) float64: what the weight of a connection is multiplied by, u r, at each of its source's spikes.
+
+        Arguments:
+            times_ms: (spikes) sorted.
+        """
+        made, u, r, last = np.empty(len(times_ms)), 0.0, 1.0, 0.0
+        for k, time in enumerate(times_ms.tolist()):
+            since, last = time - last, time
+            r = 1 + (r * (1 - u) - 1) * math.exp(-since / self.tau_rec_ms)
+            u = self.use + u * (1 - self.use) * (math.exp(-since / self.tau_facil_ms) if self.tau_facil_ms else 0.0)
+            made[k] = u * r
+        return made
 
 
 @dataclass(frozen=True)

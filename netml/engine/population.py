@@ -67,7 +67,7 @@ class Population(Driven):
         self._threads = checks.threads(os.environ.get("NETML_THREADS", 1) if threads is None else threads)
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
-        self._single = {name: array(code) for name, code in COLUMNS.items()}
+        self._single: dict[int, list[array]] = {}  # columns by projection
         self._backgrounds, self._frozen, self._dirty = 0, False, True
         self.library = load()
         self.handle = create(self.library, artifact)
@@ -143,9 +143,12 @@ class Population(Driven):
             checks.refuse_synapse(self.label, tops, self.rules[projection][1], *wrong)
         self._dirty = True
 
-    def add_synapse(self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
-        """One static synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
-        for column, value in zip(self._single.values(), (row, cell, channel, weight_us, delay_ms), strict=True):
+    def add_synapse(
+        self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0
+    ) -> None:
+        """One synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
+        columns = self._single.setdefault(projection, [array(code) for code in COLUMNS.values()])
+        for column, value in zip(columns, (row, cell, channel, weight_us, delay_ms), strict=True):
             column.append(value)
         self._dirty = True
 
@@ -232,7 +235,6 @@ class Population(Driven):
 
     def _flush(self) -> None:
         """Hand over what was added one by one."""
-        if self._single["row"]:
-            columns = [np.frombuffer(column, column.typecode) for column in self._single.values()]
-            self._single = {name: array(code) for name, code in COLUMNS.items()}
-            self.add_synapses(*columns)
+        waiting, self._single = self._single, {}
+        for projection, columns in waiting.items():
+            self.add_synapses(*(np.frombuffer(column, column.typecode) for column in columns), projection=projection)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from netml.circuit.synapses import OFF, alike, is_plastic
 from netml.engine import currents
 from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
@@ -43,6 +44,8 @@ def isolate(net_params: Any, population: str, cells: int) -> Any:
 class TestCell:
     """One isolated cell, a synapse a channel, driven by given events and a current into its soma.
 
+    Short-term plasticity is off: the weights of records are those that events act with.
+
     Arguments:
         sim: NetPyNE's sim module.
         cell: NetPyNE's cell, created.
@@ -55,9 +58,18 @@ class TestCell:
         from neuron import h
 
         self._synapses = []
+        kinds = alike(info.synapses, info.syn_mech_params)
         for section, x in zip(info.segments.section.tolist(), info.segments.x.tolist(), strict=True):
-            for label in info.synapses:
-                self._synapses.append(cell.addSynMech(label, section, x)["hObj"])
+            here = []
+            for label, first in zip(info.synapses, kinds, strict=True):
+                if first < len(here):  # one that acts alike is there
+                    here.append(here[first])
+                    continue
+                here.append(cell.addSynMech(label, section, x)["hObj"])
+                if is_plastic(info.syn_mech_params[label]):
+                    for name, value in OFF.items():
+                        setattr(here[-1], name, value)
+            self._synapses += here
         self._inputs = []
         for synapse in self._synapses:
             netcon = h.NetCon(None, synapse)

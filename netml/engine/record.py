@@ -1,8 +1,9 @@
-"""`record`: network runs and the protocol, one launch each, into one folder of records."""
+"""`record`: network runs, then the protocol of each population, one launch each, into a folder of records each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -27,7 +28,7 @@ PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
 def record(
     model: str | Path,
     *,
-    population: str,
+    population: str | Sequence[str],
     cells: int | list[int] | None = None,
     ranks: int = 1,
     preset: str = "default",
@@ -45,13 +46,14 @@ def record(
     output: str | Path = "records",
     overwrite: bool = False,
     progress: bool = True,
-) -> Path:
+) -> Path | dict[str, Path]:
     """Record what cells receive and do, in runs of the network and alone under random input.
 
     Args:
         model: NetPyNE project folder.
-        population: Whose cells.
-        cells: How many of them, or their gids; all by default.
+        population: Whose cells. Several populations are recorded from the same network runs, each into a folder of its
+            name. Populations of one type of cell share records, and a reduction, where they are joined: "PV23+PV5".
+        cells: How many of each, or their gids (of one population); all by default.
         ranks: MPI ranks to start.
         preset: "demo" or "default": what the next three are where not given.
         network_trials: Runs of the network; run k has seed + k.
@@ -65,15 +67,15 @@ def record(
         engine, build: As in `netml.simulate`; "coreneuron" and "fast" take the least time, an "exact" build gives the
             same records on any number of ranks.
         cfg: Further cfg values by dotted name.
-        output: Folder of the records.
+        output: Folder of the records; of several populations, of their folders.
         overwrite: Replace records that are there.
         progress: Show it, where standard error is a terminal.
 
     Returns:
-        The folder.
+        The folder; of several populations, that of each.
 
     Raises:
-        ModelError: Unknown population, cells, site; numbers that do not fit.
+        ModelError: Unknown population, cells, site; joined populations of different cells; numbers that do not fit.
         RecordsError: Records, or other files, are there already.
         OutputError: The folder cannot be written.
         LaunchError: More ranks than cells or trials; a rank died. Earlier records are still there then.
@@ -83,6 +85,7 @@ def record(
     given = (network_trials, protocol_trials, duration)
     runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
     current_trials = trials // 5 if current_trials is None else current_trials
+    folders = _folders(population, cells, Path(output))
     _check(runs, trials, current_trials, cells, ranks)
     if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
@@ -100,40 +103,27 @@ def record(
         cfg=dict(cfg or {}),
         progress=progress,
     )
-    folder = prepare(Path(output), overwrite)
-    with recording(folder) as made:
-        common = {"folder": str(made), "population": population}
+    folders = {one: prepare(folder, overwrite) for one, folder in folders.items()}
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, Path(output))
+        made = {one: stack.enter_context(recording(folder)) for one, folder in folders.items()}
         found: list[NetworkResult] = []
         for run in range(runs):
             job = NetworkJob(
                 config=replace(config, seed=seed + run),
+                folders={one: str(folder) for one, folder in made.items()},
                 first_shard=run * ranks,
                 cells=cells,
                 sites=dict(sites or {}),
                 label=f"network {run + 1} of {runs}",
-                **common,
             )
             found.append(launch("netml.engine.record_rank:network", job, ranks=ranks, progress=progress))
             config = replace(config, engine=found[0].metadata["engine"])  # NEURON, if CoreNEURON did not take the model
-        if trials + current_trials:
-            job = ProtocolJob(
-                config=config,
-                first_shard=runs * ranks,
-                cell=found[0].cell,
-                trials=trials,
-                current_trials=current_trials,
-                kinds=kinds,
-                label="single cells",
-                drive=reduce(add, [one.drive for one in found]),
-                **common,
-            )
-            launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
         about = {
             key: found[0].metadata[key]
             for key in ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
         }
         about |= {
-            "population": population,
             "seeds": [seed + run for run in range(runs)],
             "project": project.name,
             "network_trials": runs,
@@ -142,8 +132,44 @@ def record(
             "protocol_seed": seed,
             "protocol_kinds": sorted(set(kinds)),
         }
-        write_index(made, found[0].cell, about)
-    return folder
+        for one, folder in made.items():
+            cell = found[0].cells[one]
+            if trials + current_trials:
+                job = ProtocolJob(
+                    config=config,
+                    folder=str(folder),
+                    population=one,
+                    first_shard=runs * ranks,
+                    cell=cell,
+                    trials=trials,
+                    current_trials=current_trials,
+                    kinds=kinds,
+                    label="single cells" if len(made) == 1 else f"single cells of {one}",
+                    drive=reduce(add, [run.drives[one] for run in found]),
+                )
+                launch("netml.engine.record_rank:protocol", job, ranks=ranks, progress=progress)
+            write_index(folder, cell, about | {"population": one})
+    return next(iter(folders.values())) if len(folders) == 1 else folders
+
+
+def _folders(population: str | Sequence[str], cells: int | list[int] | None, output: Path) -> dict[str, Path]:
+    """Where the records of each population go."""
+    populations = [population] if isinstance(population, str) else list(population)
+    if not populations or len(set(populations)) < len(populations):
+        raise ModelError(f"populations to record are {populations}; expected one or more, each once")
+    if len(populations) == 1:
+        return {populations[0]: output}
+    if isinstance(cells, list):
+        raise ModelError("gids to record are of one population; give a number of cells, or one population")
+    if unfit := [one for one in populations if Path(one).name != one]:
+        raise ModelError(f"population {unfit[0]!r} cannot name a folder; record it without others")
+    return {one: output / one for one in populations}
+
+
+def _remove_empty(folder: Path) -> None:
+    """After a failure nothing is left where nothing was."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _check(runs: int, trials: int, current_trials: int, cells: int | list[int] | None, ranks: int) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from netml.engine import mpi
 from netml.engine.inputs import TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
-from netml.engine.recording import NetworkRecorder, gather
+from netml.engine.recording import NetworkRecorder, gather, joined
 from netml.engine.simulation import SimulateConfig, Simulation
+from netml.errors import ModelError, RecordsError
 from netml.progress import Silent, reporter
 from netml.records import CellInfo, RecordWriter
 
@@ -24,15 +25,14 @@ class NetworkJob:
 
     Attributes:
         config: Of the run.
-        folder: Of the records.
-        population, cells, sites: See :class:`netml.engine.recording.NetworkRecorder`.
+        folders: Of the records, by population.
+        cells, sites: See :class:`netml.engine.recording.NetworkRecorder`.
         first_shard: Number of rank 0's shard.
         label: What the progress bar calls it.
     """
 
     config: SimulateConfig
-    folder: str
-    population: str
+    folders: dict[str, str]
     first_shard: int
     cells: int | list[int] | None = None
     sites: dict = field(default_factory=dict)
@@ -44,7 +44,8 @@ class ProtocolJob:
     """All trials of random input (plain data).
 
     Attributes:
-        config, folder, population, first_shard, label: As in :class:`NetworkJob`.
+        config, first_shard, label: As in :class:`NetworkJob`.
+        population, folder: Whose cells, and of the records.
         cell, drive: What the network's runs recorded.
         trials, current_trials: Numbers over all ranks, see :meth:`netml.engine.protocol.Protocol.run`.
         ranges: How far the input leaves the network's.
@@ -65,10 +66,10 @@ class ProtocolJob:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """What a network run found: the cell, what the recorded cells got together, and what produced it."""
+    """What a network run found: by population the cell and what the recorded cells got together; what produced it."""
 
-    cell: CellInfo
-    drive: Drive
+    cells: dict[str, CellInfo]
+    drives: dict[str, Drive]
     metadata: dict
 
 
@@ -100,7 +101,7 @@ class _Isolated(_Recorded):
         self._cells = world.size * min(CELLS_A_RANK, -(-(job.trials + job.current_trials) // world.size))
 
     def create(self, net_params: Any, cfg: Any) -> None:
-        super().create(isolate(net_params, self._population, self._cells), cfg)
+        super().create(isolate(net_params, joined(net_params, self._population)[0], self._cells), cfg)
 
 
 def network(job: NetworkJob) -> NetworkResult:
@@ -109,17 +110,26 @@ def network(job: NetworkJob) -> NetworkResult:
     simulation = _Recorded(job.config, world, _Labelled(job.label, reporter(job.config.progress, world.rank)))
     simulation.build()
     sim = simulation.sim
-    recorder = NetworkRecorder(sim, job.population, job.cells, job.sites)
+    members = [label for population in job.folders for label in joined(sim.net.params, population)]
+    if twice := [label for label in members if members.count(label) > 1]:
+        raise ModelError(f"population {twice[0]} is in two of the sets of records that were asked for; give it to one")
+    recorders: dict[str, NetworkRecorder] = {}
+    last_gid = None
+    for population in job.folders:
+        recorders[population] = NetworkRecorder(sim, population, job.cells, job.sites, last_gid)
+        last_gid = recorders[population].last_gid
     simulation.run()
-    trials = recorder.trials(int(sim.cfg.seeds["stim"]))
-    if trials:
-        with RecordWriter(job.folder, job.first_shard + world.rank, recorder.cell) as writer:
-            for trial in trials:
-                writer.add(trial)
-    drives = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
-    # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
-    drive = reduce(add, [drives[gid] for gid in sorted(drives)])
-    return NetworkResult(recorder.cell, drive, simulation.metadata())
+    drives = {}
+    for population, recorder in recorders.items():
+        trials = recorder.trials(int(sim.cfg.seeds["stim"]))
+        if trials:
+            with RecordWriter(job.folders[population], job.first_shard + world.rank, recorder.cell) as writer:
+                for trial in trials:
+                    writer.add(trial)
+        own = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
+        # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
+        drives[population] = reduce(add, [own[gid] for gid in sorted(own)])
+    return NetworkResult({name: one.cell for name, one in recorders.items()}, drives, simulation.metadata())
 
 
 def protocol(job: ProtocolJob) -> None:
@@ -128,7 +138,10 @@ def protocol(job: ProtocolJob) -> None:
     progress = _Labelled(job.label, reporter(job.config.progress, world.rank))
     simulation = _Isolated(job, world, progress)
     simulation.build()
-    cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds)
+    try:
+        cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds)
+    except RecordsError as error:
+        raise RecordsError(f"{job.population}: {error}") from None
     share = len(range(world.rank, job.trials + job.current_trials, world.size))
     progress.begin("trials", share)
     with RecordWriter(job.folder, job.first_shard + world.rank, job.cell) as writer:

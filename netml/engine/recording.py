@@ -14,6 +14,7 @@ import numpy as np
 
 from netml.circuit.cell import cell_label, fingerprint, segment_table
 from netml.circuit.current import Clamp, total
+from netml.engine.plasticity import ShortTerm
 from netml.errors import ModelError, RecordsError
 from netml.records import CellInfo, Trial
 from netml.records.trial import NETWORK
@@ -134,6 +135,24 @@ def gather(sim: Any, values: list) -> list:
     return [value for part in sim.pc.py_allgather(list(values)) for value in part]
 
 
+def joined(net_params: Any, population: str) -> list[str]:
+    """The populations that make one set of records: "PV23+PV5" is two of one type of cell.
+
+    Raises:
+        ModelError: Unknown populations, one twice, or several that are made by different ``cellParams``.
+    """
+    labels = [population] if population in net_params.popParams else population.split("+")
+    if len(set(labels)) < len(labels):
+        raise ModelError(f"{population} names a population twice")
+    cells = {label: cell_label(net_params, label) for label in labels}
+    if len(set(cells.values())) > 1:
+        raise ModelError(
+            f"{population} joins populations of different cells ({', '.join(f'{p}: {c}' for p, c in cells.items())}); "
+            f"records hold one cell: record them apart, with a --population for each"
+        )
+    return labels
+
+
 def choose(gids: list[int], cells: int | list[int] | None, population: str) -> list[int]:
     """The cells to record: all (None), so many evenly spaced ones, or those named.
 
@@ -157,32 +176,45 @@ class NetworkRecorder:
 
     Arguments:
         sim: NetPyNE's sim module, network created.
-        population: Whose cells.
+        population: Whose cells; several of one type are joined by "+", see :func:`joined`.
         cells: See :func:`choose`.
         sites: Label -> (section, loc) of voltages besides the soma's.
+        last_gid: The largest in use, where another recorder of the network took some; see the attribute.
+
+    Attributes:
+        cell: What the records say about the cells.
+        last_gid: The largest in use: the next recorder of the same network begins behind it.
 
     Raises:
         ModelError: Unknown population, cells or sites; input that is neither events nor current into the soma.
     """
 
-    def __init__(self, sim: Any, population: str, cells: int | list[int] | None = None, sites: dict | None = None):
+    def __init__(
+        self, sim: Any, population: str, cells: int | list[int] | None = None, sites: dict | None = None,
+        last_gid: int | None = None,
+    ):  # fmt: skip
         from neuron import h
 
         self.sim = sim
-        cell_label(sim.net.params, population)
+        labels = joined(sim.net.params, population)
         if sim.cfg.recordCellsSpikes != -1:
             raise ModelError("cfg.recordCellsSpikes is set; recording needs the spikes of every cell (-1)")
-        members = [cell for cell in sim.net.cells if cell.tags["pop"] == population]
+        members = [cell for cell in sim.net.cells if cell.tags["pop"] in labels]
         self.gids = choose(gather(sim, [cell.gid for cell in members]), cells, population)
+        self._plastic = {
+            name: plastic for name, params in sim.net.params.synMechParams.items()
+            if (plastic := ShortTerm.of_synapse(name, params))
+        }  # fmt: skip
         reaching = set(gather(sim, [conn["synMech"] for cell in members for conn in cell.conns if "synMech" in conn]))
         synapses = tuple(name for name in sim.net.params.synMechParams if name in reaching)
-        self.cell = cell_info(sim.net.params, population, synapses, sites or {}, float(sim.cfg.dt))
+        self.cell = cell_info(sim.net.params, labels[0], synapses, sites or {}, float(sim.cfg.dt))
         steps_per_sample(self.cell.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         self._cells = [cell for cell in members if cell.gid in set(self.gids)]
         check_buffers(len(self._cells), len(self.cell.sites), self.duration_ms, self.cell.dt_ms)
         self._connections = {cell.gid: [self._connection(cell, conn) for conn in cell.conns] for cell in self._cells}
         self._currents = {cell.gid: total(_somatic_clamps(cell, self.cell)) for cell in self._cells}
+        self.last_gid = max(gather(sim, [cell.gid for cell in sim.net.cells])) if last_gid is None else last_gid
         self._stims = self._name_stims(h)
         self._own_spikes, self._own_gids = h.Vector(), h.Vector()
         for gid in self._stims.values():
@@ -190,7 +222,7 @@ class NetworkRecorder:
         self._voltages = {cell.gid: VoltageRecorder(h, cell, self.cell.sites) for cell in self._cells}
 
     def _connection(self, cell: Any, conn: Any) -> tuple:
-        """(source gid or NetStim, channel, weight in uS, delay in ms)."""
+        """(source gid or NetStim, channel, weight in uS, delay in ms, its short-term plasticity or None)."""
         where = f"cell {cell.gid}, connection from {conn.get('preGid')}"
         for key in ("shape", "plast", "pointer"):
             if conn.get(key):
@@ -202,14 +234,14 @@ class NetworkRecorder:
             raise ModelError(
                 f"{where} ends on no synMech; record needs cfg.createPyStruct on and synapses by synMechParams"
             )
-        if (numbers := int(netcon.wcnt())) > 1:
+        if (numbers := int(netcon.wcnt())) > 1 and conn["synMech"] not in self._plastic:
             raise ModelError(
                 f"{where} onto synMech {conn['synMech']!r} carries {numbers} numbers: the effect of its events depends "
-                "on more than a fixed weight (short-term plasticity, say), so it cannot be recorded"
+                "on more than a fixed weight by a rule that netml does not know, so it cannot be recorded"
             )
         channel = self.cell.channel(conn["sec"], float(conn["loc"]), conn["synMech"])
         source = netcon.pre() if conn["preGid"] == "NetStim" else int(conn["preGid"])
-        return source, channel, float(netcon.weight[0]), float(netcon.delay)
+        return source, channel, float(netcon.weight[0]), float(netcon.delay), self._plastic.get(conn["synMech"])
 
     def _name_stims(self, h: Any) -> dict[str, int]:
         """Give every NetStim that feeds a recorded cell a gid above all others; name -> gid."""
@@ -220,9 +252,9 @@ class NetworkRecorder:
             for source, *_ in connections
             if not isinstance(source, int)
         }
-        largest = max(gather(self.sim, [cell.gid for cell in self.sim.net.cells]))
         counts = gather(self.sim, [len(stims)])
-        first = int(largest) + 1 + sum(counts[: int(pc.id())])
+        first = self.last_gid + 1 + sum(counts[: int(pc.id())])
+        self.last_gid += sum(counts)
         named = {}
         for gid, (name, stim) in enumerate(stims.items(), first):
             pc.set_gid2node(gid, int(pc.id()))
@@ -236,13 +268,14 @@ class NetworkRecorder:
         made = []
         for cell in self._cells:
             times, channels, weights = [np.empty(0)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-            for source, channel, weight, delay in self._connections[cell.gid]:
+            for source, channel, weight, delay, plastic in self._connections[cell.gid]:
                 gid = source if isinstance(source, int) else self._stims[source.hname()]
                 arrival = spikes.get(gid, np.empty(0)) + delay
                 arrival = arrival[arrival < self.duration_ms]
                 times.append(arrival)
                 channels.append(np.full(arrival.size, channel, np.int32))
-                weights.append(np.full(arrival.size, weight, np.float32))
+                factors = plastic.factors(arrival) if plastic else np.ones(arrival.size)
+                weights.append((weight * factors).astype(np.float32))
             time = np.concatenate(times)
             order = np.argsort(time, kind="stable")
             own = spikes.get(cell.gid, np.empty(0))

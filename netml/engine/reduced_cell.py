@@ -18,6 +18,7 @@ from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
 from netml.circuit.current import Clamp
 from netml.engine.ensemble import population_of
+from netml.engine.plasticity import ShortTerm
 from netml.errors import ArtifactError, ModelError
 
 
@@ -42,6 +43,7 @@ class NeuronPopulation:
         self.population = population_of(artifact, label)
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
+        self._projections: dict[str, int] = {}  # by synapse type
         self._sources = {}  # gid -> (row, NetCon)
         self._context = h.ParallelContext()
         self._outlets = []  # as long as `object` may send spikes through them
@@ -71,14 +73,30 @@ class NeuronPopulation:
             )
         return self.table.find(section, loc) * len(self._synapses) + self._synapses[synapse]
 
-    def connect_gid(self, gid: int, cell: int, channel: int, weight_us: float, delay_ms: float) -> None:
+    def projection(self, synapse: str, params) -> int:
+        """Number of the projection of a synapse type's connections: static, or with its short-term plasticity.
+
+        Arguments:
+            params: The type's ``synMechParams``.
+
+        Raises:
+            ModelError: A plastic mechanism without the parameters of its plasticity.
+        """
+        if synapse not in self._projections:
+            plastic = ShortTerm.of_synapse(synapse, params)
+            self._projections[synapse] = self.population.add_projection(plastic) if plastic else 0
+        return self._projections[synapse]
+
+    def connect_gid(
+        self, gid: int, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0
+    ) -> None:
         """A synapse from the cell of a gid, on whatever rank it lives."""
         if gid not in self._sources:
             self.connect_source(gid, self.population.add_row(), delay_ms)
         row, netcon = self._sources[gid]
         if delay_ms < netcon.delay:
             self._set(netcon, row, delay_ms)
-        self.population.add_synapse(row, cell, channel, weight_us, delay_ms)
+        self.population.add_synapse(row, cell, channel, weight_us, delay_ms, projection)
 
     def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
         """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
@@ -91,11 +109,11 @@ class NeuronPopulation:
         """How long NEURON holds a spike back at most before the population has it."""
         return max((netcon.delay for _, netcon in self._sources.values()), default=0.0)
 
-    def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float):
+    def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0):
         """A synapse from a NetStim of its own; returns the NetCon."""
         netcon, row = h.NetCon(netstim, self.object), self.population.add_row()
         self._set(netcon, row, delay_ms)
-        self.population.add_synapse(row, cell, channel, weight_us, delay_ms)
+        self.population.add_synapse(row, cell, channel, weight_us, delay_ms, projection)
         return netcon
 
     def freeze(self) -> None:
@@ -236,11 +254,12 @@ class ReducedCell(CompartCell):
         if not (math.isfinite(weight) and weight >= 0):
             raise ModelError(f"{what} has a weight of {weight} uS; expected 0 or more")
         channel = self.hPopulation.channel(conn["sec"], conn["loc"], conn["synMech"])
+        projection = self.hPopulation.projection(conn["synMech"], sim.net.params.synMechParams[conn["synMech"]])
         if stim is None:
-            self.hPopulation.connect_gid(conn["preGid"], self.hIndex, channel, weight, delay)
+            self.hPopulation.connect_gid(conn["preGid"], self.hIndex, channel, weight, delay, projection)
             return
         netstim = CompartCell.addNetStim(self, stim, stimContainer=stim)
-        conn["hObj"] = self.hPopulation.connect_stim(netstim, self.hIndex, channel, weight, delay)
+        conn["hObj"] = self.hPopulation.connect_stim(netstim, self.hIndex, channel, weight, delay, projection)
 
     def _distributeSynsUniformly(self, secList, numSyns):
         """NetPyNE's; where that asks NEURON for lengths (pt3d without L), a section of the moment tells them."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netml.circuit.current import Clamp
+from netml.circuit.synapses import is_plastic
 from netml.errors import ModelError
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
@@ -131,6 +132,13 @@ class Stimulations:
         for params, known, place in zip((target, source), _KEYS[source["type"]], places, strict=True):
             if unknown := sorted(set(params) - known):
                 raise ModelError(f"{place} has {unknown[0]!r}, which netml.build does not support")
+        mechs = target.get("synMech") or self._circuit.default_synapse
+        for mech in mechs if isinstance(mechs, (list, tuple)) else [mechs]:
+            if source["type"] == "NetStim" and is_plastic(self._circuit.net_params.synMechParams.get(mech) or {}):
+                raise ModelError(
+                    f"{where} is on synMech {mech!r}, which has short-term plasticity; netml.build has that between "
+                    "cells only: give the stimulation a synMech without it"
+                )
         return target, source
 
     def _cells(self, label: str, target: Mapping) -> list[tuple[str, np.ndarray]]:

@@ -68,9 +68,13 @@ def group_segments(
     return order[np.argmin(distance[:, medoids], axis=1)]
 
 
-def channel_inputs(branch: np.ndarray, synapses: int) -> np.ndarray:
-    """(segments * synapses) int32: input of each channel; inputs = branches * synapse types."""
-    return (branch[:, None] * synapses + np.arange(synapses)).ravel().astype(np.int32)
+def channel_inputs(branch: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(segments * synapse types) int32: input of each channel; inputs = branches * kinds.
+
+    Arguments:
+        kind: (synapse types) int, from 0 on: those of one kind share an input.
+    """
+    return (branch[:, None] * (kind.max() + 1) + kind).ravel().astype(np.int32)
 
 
 def _root_first(parent: np.ndarray) -> list[int]:

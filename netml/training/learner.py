@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from netml.circuit.synapses import alike
 from netml.records import CellInfo
 from netml.reductions.branches import channel_inputs, group_segments
 from netml.reductions.cable import Cable
@@ -29,13 +30,15 @@ class Learner(nn.Module):
 
     def __init__(self, cell: CellInfo, config: TrainConfig, typical_weight, sites=()):
         super().__init__()
-        synapses, current = len(cell.synapses), len(typical_weight) > cell.channels
+        current = len(typical_weight) > cell.channels
+        first, kind = np.unique(alike(cell.synapses, cell.syn_mech_params), return_inverse=True)
+        distinct = [cell.synapses[s] for s in first]
         build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
         if config.expected is None:  # under a steady current a probability smears the phase, and with it the rate
             config = config.model_copy(update={"expected": not current})
         self.model: Head
-        self.model, group = build(cell, config, current, sites)
-        self.channel_input = channel_inputs(group, synapses)
+        self.model, group = build(cell, distinct, config, current, sites)
+        self.channel_input = channel_inputs(group, kind)
         if current:
             self.channel_input = np.append(self.channel_input, np.int32(self.model.inputs - 1))
         self.log_gain = nn.Parameter(torch.zeros(self.channel_input.size))
@@ -66,11 +69,11 @@ class Learner(nn.Module):
         return sum(p.numel() for p in self.model.parameters()) + used_channels
 
 
-def _cable(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
+def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
     tree = reduce_tree(cell.segments, config.compartments)
     at = [int(tree.group[cell.segments.find(*cell.sites[name])]) for name in sites]
     model = Cable(
-        tree, receptors_of(cell.synapses, cell.syn_mech_params), synapses=len(cell.synapses), current=current,
+        tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at, memory=config.memory, hidden=config.hidden,
         feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, site_readout=config.site_readout,
         dt_ms=config.dt_r_ms, seed=config.seed,
@@ -78,14 +81,14 @@ def _cable(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[C
     return model, tree.group
 
 
-def _leaky_memory(cell: CellInfo, config: TrainConfig, current: bool, sites) -> tuple[LeakyMemory, np.ndarray]:
+def _leaky_memory(
+    cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites
+) -> tuple[LeakyMemory, np.ndarray]:
     branch = group_segments(cell.segments, config.branches)
     branches = int(branch.max()) + 1
-    trace_input, trace_tau = trace_layout(
-        cell.synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None
-    )
+    trace_input, trace_tau = trace_layout(synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None)
     model = LeakyMemory(
-        trace_input, trace_tau, inputs=branches * len(cell.synapses) + current, memory=config.memory,
+        trace_input, trace_tau, inputs=branches * len(synapses) + current, memory=config.memory,
         hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip

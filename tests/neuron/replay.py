@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+#: Of a synapse with short-term plasticity: its events then act with their whole weight.
+STATIC = {"U": 1.0, "tau_rec": 0.0, "tau_facil": 0.0}
+
 
 def make_cell(h, spec, synapses):
     """Sections by name and one synapse a channel, in the order of channels."""
@@ -31,19 +34,21 @@ def make_cell(h, spec, synapses):
         for segment in section:
             for params in synapses:
                 point = getattr(h, params["mod"])(segment)
-                for key in set(params) - {"mod"}:
-                    setattr(point, key, params[key])
+                for key, value in (params | STATIC if "U" in params else params).items():
+                    if key != "mod":
+                        setattr(point, key, value)
                 points.append(point)
     return secs, points
 
 
-def play(h, secs, points, trial, sites, dt, threshold, v_init):
+def play(h, secs, points, plastic, trial, sites, dt, threshold, v_init):
     """Voltage at the sites every ms, and spike times."""
     inputs = {}
     for channel, weight in set(zip(trial.event_channel.tolist(), trial.event_weight.tolist(), strict=True)):
         inputs[channel, weight] = netcon = h.NetCon(None, points[channel])
         # Weights of the network are written in decimal in the model; float32 keeps 7 digits of them.
-        netcon.weight[0] = float(f"{weight:.6g}") if trial.kind == "network" else weight
+        decimal = trial.kind == "network" and not plastic[channel % len(plastic)]
+        netcon.weight[0] = float(f"{weight:.6g}") if decimal else weight
     clamps, ends = [], np.append(trial.current_time, trial.duration_ms)
     for start, end, amplitude in zip(ends[:-1], ends[1:], trial.current_na, strict=True):
         clamps.append(h.IClamp(secs["soma"](0.5)))
@@ -79,7 +84,8 @@ def main(model, population, folder, out):
         setattr(h, name, value)
     h.ParallelContext().set_maxstep(10)
     spec = net_params.cellParams[net_params.popParams[population]["cellType"]]
-    made = make_cell(h, spec, [net_params.synMechParams[label] for label in records.cell.synapses])
+    synapses = [net_params.synMechParams[label] for label in records.cell.synapses]
+    made = *make_cell(h, spec, synapses), ["U" in params for params in synapses]
     arrays = {}
     for k in range(len(records)):
         voltage, spikes = play(h, *made, records.trial(k), records.cell.sites, records.cell.dt_ms,

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import netml
+from netml.circuit.cell import fingerprint
 from netml.engine.recorder import merged
 from netml.errors import ArtifactError, CheckpointError, ModelError, OutputError, RunError
 
@@ -88,6 +89,38 @@ def test_wrong_plasticity_is_named(folder, plasticity, words):
     with pytest.raises(ModelError) as error:
         changed(folder, lambda net, cfg: None, plasticity=plasticity)
     assert all(word in str(error.value) for word in words)
+
+
+def with_plastic_synapse(net, artifacts, folder, synapse="inh"):
+    """The network with one synapse type's mechanism replaced by that with short-term plasticity."""
+    net.synMechParams[synapse] = {"mod": "netml_gaba_stp", "U": 0.4, "tau_rec": 120.0, "tau_facil": 30.0}
+    for label, cell in (("E", "Ecell"), ("I", "Icell")):
+        print_of_cell = fingerprint(net.cellParams[cell], {s: net.synMechParams[s] for s in ("exc", "inh")})
+        artifacts[label].header["cell"]["fingerprint"] = print_of_cell
+    return stepped.save(artifacts, folder)
+
+
+def test_a_mechanism_with_short_term_plasticity_has_it_without_being_named(folder, tmp_path):
+    rule = netml.ShortTerm(use=0.4, tau_rec_ms=120.0, tau_facil_ms=30.0)
+
+    def voltage(plastic_synapse, plasticity=None):
+        net, cfg, artifacts = stepped.network()
+        reductions = stepped.save(artifacts, tmp_path)
+        if plastic_synapse:
+            reductions = with_plastic_synapse(net, artifacts, tmp_path)
+        with netml.build(net, reductions, cfg, plasticity=plasticity) as simulation:
+            simulation.advance(100)
+            return simulation.voltage("E")
+
+    named = voltage(False, {"I->E": rule, "I->I": rule})
+    np.testing.assert_array_equal(voltage(True), named)
+    assert not np.array_equal(voltage(False), named)
+    with pytest.raises(ModelError, match="'I->E' is ShortTerm.*has short-term plasticity already"):
+        voltage(True, {"I->E": rule})
+    net, cfg, artifacts = stepped.network()
+    reductions = with_plastic_synapse(net, artifacts, tmp_path, synapse="exc")
+    with pytest.raises(ModelError, match="'bg0->all' is on synMech 'exc', which has short-term plasticity"):
+        netml.build(net, reductions, cfg)
 
 
 def test_one_network_a_process_and_close_frees_it(folder):

@@ -48,10 +48,10 @@ def recorded(request, tmp_path_factory):
     return Records.open(folder)
 
 
-def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
-    out = tmp_path / "replay.npz"
+def check_replay(model, population, recorded, out, atol=2e-5):
+    """Voltages (mV) and spikes of all trials come out of the cell alone."""
     subprocess.run(
-        [sys.executable, str(HERE / "replay.py"), str(TINY), "E", str(recorded.folder), str(out)],
+        [sys.executable, str(HERE / "replay.py"), str(model), population, str(recorded.folder), str(out)],
         check=True,
         capture_output=True,
         timeout=300,
@@ -59,12 +59,95 @@ def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
     replay = np.load(out)
     for k in range(len(recorded)):
         trial = recorded.trial(k)
-        for site in ("soma", "tip"):
+        for site in recorded.cell.sites:
             # Exact arithmetic, but for the order of simultaneous events: well within float32 (1e-5 mV at 100 mV).
             np.testing.assert_allclose(
-                replay[f"{k}/{site}"], trial.voltage[site], rtol=0, atol=2e-5, err_msg=f"{trial.kind} {k}"
+                replay[f"{k}/{site}"], trial.voltage[site], rtol=0, atol=atol, err_msg=f"{trial.kind} {k}"
             )
         np.testing.assert_allclose(replay[f"{k}/spikes"], trial.spike_time, rtol=0, atol=1e-6)
+
+
+def test_replay_gives_back_voltage_and_spikes(recorded, tmp_path):
+    check_replay(TINY, "E", recorded, tmp_path / "replay.npz")
+
+
+def plastic(folder):
+    """A copy of the tiny model with a second population of E's cells, and short-term plasticity from E and from I."""
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "netParams.py").open("a") as file:
+        file.write("""
+netParams.popParams["E2"] = {"cellType": "E", "numCells": 3}
+netParams.synMechParams["exc_stp"] = {"mod": "netml_ampa_nmda_stp", "U": 0.5, "tau_rec": 100.0, "tau_facil": 20.0}
+netParams.synMechParams["inh_stp"] = {"mod": "netml_gaba_stp", "U": 0.1, "tau_rec": 5.0, "tau_facil": 300.0}
+for rule, synapse in (("E->E", "exc_stp"), ("E->I", "exc_stp"), ("I->E", "inh_stp")):
+    changed = {**netParams.connParams[rule], "synMech": synapse, "probability": 1.0}
+    if not rule.endswith("I"):
+        changed["postConds"] = {"pop": ["E", "E2"]}
+    netParams.connParams[rule] = changed
+for target in netParams.stimTargetParams.values():
+    target["conds"] = {"pop": ["E", "E2"] if target["conds"]["pop"] == "E" else "I"}
+""")
+    return folder
+
+
+@pytest.fixture(scope="module", params=["neuron", "coreneuron"])
+def together(request, tmp_path_factory):
+    """Three populations from one run, two of them, of one cell, as one; the connections have short-term plasticity."""
+    folder = tmp_path_factory.mktemp(request.param)
+    made = record(
+        plastic(folder / "model"),
+        **COMMON | {"engine": request.param, "population": ["E+E2", "I"]},
+        network_trials=2,
+        protocol_trials=4,
+        current_trials=1,
+        cfg={"rate": 150.0},
+        output=folder / "records",
+    )
+    assert made == {name: folder / "records" / name for name in ("E+E2", "I")}
+    return folder / "model", {name: Records.open(one) for name, one in made.items()}
+
+
+def test_populations_are_recorded_together(together, tmp_path):
+    model, records = together
+    for name, gids in {"E+E2": [0, 1, 2, 3, 4, 5, 8, 9, 10], "I": [6, 7]}.items():
+        trials = [records[name].trial(k) for k in np.flatnonzero(records[name].kinds == "network")]
+        assert [(trial.seed, trial.gid) for trial in trials] == [(seed, gid) for seed in (1, 2) for gid in gids]
+        assert len(records[name]) == len(trials) + 5 and records[name].provenance["population"] == name
+    assert records["E+E2"].cell.label == "E" and records["E+E2"].cell.synapses == ("exc", "exc_stp", "inh_stp")
+    for name, one in records.items():
+        # Weights that plasticity leaves are float32 in the records: 1e-7 of them, which a spike's upstroke amplifies.
+        check_replay(model, name[0], one, tmp_path / f"{name}.npz", atol=1e-3)
+
+
+def test_a_population_belongs_to_one_set_of_records(tmp_path):
+    wanted = COMMON | {"population": ["E+E2", "I", "E"]}
+    with pytest.raises(ModelError, match="population E is in two of the sets"):
+        record(plastic(tmp_path / "m"), **wanted, network_trials=1, protocol_trials=0, output=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
+    """E fires at some 50 Hz: with U 0.5 and 100 ms of recovery a third is left; a first spike's event has the half."""
+    _, records = together
+    cell = records["I"].cell
+    for k in np.flatnonzero(records["I"].kinds == "network"):
+        trial = records["I"].trial(k)
+        share = trial.event_weight[trial.event_channel % len(cell.synapses) == cell.synapses.index("exc_stp")] / 2e-3
+        assert share.size > 20 and np.isclose(share, 0.5).sum() >= 5 and (share < 0.45).sum() > 0.2 * share.size
+
+
+def test_one_population_is_recorded_as_alone(together, tmp_path):
+    """What else is recorded, or how many are joined, changes no trial of the network."""
+    model, records = together
+    if records["I"].provenance["engine"] == "neuron":
+        alone = Records.open(record(
+            model, **COMMON | {"population": "I"}, network_trials=2, protocol_trials=0, cfg={"rate": 150.0},
+            output=tmp_path / "r",
+        ))  # fmt: skip
+        both = [k for k in range(len(records["I"])) if records["I"].kinds[k] == "network"]
+        for k, other in zip(range(len(alone)), both, strict=True):
+            for name in ("event_time", "event_channel", "event_weight", "spike_time"):
+                np.testing.assert_array_equal(getattr(alone.trial(k), name), getattr(records["I"].trial(other), name))
 
 
 def test_trials_are_what_was_asked_for(recorded):
@@ -159,6 +242,10 @@ def test_chosen_cells_and_seeds(tmp_path):
     "wrong, error, message",
     [
         ({"population": "X"}, ModelError, "no population 'X'; it has E, I"),
+        ({"population": ["E", "X"]}, ModelError, "no population 'X'; it has E, I"),
+        ({"population": "E+I"}, ModelError, r"joins populations of different cells \(E: E, I: I\)"),
+        ({"population": "E+E"}, ModelError, "names a population twice"),
+        ({"population": ["E", "I+I2", "I"]}, ModelError, "no population 'I2'"),
         ({"sites": {"tip": ("apic", 0.5)}}, ModelError, "no section 'apic'; it has soma, dend_0"),
         ({"cells": 7}, ModelError, "cannot record 7 cells of E; it has 6"),
         ({"cells": [0, 6]}, ModelError, r"gids \[6\] are not in population E"),
@@ -202,6 +289,10 @@ def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
         ({"cells": []}, ModelError, "no cells"),
         ({"sites": {"soma": ("dend_0", 0.5)}}, ModelError, "site label 'soma' has a meaning of its own"),
         ({"preset": "huge"}, ModelError, "unknown preset 'huge'; expected demo or default"),
+        ({"population": []}, ModelError, r"populations to record are \[\]"),
+        ({"population": ["E", "E"]}, ModelError, "'E', 'E'.*each once"),
+        ({"population": ["E", "I"], "cells": [3]}, ModelError, "gids to record are of one population"),
+        ({"population": ["E", "../I"]}, ModelError, "'../I' cannot name a folder"),
     ],
 )
 def test_a_wrong_request_is_refused_at_once(tmp_path, wrong, error, message):

@@ -255,3 +255,40 @@ def test_lengths_that_only_neuron_knows(net, tmp_path):
 
     detailed = connections(params)
     assert connections(swapped) == detailed and len({loc for _, _, loc, _, _ in detailed}) > 5
+
+
+def test_short_term_plasticity_of_a_synapse(tmp_path):
+    """A source's spikes bring what u and r leave of the weight: as sources of one spike each, with that weight, do."""
+    shares = [0.5]  # u r by hand: U 0.5, recovery in 50 ms, facilitation in 20 ms, spikes every 12 ms
+    u, r = 0.5, 1.0
+    for _ in range(5):
+        r = 1 + (r * (1 - u) - 1) * np.exp(-12 / 50)
+        u = 0.5 + u * 0.5 * np.exp(-12 / 20)
+        shares.append(u * r)
+
+    def voltage(synapse, sources):
+        """Sources are the first spike, the number of spikes and the weight, of a cell and of a stimulation each."""
+        params, cfg = hybrid.network(n_e=1, n_i=1)
+        for rules in (params.connParams, params.stimSourceParams, params.stimTargetParams):
+            rules.clear()
+        params.synMechParams["exc"] = synapse
+        for k, (start, number, weight) in enumerate(sources):
+            train = {"interval": 12.0, "noise": 0.0, "start": start, "number": number}
+            onto = {"synMech": "exc", "weight": weight, "delay": 1.3, "sec": "apical"}
+            params.popParams[f"V{k}"] = {"cellModel": "NetStim", "numCells": 1, **train}
+            params.connParams[f"V{k}->E"] = {"preConds": {"pop": f"V{k}"}, "postConds": {"pop": "E"}, **onto}
+            params.stimSourceParams[f"W{k}"] = {"type": "NetStim", **train, "start": start + 5.0}
+            params.stimTargetParams[f"W{k}->E"] = {"source": f"W{k}", "conds": {"pop": "E"}, "loc": 0.5, **onto}
+        cfg.duration, cfg.recordStep = 120.0, 1.0
+        path = hybrid.artifact(params, "Ecell").save(tmp_path / "e.netml")
+        sim = create(netml.swap(params, {"E": path}), cfg)
+        sim.simulate()
+        return np.array(sim.allSimData["V_soma"]["cell_0"])
+
+    plastic = {"mod": "netml_ampa_nmda_stp", "U": 0.5, "tau_rec": 50.0, "tau_facil": 20.0}
+    static = {"mod": "Exp2Syn", "tau1": 0.3, "tau2": 3.0, "e": 0.0}
+    expected = voltage(static, [(5.0 + 12.0 * k, 1, 0.008 * share) for k, share in enumerate(shares)])
+    np.testing.assert_allclose(voltage(plastic, [(5.0, 6, 0.008)]), expected, rtol=0, atol=1e-3)
+    assert np.abs(voltage(static, [(5.0, 6, 0.008)]) - expected).max() > 0.1
+    with pytest.raises(ModelError, match=r"synMech 'exc' \(netml_gaba_stp\): 'tau_rec'; give it U, tau_rec"):
+        voltage({"mod": "netml_gaba_stp", "U": 0.5}, [(5.0, 6, 0.008)])
