@@ -159,7 +159,7 @@ class Simulation:
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def _check_mechanisms(self, net_params: Any) -> None:
-        """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on.
+        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves out the first and trips on the second.
 
         Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
         """
@@ -169,6 +169,9 @@ class Simulation:
         if missing := [f"{mech!r} ({where})" for mech, where in needed.items() if not hasattr(h, mech)]:
             folder = self.project.mods or self.project.folder / "mod"
             raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
+        if absent := wanted.unknown_synapses(net_params):
+            known = ", ".join(map(str, net_params.synMechParams)) or "none"
+            raise ModelError(f"no synMech {', '.join(absent)} in synMechParams; it has {known}")
         if (unknown := wanted.unknown_sections(net_params)) and self.world.rank == 0:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             logger.warning("%s%s; NetPyNE puts these on the soma", "; ".join(unknown[:3]), more)

@@ -11,6 +11,7 @@ import pytest
 
 import netml
 from netml.engine.mechanisms import nrnivmodl
+from netml.errors import ModelError
 from netml.runs import Run
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
@@ -46,6 +47,16 @@ def test_the_same_spikes_and_voltage(project):
     _, _, _, voltage = run.traces["V"]
     np.testing.assert_allclose(voltage[0], theirs["V"]["cell_0"], atol=1e-4)  # float32 in the run's file
     assert all(path.read_bytes() == content for path, content in before.items() if "data" not in path.parts)
+
+
+def test_a_synapse_that_is_not_there_is_refused(tmp_path):
+    """NetPyNE ends in a TypeError that names nothing."""
+    model = tmp_path / "tiny"
+    shutil.copytree(FIXTURES / "tiny", model, ignore=shutil.ignore_patterns("__pycache__"))
+    with (model / "netParams.py").open("a") as file:
+        file.write("\nnetParams.connParams['E->I']['synMech'] = 'exk'\n")
+    with pytest.raises(ModelError, match=r"no synMech 'exk' \(connParams 'E->I'\) in synMechParams; it has \w+"):
+        netml.simulate(model, duration=5.0, output=tmp_path / "run")
 
 
 def test_a_section_that_is_not_there_is_said(tmp_path, capfd):
