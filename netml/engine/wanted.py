@@ -58,3 +58,13 @@ def unknown_synapses(net_params: Any) -> list[str]:
         if unknown and any(meant(conds or {}, cell) for cell in cells):
             found += [f"{one!r} ({kind} {name!r})" for one in unknown]
     return found
+
+
+def unmatched(net_params: Any) -> list[str]:
+    """Return where the conditions of rules hold for no population: such a rule connects nothing, without a word."""
+    cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()]
+    rules = [("connParams", name, rule, key) for name, rule in net_params.connParams.items()
+             for key in ("preConds", "postConds")]  # fmt: skip
+    rules += [("stimTargetParams", name, rule, "conds") for name, rule in net_params.stimTargetParams.items()]
+    return [f"{kind} {name!r}: no population has {key} {rule[key]}" for kind, name, rule, key in rules
+            if rule.get(key) and not any(meant(rule[key], cell) for cell in cells)]  # fmt: skip
