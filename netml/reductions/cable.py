@@ -79,7 +79,7 @@ class Wires(NamedTuple):
         levels = [np.flatnonzero(level == k) for k in range(1, level.max() + 1)]
         rises = flags & 1
         slow = 1 + np.arange(dims.receptors) + np.cumsum(rises) - rises  # a receptor's rise follows its decay
-        gates = 1 + dims.receptors + rises.sum() + np.arange(dims.gates)
+        gates = 1 + dims.receptors + rises.sum() + np.arange(dims.particles)
         rows = sent(slow), sent((slow + 1)[rises > 0]), sent(gates)
         return cls(sent(synapse), sent(flags & 2 > 0), sent(np.flatnonzero(rises)), rows, sent(read), sent(sites),
                    [(sent(own), sent(parent[own])) for own in levels])  # fmt: skip
@@ -107,7 +107,7 @@ class Cable(Head):
     """
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
-                 rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
+                 rank: int = 4, sites=(), gates=GATES, inactivation=(), memory: int = 20, hidden: int = 40,
                  feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
                  dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
@@ -121,7 +121,7 @@ class Cable(Head):
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read),
-            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
+            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout), len(inactivation),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
@@ -136,6 +136,8 @@ class Cable(Head):
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
         e, half, slope, tau, density, reach = np.array(gates, float).reshape(-1, 6).T
+        closing = np.array(inactivation, float).reshape(-1, 3).T
+        half, slope, tau = (np.append(*both) for both in zip((half, slope, tau), closing, strict=True))
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
@@ -160,7 +162,7 @@ class Cable(Head):
         constant("tree_axial", tree.axial_us)
         constant("rises", rises)
         constant("v_rest", np.full(n, LEAK_MV))
-        constant("gate_rest", np.zeros((k, n)))
+        constant("gate_rest", np.zeros((self.dims.particles, n)))
 
     def deviations(self) -> list[nn.Parameter]:
         """Parameters that are drawn to what is known of the cell."""
@@ -246,7 +248,8 @@ class Cable(Head):
         g = g * torch.where(self.wires.blocked[:, None], block, 1.0)
         goal = torch.sigmoid(p["gate_slope"][:, None] * before[:, None] + p["gate_offset"][:, None])
         gates = state["gates"] + p["gate_rate"][:, None] * (goal - state["gates"])
-        open_g = p["gate_g"] * gates
+        closing = nn.functional.pad(gates[:, n.gates :], (0, 0, 0, n.gates - n.inactivating), value=1.0)
+        open_g = p["gate_g"] * gates[:, : n.gates] * closing
         diagonal = p["capacity"] + p["leak"] + g.sum(1) + open_g.sum(1)
         right = p["capacity"] * before + p["leak_drive"] + injected
         right = right + (g * p["reversal"][:, None]).sum(1) + (open_g * p["gate_reversal"][:, None]).sum(1)

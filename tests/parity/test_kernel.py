@@ -48,7 +48,7 @@ def make_model(seed=0, memory=20, hidden=40, feedback=(2.0, 8.0, 30.0, 120.0), r
     return model
 
 
-def make_cable(seed=0, gates=GATES, rank=3, refractory=4, expected=False, site_readout=True) -> Cable:
+def make_cable(seed=0, gates=GATES, inactivation=(), rank=3, refractory=4, expected=False, site_readout=True) -> Cable:
     """A tree of 9 compartments with every part of the model at work."""
     rng, n = np.random.default_rng(seed), 9
     tree = Tree(
@@ -57,8 +57,8 @@ def make_cable(seed=0, gates=GATES, rank=3, refractory=4, expected=False, site_r
     )  # fmt: skip
     receptors = receptors_of(SYNAPSES, {"AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0,
                                                       "tau_d_nmda": 70.0}})  # fmt: skip
-    model = Cable(tree, receptors, synapses=2, current=True, reads=5, rank=rank, sites=(3, 7), gates=gates, memory=6,
-                  hidden=11, expected=expected, site_readout=site_readout, seed=seed)  # fmt: skip
+    model = Cable(tree, receptors, synapses=2, current=True, reads=5, rank=rank, sites=(3, 7), gates=gates, inactivation=inactivation,
+                  memory=6, hidden=11, expected=expected, site_readout=site_readout, seed=seed)  # fmt: skip
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.front_mean.fill_(-70)
@@ -86,7 +86,7 @@ def reduction_of(model: LeakyMemory, threshold: float) -> Reduction:
         return Reduction(model.dims, model.pack().numpy(), model.wiring.numpy(), threshold)
 
 
-@pytest.mark.parametrize("dims", [Dims(10, 15, 4, 7, 9), CableDims(12, 6, 2, 0, 3, 1, 1, 4, 5, 2, 1, 4, 7, 9)])
+@pytest.mark.parametrize("dims", [Dims(10, 15, 4, 7, 9), CableDims(12, 6, 2, 0, 3, 1, 1, 4, 5, 2, 1, 4, 7, 9, inactivating=2)])
 def test_kernel_counts_and_packs_as_python_does(dims):
     k, shape = kernel.load(), shape_of(dims)
     count = sum(int(np.prod(s)) for s in parameter_shapes(dims).values())
@@ -221,9 +221,10 @@ def weighted(outputs, probe):
 
 
 PLAIN = partial(make_cable, site_readout=False)
+CLOSING = partial(make_cable, inactivation=((-65, -6, 20), (-70, -9, 8)))
 KINDS = pytest.mark.parametrize(
     "make, typical_gain",
-    [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0)],
+    [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0), (CLOSING, 1.0)],
 )
 
 
