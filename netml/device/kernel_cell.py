@@ -87,7 +87,7 @@ class KernelCell:
             blocks = torch.cat([tree, *parts], dim=1)
             order = torch.cat([tree.new_zeros(1, dtype=torch.int64), *wires.rows])
             own = [torch.empty_like(blocks).index_copy(1, order, blocks).flatten(1)]
-            front = self._model.front(state)
+            front = state["tree"][:, wires.read]
         else:
             own, front = [], state["traces"]
         return torch.cat([*own, front, state["memory"], state["feedback"], last[:, None], state["wait"][:, None]], 1).T

@@ -53,8 +53,7 @@ class Wires(NamedTuple):
         rising: Receptors with a rise time.
         rows: Of the kernel's state, in units of the compartments: the decaying traces of all receptors, the rising ones
             of those, and the gates. Row 0 is the voltage.
-        read: What the hidden units read, as columns of the voltages of all compartments and the particles behind them.
-        sites: Compartments of recorded sites.
+        read, sites: Compartments that the hidden units read, and those of recorded sites.
         levels: Compartments of each distance from the root in branchings, from 1 on, and their parents.
     """
 
@@ -82,7 +81,6 @@ class Wires(NamedTuple):
         slow = 1 + np.arange(dims.receptors) + np.cumsum(rises) - rises  # a receptor's rise follows its decay
         gates = 1 + dims.receptors + rises.sum() + np.arange(dims.particles)
         rows = sent(slow), sent((slow + 1)[rises > 0]), sent(gates)
-        read = np.where(read < dims.compartments, read, read - (gates[0] - 1) * dims.compartments) if gates.size else read
         return cls(sent(synapse), sent(flags & 2 > 0), sent(np.flatnonzero(rises)), rows, sent(read), sent(sites),
                    [(sent(own), sent(parent[own])) for own in levels])  # fmt: skip
 
@@ -110,13 +108,10 @@ class Cable(Head):
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, inactivation=(), memory: int = 20, hidden: int = 40,
-                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False, read_gates: bool = False,
+                 feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
                  dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
-        receptor_rows = len(receptors) + sum(c.rise_ms >= 0.5 * dt_ms for c in receptors)
-        particles = (1 + receptor_rows + np.arange(len(gates) + len(inactivation))) * len(tree)
         read = tree.spread(reads, sites)
-        read = np.concatenate([read, *(particles + b for b in dict.fromkeys([0, *sites]) if read_gates)])
         super().__init__(
             len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random,
             site_outputs=len(sites) * site_readout,
@@ -261,13 +256,9 @@ class Cable(Head):
         if n.current:
             right = right + nn.functional.pad(x[:, -1:], (0, n.compartments - 1))
         tree = solve_tree(diagonal, p["axial"], right, self.wires.levels)
-        own = {"tree": tree, "slow": slow, "fast": fast, "gates": gates}
-        new, logit, v = self.advance_head(p, state, self.front(own), feedback, last_spike)
-        return own | new, logit, (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
-
-    def front(self, state) -> torch.Tensor:
-        """(batch, reads) what the hidden units read of the tree."""
-        return torch.cat([state["tree"], state["gates"].flatten(1)], dim=1)[:, self.wires.read]
+        new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
+        v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
+        return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
 
     def site_voltage(self, state) -> torch.Tensor:
         """See the contract."""

@@ -81,8 +81,8 @@ class CableDims(NamedTuple):
 
     def wiring_tops(self) -> np.ndarray:
         """What each number of the wiring must be below."""
-        parents, n = np.maximum(np.arange(self.compartments), 1), self.compartments
-        sizes = (self.synapses, self.receptors), (4, self.receptors), (self.own, self.reads), (n, self.sites)
+        parents = np.maximum(np.arange(self.compartments), 1)
+        sizes = (self.synapses, self.receptors), (4, self.receptors), (self.compartments, self.reads + self.sites)
         return np.concatenate([parents, *(np.full(count, top) for top, count in sizes)])
 
     @property

@@ -48,8 +48,7 @@ def make_model(seed=0, memory=20, hidden=40, feedback=(2.0, 8.0, 30.0, 120.0), r
     return model
 
 
-def make_cable(seed=0, gates=GATES, inactivation=(), rank=3, refractory=4, expected=False, site_readout=True,
-               read_gates=False) -> Cable:  # fmt: skip
+def make_cable(seed=0, gates=GATES, inactivation=(), rank=3, refractory=4, expected=False, site_readout=True) -> Cable:
     """A tree of 9 compartments with every part of the model at work."""
     rng, n = np.random.default_rng(seed), 9
     tree = Tree(
@@ -59,12 +58,11 @@ def make_cable(seed=0, gates=GATES, inactivation=(), rank=3, refractory=4, expec
     receptors = receptors_of(SYNAPSES, {"AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0,
                                                       "tau_d_nmda": 70.0}})  # fmt: skip
     model = Cable(tree, receptors, synapses=2, current=True, reads=5, rank=rank, sites=(3, 7), gates=gates, inactivation=inactivation,
-                  memory=6, hidden=11, read_gates=read_gates, expected=expected, site_readout=site_readout, seed=seed)  # fmt: skip
+                  memory=6, hidden=11, expected=expected, site_readout=site_readout, seed=seed)  # fmt: skip
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        voltage = model.wires.read < n
-        model.front_mean.copy_(torch.where(voltage, -70.0, 0.3))
-        model.front_scale.copy_(torch.where(voltage, 5.0, 0.1))
+        model.front_mean.fill_(-70)
+        model.front_scale.fill_(5)
         model.v_mean.fill_(0)
         model.logit_mean.fill_(-1.0)
         model.refractory.fill_(refractory)
@@ -223,7 +221,7 @@ def weighted(outputs, probe):
 
 
 PLAIN = partial(make_cable, site_readout=False)
-CLOSING = partial(make_cable, inactivation=((-65, -6, 20), (-70, -9, 8)), read_gates=True)
+CLOSING = partial(make_cable, inactivation=((-65, -6, 20), (-70, -9, 8)))
 KINDS = pytest.mark.parametrize(
     "make, typical_gain",
     [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0), (CLOSING, 1.0)],
