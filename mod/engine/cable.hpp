@@ -71,8 +71,8 @@ struct Cable {
     }
 
     // One step of the tree. own[own][16]: voltage, then traces a receptor (decay, and rise where it has one), then
-    // particles, each [compartments]; own_before may be own. z holds the memory of the step before and the feedback of this one, and
-    // gets the front. kept[kept][16]: inverse pivots, block, injection; rhs[work][16].
+    // particles, each [compartments]; own_before may be own. z holds the memory of the step before and the feedback of
+    // this one, and gets the front. kept[kept][16]: inverse pivots, block, injection; rhs[work][16].
     void advance(const float* params, const int32_t* wires, const float* x, const float* own_before, const float*,
                  float* own_after, float* z, float* keep, float* rhs) const {
         for (int p = 0; p < PARTS; ++p) {

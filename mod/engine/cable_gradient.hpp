@@ -115,7 +115,8 @@ struct CableGradient {
             if (blocked) block += (int64_t)count * LANES;
         }
         for (int k = 0; k < n.gates; ++k) {
-            const int64_t opens = row + (int64_t)k * count, closes = n.gates + k < n.particles ? opens + (int64_t)n.gates * count : 0;
+            const int64_t opens = row + (int64_t)k * count;
+            const int64_t closes = n.gates + k < n.particles ? opens + (int64_t)n.gates * count : 0;
             const float* g = params + n.gate_g + (int64_t)k * count;
             const float e = params[n.gate_reversal + k];
             float* sum_g = sum(gate_g) + (int64_t)k * count * LANES;

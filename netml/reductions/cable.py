@@ -43,6 +43,15 @@ GATES = (
     (-90.0, -40.0, 5.0, 5.0, 3e-7, 1.0),  # and a faster one
 )
 
+#: The same where calcium and sodium channels inactivate too, as in the cell of Hay et al. 2011 (PLoS Comput Biol
+#: 7:e1002107): half inactivation (mV), slope (mV) and time constant (ms) follow. Denser, for part is shut at rest.
+INACTIVATING_GATES = (
+    (100.0, -42.0, 4.0, 3.0, 1e-7, 2.0, -70.0, -6.4, 20.0),
+    (100.0, -35.0, 6.0, 10.0, 7e-8, 2.0, -45.0, -15.0, 150.0),
+    (50.0, -50.0, 3.0, 1.0, 6e-8, 1.0, -60.0, -6.0, 8.0),
+    *(gate for gate in GATES if gate[0] < 0),
+)
+
 
 class Wires(NamedTuple):
     """The wiring of a cable cell as indices on a device.
@@ -102,12 +111,13 @@ class Cable(Head):
         sites: Compartments of recorded sites; the hidden units read them too.
         site_readout: Whether memory and hidden units add to the voltage there: they must then know of the dendritic
             spikes that the compartments alone do not make.
-        gates: Initial kinetics of the gated conductances, as ``GATES``.
+        gates: Initial kinetics of the gated conductances, as ``GATES``; those that inactivate too, as in
+            ``INACTIVATING_GATES``, come first.
         memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
-                 rank: int = 4, sites=(), gates=GATES, inactivation=(), memory: int = 20, hidden: int = 40,
+                 rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
                  feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
                  dt_ms: float = 1.0, seed: int = 0):  # fmt: skip
         random = torch.Generator().manual_seed(seed)
@@ -117,11 +127,12 @@ class Cable(Head):
             site_outputs=len(sites) * site_readout,
         )
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
+        closing = [gate[6:] for gate in gates if len(gate) > 6]
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read),
-            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout), len(inactivation),
+            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout), len(closing),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
@@ -135,9 +146,8 @@ class Cable(Head):
         self.log_ratio = log_parameter([c.ratio / c.peak for c in receptors])
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
-        e, half, slope, tau, density, reach = np.array(gates, float).reshape(-1, 6).T
-        closing = np.array(inactivation, float).reshape(-1, 3).T
-        half, slope, tau = (np.append(*both) for both in zip((half, slope, tau), closing, strict=True))
+        e, half, slope, tau, density, reach = np.array([gate[:6] for gate in gates], float).reshape(-1, 6).T
+        half, slope, tau = np.append([half, slope, tau], np.array(closing, float).reshape(-1, 3).T, axis=1)
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
