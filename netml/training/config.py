@@ -39,6 +39,7 @@ class TrainConfig(BaseModel):
     compartments: int = Field(64, gt=0, description="cable: compartments of the reduced tree")
     reads: int = Field(24, gt=0, description="cable: compartments whose voltage the hidden units read")
     rank: int = Field(4, ge=0, description="cable: currents that spikes and memory inject into the tree")
+    inactivation: bool = Field(False, description="cable: calcium and sodium conductances inactivate")
     branches: int = Field(32, gt=0, description="leaky memory: groups of neighbouring segments that share an input")
     memory: int = Field(24, gt=0, description="leaky memory units")
     hidden: int = Field(64, gt=0, description="hidden units")
