@@ -10,9 +10,9 @@ from netml.errors import TrainingError
 BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
 #: What a size sets, unless it is given.
 SIZES = {
-    "small": {"compartments": 64, "reads": 24, "memory": 24, "hidden": 64, "rank": 4},
-    "medium": {"compartments": 64, "reads": 32, "memory": 32, "hidden": 96, "rank": 4},
-    "large": {"compartments": 64, "reads": 40, "memory": 40, "hidden": 128, "rank": 6},
+    "small": {"compartments": 64, "memory": 24, "hidden": 64, "rank": 4},
+    "medium": {"compartments": 64, "memory": 32, "hidden": 112, "rank": 4},
+    "large": {"compartments": 64, "memory": 46, "hidden": 152, "rank": 6},
 }
 
 
@@ -37,9 +37,9 @@ class TrainConfig(BaseModel):
     size: Literal["small", "medium", "large"] = Field("small", description="sets the sizes below that are not given")
     reduction: Literal["cable", "leaky_memory"] = Field("cable", description="kind of model")
     compartments: int = Field(64, gt=0, description="cable: compartments of the reduced tree")
-    reads: int = Field(24, gt=0, description="cable: compartments whose voltage the hidden units read")
+    reads: int = Field(3, gt=0, description="cable: compartments whose voltage the hidden units read")
     rank: int = Field(4, ge=0, description="cable: currents that spikes and memory inject into the tree")
-    inactivation: bool = Field(False, description="cable: calcium and sodium conductances inactivate")
+    inactivation: bool = Field(True, description="cable: calcium and sodium conductances inactivate")
     branches: int = Field(32, gt=0, description="leaky memory: groups of neighbouring segments that share an input")
     memory: int = Field(24, gt=0, description="leaky memory units")
     hidden: int = Field(64, gt=0, description="hidden units")
@@ -57,7 +57,7 @@ class TrainConfig(BaseModel):
     free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
     weight_decay: float = Field(0.3, ge=0, description="of the weight matrices (AdamW)")
-    prior_decay: float = Field(0.1, ge=0, description="of a compartment's deviation from what geometry gives")
+    prior_decay: float = Field(0.3, ge=0, description="of a compartment's deviation from what geometry gives")
     tree_pace: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
     gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
