@@ -8,11 +8,12 @@
 namespace netml {
 
 struct Cable {
-    static constexpr int SIZES = 16;
+    static constexpr int SIZES = 17;
     enum Flags { RISES = 1, BLOCKED = 2 };
     int inputs, compartments, synapses, current, receptors;
     int rises, blocked;                      // how many receptors have a rise time, a block
     int gates, reads, rank, sites;
+    int particles;                           // one that opens each gated conductance, then one that closes each of the first
     int wiring;                              // parent[compartments] synapse[receptors] flags[receptors] read[reads] site[sites]
     int own, kept;
     int64_t decay, rise, to_decay, to_rise, reversal, block_slope, block_offset;
@@ -22,9 +23,9 @@ struct Cable {
 
     explicit Cable(const int32_t* s)
         : inputs(s[0]), compartments(s[1]), synapses(s[2]), current(s[3]), receptors(s[4]), rises(s[5]), blocked(s[6]),
-          gates(s[7]), reads(s[8]), rank(s[9]), sites(s[10]),
+          gates(s[7]), reads(s[8]), rank(s[9]), sites(s[10]), particles(gates + s[16]),
           wiring(compartments + 2 * receptors + reads + sites),
-          own(compartments * (1 + receptors + rises + gates)), kept(compartments * (1 + blocked) + rank),
+          own(compartments * (1 + receptors + rises + particles)), kept(compartments * (1 + blocked) + rank),
           head(0, reads, s[11], s[12], s[13], s[14], s[15] ? sites : 0) {
         int64_t at = 0;
         const auto take = [&at](int64_t n) { const int64_t here = at; at += n; return here; };
@@ -35,9 +36,9 @@ struct Cable {
         reversal = take(receptors);
         block_slope = take(receptors);
         block_offset = take(receptors);
-        gate_rate = take(gates);
-        gate_slope = take(gates);
-        gate_offset = take(gates);
+        gate_rate = take(particles);
+        gate_slope = take(particles);
+        gate_offset = take(particles);
         gate_reversal = take(gates);
         capacity = take(compartments);
         leak = take(compartments);
@@ -48,7 +49,7 @@ struct Cable {
         inject_u = take((int64_t)rank * compartments);
         inject_v = take((int64_t)rank * (s[12] + s[11]));
         v_rest = take(compartments);
-        gate_rest = take((int64_t)gates * compartments);
+        gate_rest = take((int64_t)particles * compartments);
         v_soma = take(1);
         head = Head(at, reads, s[11], s[12], s[13], s[14], s[15] ? sites : 0);
     }
@@ -64,14 +65,14 @@ struct Cable {
     void rest(const float* params, float* state) const {
         for (int b = 0; b < compartments; ++b)
             for (int p = 0; p < PARTS; ++p) lanes(state + (int64_t)b * LANES)[p] = splat(params[v_rest + b]);
-        float* gate = state + (int64_t)(own - gates * compartments) * LANES;
-        for (int i = 0; i < gates * compartments; ++i)
+        float* gate = state + (int64_t)(own - particles * compartments) * LANES;
+        for (int i = 0; i < particles * compartments; ++i)
             for (int p = 0; p < PARTS; ++p) lanes(gate + (int64_t)i * LANES)[p] = splat(params[gate_rest + i]);
     }
 
-    // One step of the tree. own[own][16]: voltage, then traces a receptor (decay, and rise where it has one), then gates,
-    // each [compartments]; own_before may be own. z holds the memory of the step before and the feedback of this one, and
-    // gets the front. kept[kept][16]: inverse pivots, block, injection; rhs[work][16].
+    // One step of the tree. own[own][16]: voltage, then traces a receptor (decay, and rise where it has one), then
+    // particles, each [compartments]; own_before may be own. z holds the memory of the step before and the feedback of
+    // this one, and gets the front. kept[kept][16]: inverse pivots, block, injection; rhs[work][16].
     void advance(const float* params, const int32_t* wires, const float* x, const float* own_before, const float*,
                  float* own_after, float* z, float* keep, float* rhs) const {
         for (int p = 0; p < PARTS; ++p) {
@@ -129,12 +130,15 @@ struct Cable {
             row += how & RISES ? 2 * n : n;
             if (how & BLOCKED) block += (int64_t)n * LANES;
         }
-        for (int k = 0; k < gates; ++k, row += n)
+        const auto particle = [&](int k, int b) {
+            const int64_t here = row + (int64_t)k * n + b;
+            const vec goal = sigmoid_lanes(params[gate_slope + k] * get(before, b) + params[gate_offset + k]);
+            return at(after, here) = get(before, here) + params[gate_rate + k] * (goal - get(before, here));
+        };
+        for (int k = 0; k < gates; ++k)
             for (int b = 0; b < n; ++b) {
-                const vec goal = sigmoid_lanes(params[gate_slope + k] * get(before, b) + params[gate_offset + k]);
-                const vec open = get(before, row + b) + params[gate_rate + k] * (goal - get(before, row + b));
-                at(after, row + b) = open;
-                const vec g = params[gate_g + (int64_t)k * n + b] * open;
+                vec g = params[gate_g + (int64_t)k * n + b] * particle(k, b);
+                if (gates + k < particles) g *= particle(gates + k, b);
                 at(pivot, b) += g;
                 at(rhs, b) += g * params[gate_reversal + k];
             }

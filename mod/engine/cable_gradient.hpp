@@ -19,8 +19,8 @@ struct CableGradient {
         : n(n_), params(params_), wires(wiring), carry(rows(n.own)), lambda(rows(n.compartments)),
           pull(rows(n.compartments)),
           decay(n.receptors), rise(n.receptors), to_decay(n.receptors), to_rise(n.receptors), reversal(n.receptors),
-          block_slope(n.receptors), block_offset(n.receptors), gate_rate(n.gates), gate_slope(n.gates),
-          gate_offset(n.gates), gate_reversal(n.gates), capacity(n.compartments), leak(n.compartments),
+          block_slope(n.receptors), block_offset(n.receptors), gate_rate(n.particles), gate_slope(n.particles),
+          gate_offset(n.particles), gate_reversal(n.gates), capacity(n.compartments), leak(n.compartments),
           leak_drive(n.compartments), axial(n.compartments), scale(n.receptors * n.compartments),
           gate_g(n.gates * n.compartments), inject_u(n.rank * n.compartments),
           inject_v(n.rank * (n.head.memory + n.head.feedback)), v_soma(1) {}
@@ -114,18 +114,29 @@ struct CableGradient {
             row += rises ? 2 * count : count;
             if (blocked) block += (int64_t)count * LANES;
         }
-        for (int k = 0; k < n.gates; ++k, row += count) {
+        for (int k = 0; k < n.gates; ++k) {
+            const int64_t opens = row + (int64_t)k * count;
+            const int64_t closes = n.gates + k < n.particles ? opens + (int64_t)n.gates * count : 0;
             const float* g = params + n.gate_g + (int64_t)k * count;
-            const float e = params[n.gate_reversal + k], rate = params[n.gate_rate + k], slope = params[n.gate_slope + k], per_rate = 1.0f / rate;
+            const float e = params[n.gate_reversal + k];
             float* sum_g = sum(gate_g) + (int64_t)k * count * LANES;
-            vec d_reversal{}, d_rate{}, d_slope{}, d_offset{};
+            vec d_reversal{};
             for (int b = 0; b < count; ++b) {
-                const vec y = get(l, b), open = get(after, row + b), moved = (open - get(before, row + b)) * per_rate;
-                const vec goal = get(before, row + b) + moved;     // the steady gate
-                const vec dg = y * (e - get(after, b));
+                const vec y = get(l, b), dg = y * (e - get(after, b)), first = get(after, opens + b);
+                const vec second = closes ? get(after, closes + b) : splat(1.0f), open = first * second;
                 at(sum_g, b) += dg * open;
                 d_reversal += y * open * g[b];
-                const vec dopen = at(dv, row + b) + dg * g[b];
+                at(dv, opens + b) += dg * g[b] * second;
+                if (closes) at(dv, closes + b) += dg * g[b] * first;
+            }
+            at(sum(gate_reversal), k) += d_reversal;
+        }
+        for (int k = 0; k < n.particles; ++k, row += count) {
+            const float rate = params[n.gate_rate + k], slope = params[n.gate_slope + k], per_rate = 1.0f / rate;
+            vec d_rate{}, d_slope{}, d_offset{};
+            for (int b = 0; b < count; ++b) {
+                const vec moved = (get(after, row + b) - get(before, row + b)) * per_rate, dopen = get(dv, row + b);
+                const vec goal = get(before, row + b) + moved;     // the steady particle
                 d_rate += dopen * moved;
                 const vec da = rate * dopen * goal * (1.0f - goal);
                 d_slope += da * get(before, b);
@@ -133,7 +144,6 @@ struct CableGradient {
                 at(back, b) += slope * da;
                 at(dv, row + b) = (1.0f - rate) * dopen;
             }
-            at(sum(gate_reversal), k) += d_reversal;
             at(sum(gate_rate), k) += d_rate;
             at(sum(gate_slope), k) += d_slope;
             at(sum(gate_offset), k) += d_offset;

@@ -52,7 +52,9 @@ cfg.release = 0.4  # of excitatory synapses, over that in slices: calcium is low
 cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
 # events a s onto a cell: of excitation from beyond the circuit, found by tune_column.py, and of inhibition by the
 # interneurons that it leaves out, chosen for irregular firing
-cfg.external = {"L23": 7940.0, "PV23": 4320.0, "SST23": 9360.0, "IT": 10140.0, "PT": 420.0, "PV5": 320.0, "SST5": 3790.0}
+cfg.external = {
+    "L23": 7940.0, "PV23": 4320.0, "SST23": 9360.0, "IT": 10140.0, "PT": 90.0, "PV5": 320.0, "SST5": 3790.0,
+}  # fmt: skip
 cfg.others = {"L23": 6000.0, "PV23": 600.0, "SST23": 600.0, "IT": 6000.0, "PT": 11000.0, "PV5": 600.0, "SST5": 700.0}
 cfg.others_weight = 3e-4  # uS
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS

@@ -8,6 +8,7 @@ A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPy
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import sys
@@ -20,7 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from netml import toolchain
+from netml.circuit.cell import plain
 from netml.errors import ModelError
 
 INDEX = "index.npjson"
@@ -258,3 +262,17 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         except ValueError:
             parsed[name.strip()] = {"True": True, "False": False, "None": None}.get(text, text)
     return parsed
+
+
+def fingerprint(net_params: Any) -> str:
+    """SHA-256 (hex) of a project's populations, cells, synapse types, rules and stimulations, their seeds left out."""
+
+    def seedless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): seedless(one) for key, one in value.items() if key != "seed"}
+        if isinstance(value, (list, tuple)):
+            return [seedless(one) for one in value]
+        return plain(value) if isinstance(value, (str, int, float, np.generic, np.ndarray)) else type(value).__name__
+
+    parts = {name: seedless(value) for name, value in vars(net_params).items() if name.endswith("Params")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -142,8 +142,9 @@ def _finish(
         write_values(project, values)
         weights = ", ".join(f"{background[label]['weight'] * 1000:g} nS ({label})" for label in exciting)
         sites, hz, _ = EXCITATION
+        missed = "" if 0.5 * rate <= fires <= 2 * rate else "; set them by hand in cells/values.json"
         say(f"excitatory weights of {weights} at {sites} sites of {hz:g} Hz let it fire at {fires:.2g} Hz, "
-            f"asked for: {rate:g}")  # fmt: skip
+            f"asked for: {rate:g}{missed}")  # fmt: skip
 
 
 def _written(function: str | Path | Callable) -> str:

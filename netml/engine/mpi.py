@@ -174,6 +174,8 @@ def command(mpi: Mpi, ranks: int, program: list[str]) -> list[str]:
     options = []
     if mpi.flavour == "Open MPI":
         options = ["--oversubscribe", "--bind-to", "none"]
+        if ranks > len(os.sched_getaffinity(0)):  # a rank that waits leaves its core to the others
+            options += ["--mca", "mpi_yield_when_idle", "1"]
         if os.geteuid() == 0:
             options.append("--allow-run-as-root")
     return [str(mpi.mpiexec), *options, "-n", str(ranks), *program]

@@ -121,12 +121,36 @@ def _arrange_pairs(net_params: Any, cfg: Any) -> dict:
 def _shape(rule: dict) -> dict[str, Any]:
     """Number of segments, and the lines that draw the cell: (kind of section, points in um, diameter)."""
     secs = rule["secs"]
-    geoms = {name: sec.get("geom") or {} for name, sec in secs.items()}
-    lines = [(name.split("_")[0], np.array(geom["pt3d"])[:, :3].tolist(), float(np.mean([p[3] for p in geom["pt3d"]])))
-             for name, geom in geoms.items() if geom.get("pt3d")]  # fmt: skip
     return {
-        "segments": sum(int(geom.get("nseg") or 1) for geom in geoms.values()), "sections": len(secs), "lines": lines,
+        "segments": sum(int((sec.get("geom") or {}).get("nseg") or 1) for sec in secs.values()),
+        "sections": len(secs), "lines": _lines(secs),
     }  # fmt: skip
+
+
+def _lines(secs: dict) -> list[tuple[str, list, float]]:
+    """Sections by their 3-D points; those that have none straight on from their parent, siblings fanned out."""
+    children: dict[str | None, dict[float, list[str]]] = {}
+    for name, sec in secs.items():
+        topol = sec.get("topol") or {}
+        at = float(topol.get("parentX", 1.0))
+        children.setdefault(topol.get("parentSec") or None, {}).setdefault(at, []).append(name)
+    lines, waiting = [], [(name, "soma", np.zeros(3), np.pi / 2) for name in sum(children[None].values(), [])]
+    while waiting:
+        name, kind, start, angle = waiting.pop()
+        geom = secs[name].get("geom") or {}
+        if geom.get("pt3d"):
+            points, diameter = np.array(geom["pt3d"], float)[:, :3], float(np.mean([p[3] for p in geom["pt3d"]]))
+            angle = float(np.arctan2(*(points[-1] - points[0])[1::-1]))
+        else:
+            forward = np.array([np.cos(angle), np.sin(angle), 0.0])
+            points = start + np.outer([0.0, 1.0], forward) * float(geom.get("L", 100.0))  # NEURON's own defaults
+            diameter = float(geom.get("diam", 500.0))
+        lines.append((kind, points.tolist(), diameter))
+        for at, names in children.get(name, {}).items():  # at the far end straight on, at the near end backwards
+            for child, turn in zip(names, np.linspace(-0.5, 0.5, len(names) + 2)[1:-1], strict=True):
+                place = points[0] + at * (points[-1] - points[0])
+                waiting.append((child, child.split("_")[0], place, angle + np.pi * (1 - at) + 2 * turn))
+    return lines
 
 
 def pairs(config: SimulateConfig) -> dict | None:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from netml import toolchain
-from netml.circuit.project import find_project, load_project
+from netml.circuit.project import find_project, fingerprint, load_project
 from netml.engine import balance, mechanisms, output, wanted
 from netml.engine.coreneuron import ONLY_IN_NEURON
 from netml.engine.mpi import World
@@ -99,6 +101,7 @@ class Simulation:
         self.engine, self.refused = config.engine, ""
         self.wall: dict[str, float] = {}
         self.library: mechanisms.Library | None = None
+        self.circuit = ""  # hash of what the project says, before the swap
         self.sim: Any = None
         self._traces: output.EveryStep | None = None
 
@@ -120,6 +123,7 @@ class Simulation:
         with self._phase("setup_s", "model"):
             net_params, cfg = load_project(self.project, self.config.overrides())
             self._check_mechanisms(net_params)
+            self.circuit = fingerprint(net_params)
             self._prepare(cfg)
             if self.config.swap:
                 from netml.engine.swap import swap
@@ -159,7 +163,7 @@ class Simulation:
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def _check_mechanisms(self, net_params: Any) -> None:
-        """Refuse a network that names mechanisms nobody has: NetPyNE would leave them out and go on.
+        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves out the first and trips on the second.
 
         Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
         """
@@ -169,17 +173,25 @@ class Simulation:
         if missing := [f"{mech!r} ({where})" for mech, where in needed.items() if not hasattr(h, mech)]:
             folder = self.project.mods or self.project.folder / "mod"
             raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
-        if (unknown := wanted.unknown_sections(net_params)) and self.world.rank == 0:
-            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-            logger.warning("%s%s; NetPyNE puts these on the soma", "; ".join(unknown[:3]), more)
+        if absent := wanted.unknown_synapses(net_params):
+            known = ", ".join(map(str, net_params.synMechParams)) or "none"
+            raise ModelError(f"no synMech {', '.join(absent)} in synMechParams; it has {known}")
+        self._warn(wanted.unknown_sections(net_params), "NetPyNE puts these on the soma")
+        self._warn(wanted.unmatched(net_params), "these rules make nothing")
         needed |= wanted.from_outside(net_params)
         self._leave_coreneuron(", ".join(f"{mech} ({needed[mech]})" for mech in sorted(ONLY_IN_NEURON & needed.keys())))
+
+    def _warn(self, found: list[str], what: str) -> None:
+        """One line, on one rank."""
+        if found and self.world.rank == 0:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            logger.warning("%s%s; %s", "; ".join(found[:3]), more, what)
 
     def create(self, net_params: Any, cfg: Any) -> None:
         """Create the network with NetPyNE, on all ranks.
 
         Raises:
-            ModelError: fewer cells than ranks.
+            ModelError: fewer cells than ranks; a weight or a delay that is no number.
         """
         from netpyne import sim
 
@@ -196,6 +208,7 @@ class Simulation:
             )
         sim.net.connectCells()
         sim.net.addStims()
+        _check_connections(sim.net.cells)
         sim.net.addRxD()
         if cfg.coreneuron:
             self._traces = output.EveryStep.instead_of_netpyne(sim)
@@ -256,6 +269,7 @@ class Simulation:
             "swap": {pop: {"artifact": str(path), "fraction": config.fraction} for pop, path in config.swap.items()},
             "wall": dict(self.wall),
             "mechanisms": self.library.digest,
+            "circuit": self.circuit,
             "versions": output.versions(),
             "compiler": toolchain.compiler_version(),
             "cpu_count": os.cpu_count(),
@@ -277,6 +291,19 @@ class Simulation:
         self.sim.pc.barrier()
         self.progress.close()
         return folder
+
+
+def _check_connections(cells: list) -> None:
+    """Refuse weights and delays that NEURON would take without a word, and that spoil all that follows."""
+    for cell in cells:
+        for conn in getattr(cell, "conns", ()):
+            weight, delay = np.asarray(conn.get("weight", 0.0)), conn.get("delay", 0.0)
+            if np.isfinite(weight).all() and 0 <= delay < np.inf:
+                continue
+            raise ModelError(
+                f"cell {cell.gid}, connection from {conn.get('preGid')} ({conn.get('label') or 'a stimulation'}): "
+                f"weight {conn.get('weight')}, delay {delay} ms; expected numbers, and a delay of 0 or more"
+            )
 
 
 def run(config: SimulateConfig) -> Path:

@@ -40,3 +40,31 @@ def unknown_sections(net_params: Any) -> list[str]:
             if lacks and meant(conds or {}, {**pop, "pop": label}):
                 found.setdefault((kind, section, label), f"{kind} {name!r}: no section {section!r} in cells of {label}")
     return list(found.values())
+
+
+def unknown_synapses(net_params: Any) -> list[str]:
+    """Return where rules that reach cells with sections name a synapse that synMechParams does not have."""
+    sources = net_params.stimSourceParams
+    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
+    rules += [("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()
+              if (sources.get(rule.get("source")) or {}).get("type") == "NetStim"]  # fmt: skip
+    cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()
+             if (net_params.cellParams.get(pop.get("cellType")) or {}).get("secs")]  # fmt: skip
+    found = []
+    for kind, name, rule, conds in rules:
+        named = rule.get("synMech")
+        unknown = [one for one in (named if isinstance(named, list) else [named])
+                   if isinstance(one, str) and one not in net_params.synMechParams]  # fmt: skip
+        if unknown and any(meant(conds or {}, cell) for cell in cells):
+            found += [f"{one!r} ({kind} {name!r})" for one in unknown]
+    return found
+
+
+def unmatched(net_params: Any) -> list[str]:
+    """Return where the conditions of rules hold for no population: such a rule connects nothing, without a word."""
+    cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()]
+    rules = [("connParams", name, rule, key) for name, rule in net_params.connParams.items()
+             for key in ("preConds", "postConds")]  # fmt: skip
+    rules += [("stimTargetParams", name, rule, "conds") for name, rule in net_params.stimTargetParams.items()]
+    return [f"{kind} {name!r}: no population has {key} {rule[key]}" for kind, name, rule, key in rules
+            if rule.get(key) and not any(meant(rule[key], cell) for cell in cells)]  # fmt: skip

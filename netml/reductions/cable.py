@@ -43,6 +43,15 @@ GATES = (
     (-90.0, -40.0, 5.0, 5.0, 3e-7, 1.0),  # and a faster one
 )
 
+#: The same where calcium and sodium channels inactivate too, as in the cell of Hay et al. 2011 (PLoS Comput Biol
+#: 7:e1002107): half inactivation (mV), slope (mV) and time constant (ms) follow. Denser, for part is shut at rest.
+INACTIVATING_GATES = (
+    (100.0, -42.0, 4.0, 3.0, 1e-7, 2.0, -70.0, -6.4, 20.0),
+    (100.0, -35.0, 6.0, 10.0, 7e-8, 2.0, -45.0, -15.0, 150.0),
+    (50.0, -50.0, 3.0, 1.0, 6e-8, 1.0, -60.0, -6.0, 8.0),
+    *(gate for gate in GATES if gate[0] < 0),
+)
+
 
 class Wires(NamedTuple):
     """The wiring of a cable cell as indices on a device.
@@ -79,7 +88,7 @@ class Wires(NamedTuple):
         levels = [np.flatnonzero(level == k) for k in range(1, level.max() + 1)]
         rises = flags & 1
         slow = 1 + np.arange(dims.receptors) + np.cumsum(rises) - rises  # a receptor's rise follows its decay
-        gates = 1 + dims.receptors + rises.sum() + np.arange(dims.gates)
+        gates = 1 + dims.receptors + rises.sum() + np.arange(dims.particles)
         rows = sent(slow), sent((slow + 1)[rises > 0]), sent(gates)
         return cls(sent(synapse), sent(flags & 2 > 0), sent(np.flatnonzero(rises)), rows, sent(read), sent(sites),
                    [(sent(own), sent(parent[own])) for own in levels])  # fmt: skip
@@ -102,7 +111,8 @@ class Cable(Head):
         sites: Compartments of recorded sites; the hidden units read them too.
         site_readout: Whether memory and hidden units add to the voltage there: they must then know of the dendritic
             spikes that the compartments alone do not make.
-        gates: Initial kinetics of the gated conductances, as ``GATES``.
+        gates: Initial kinetics of the gated conductances, as ``GATES``; those that inactivate too, as in
+            ``INACTIVATING_GATES``, come first.
         memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
@@ -117,11 +127,12 @@ class Cable(Head):
             site_outputs=len(sites) * site_readout,
         )
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
+        closing = [gate[6:] for gate in gates if len(gate) > 6]
         rises = [c.rise_ms >= 0.5 * dt_ms for c in receptors]  # what is faster is over within a step
         self.inputs = n * synapses + current
         self.dims = CableDims(
             self.inputs, n, synapses, int(current), r, sum(rises), sum(c.blocked for c in receptors), k, len(read),
-            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout),
+            rank, len(sites), len(feedback_tau_ms), memory, hidden, int(expected), int(site_readout), len(closing),
         )  # fmt: skip
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
@@ -135,7 +146,8 @@ class Cable(Head):
         self.log_ratio = log_parameter([c.ratio / c.peak for c in receptors])
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
-        e, half, slope, tau, density, reach = np.array(gates, float).reshape(-1, 6).T
+        e, half, slope, tau, density, reach = np.array([gate[:6] for gate in gates], float).reshape(-1, 6).T
+        half, slope, tau = np.append([half, slope, tau], np.array(closing, float).reshape(-1, 3).T, axis=1)
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
@@ -160,7 +172,7 @@ class Cable(Head):
         constant("tree_axial", tree.axial_us)
         constant("rises", rises)
         constant("v_rest", np.full(n, LEAK_MV))
-        constant("gate_rest", np.zeros((k, n)))
+        constant("gate_rest", np.zeros((self.dims.particles, n)))
 
     def deviations(self) -> list[nn.Parameter]:
         """Parameters that are drawn to what is known of the cell."""
@@ -246,7 +258,8 @@ class Cable(Head):
         g = g * torch.where(self.wires.blocked[:, None], block, 1.0)
         goal = torch.sigmoid(p["gate_slope"][:, None] * before[:, None] + p["gate_offset"][:, None])
         gates = state["gates"] + p["gate_rate"][:, None] * (goal - state["gates"])
-        open_g = p["gate_g"] * gates
+        closing = nn.functional.pad(gates[:, n.gates :], (0, 0, 0, n.gates - n.inactivating), value=1.0)
+        open_g = p["gate_g"] * gates[:, : n.gates] * closing
         diagonal = p["capacity"] + p["leak"] + g.sum(1) + open_g.sum(1)
         right = p["capacity"] * before + p["leak_drive"] + injected
         right = right + (g * p["reversal"][:, None]).sum(1) + (open_g * p["gate_reversal"][:, None]).sum(1)

@@ -65,6 +65,7 @@ class CableDims(NamedTuple):
     hidden: int
     expected: int = 0  # as above
     site_readout: int = 0  # 1: memory and hidden units add to the voltage of recorded sites
+    inactivating: int = 0  # so many of the gates, the first ones, have a second particle that closes them
 
     @property
     def front(self) -> int:
@@ -74,6 +75,10 @@ class CableDims(NamedTuple):
     def site_outputs(self) -> int:
         return self.sites * self.site_readout
 
+    @property
+    def particles(self) -> int:
+        return self.gates + self.inactivating
+
     def wiring_tops(self) -> np.ndarray:
         """What each number of the wiring must be below."""
         parents = np.maximum(np.arange(self.compartments), 1)
@@ -82,16 +87,16 @@ class CableDims(NamedTuple):
 
     @property
     def own(self) -> int:
-        return self.compartments * (1 + self.receptors + self.rises + self.gates)
+        return self.compartments * (1 + self.receptors + self.rises + self.particles)
 
     def front_shapes(self) -> dict[str, tuple[int, ...]]:
-        n, r, k = (self.compartments,), (self.receptors,), (self.gates,)
+        n, r, k, m = (self.compartments,), (self.receptors,), (self.gates,), (self.particles,)
         return {
             "decay": r, "rise": r, "to_decay": r, "to_rise": r, "reversal": r, "block_slope": r, "block_offset": r,
-            "gate_rate": k, "gate_slope": k, "gate_offset": k, "gate_reversal": k,
+            "gate_rate": m, "gate_slope": m, "gate_offset": m, "gate_reversal": k,
             "capacity": n, "leak": n, "leak_drive": n, "axial": n, "scale": r + n, "gate_g": k + n,
             "inject_u": (self.rank, *n), "inject_v": (self.rank, self.memory + self.feedback),
-            "v_rest": n, "gate_rest": k + n, "v_soma": (1,),
+            "v_rest": n, "gate_rest": m + n, "v_soma": (1,),
         }  # fmt: skip
 
 

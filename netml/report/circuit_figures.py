@@ -32,8 +32,8 @@ def morphologies(cells: dict[str, dict]) -> bytes:
             ax.text(shift, points[:, 1].min() - 50, name, ha="center", va="top", weight="bold")
             left = shift + points[:, 0].max() + 80
         top = ax.get_ylim()[1]
-        ax.plot([0, 100], [top - 60] * 2, color="#2b3440", linewidth=2)
-        ax.text(50, top - 50, "100 µm", ha="center", va="bottom")
+        ax.plot([-140, -40], [top - 60] * 2, color="#2b3440", linewidth=2)
+        ax.text(-90, top - 50, "100 µm", ha="center", va="bottom")
         ax.set_aspect("equal")
         ax.set_axis_off()
 

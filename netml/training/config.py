@@ -39,11 +39,14 @@ class TrainConfig(BaseModel):
     compartments: int = Field(64, gt=0, description="cable: compartments of the reduced tree")
     reads: int = Field(24, gt=0, description="cable: compartments whose voltage the hidden units read")
     rank: int = Field(4, ge=0, description="cable: currents that spikes and memory inject into the tree")
+    inactivation: bool = Field(False, description="cable: calcium and sodium conductances inactivate")
     branches: int = Field(32, gt=0, description="leaky memory: groups of neighbouring segments that share an input")
     memory: int = Field(24, gt=0, description="leaky memory units")
     hidden: int = Field(64, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
-    expected: bool = Field(False, description="feed back the probability of the cell's own spikes, not the spikes")
+    expected: bool | None = Field(
+        None, description="feed back the probability of the cell's own spikes; by default where no trial has a current"
+    )
     refractory_quantile: float = Field(
         0.01, ge=0, lt=1, description="of the intervals in training: no spike follows another sooner; 0: no limit"
     )
@@ -53,12 +56,12 @@ class TrainConfig(BaseModel):
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
     free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then own")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
-    weight_decay: float = Field(1.0, ge=0, description="of the weight matrices (AdamW)")
+    weight_decay: float = Field(0.3, ge=0, description="of the weight matrices (AdamW)")
     prior_decay: float = Field(0.1, ge=0, description="of a compartment's deviation from what geometry gives")
     tree_pace: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
     gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
-    voltage_weight: float = Field(1.0, ge=0, description="share of the voltage beside the spikes in the loss")
+    voltage_weight: float = Field(3.0, ge=0, description="share of the voltage beside the spikes in the loss")
     site_weight: float = Field(2.0, ge=0, description="share of the voltage at each recorded dendritic site")
     site_readout: bool = Field(True, description="cable: memory and hidden units add to the voltage of these sites")
     site_clip_mv: float = Field(-40.0, description="voltage at these sites is learned up to here, mV")

@@ -7,7 +7,7 @@ from torch import nn
 from netml.circuit.synapses import alike
 from netml.records import CellInfo
 from netml.reductions.branches import channel_inputs, group_segments
-from netml.reductions.cable import Cable
+from netml.reductions.cable import GATES, INACTIVATING_GATES, Cable
 from netml.reductions.head import Head
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
 from netml.reductions.receptors import receptors_of
@@ -34,6 +34,8 @@ class Learner(nn.Module):
         first, kind = np.unique(alike(cell.synapses, cell.syn_mech_params), return_inverse=True)
         distinct = [cell.synapses[s] for s in first]
         build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
+        if config.expected is None:  # under a steady current a probability smears the phase, and with it the rate
+            config = config.model_copy(update={"expected": not current})
         self.model: Head
         self.model, group = build(cell, distinct, config, current, sites)
         self.channel_input = channel_inputs(group, kind)
@@ -72,7 +74,8 @@ def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bo
     at = [int(tree.group[cell.segments.find(*cell.sites[name])]) for name in sites]
     model = Cable(
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
-        reads=config.reads, rank=config.rank, sites=at, memory=config.memory, hidden=config.hidden,
+        reads=config.reads, rank=config.rank, sites=at,
+        gates=INACTIVATING_GATES if config.inactivation else GATES, memory=config.memory, hidden=config.hidden,
         feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, site_readout=config.site_readout,
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip

@@ -69,7 +69,8 @@ def netpyne_connections(cells: int = 200, each: int = 25) -> dict:
     return {"netpyne_connections": made, "netpyne_connections_per_s": made / spent}
 
 
-# Project, and the cfg that sets the number of its cells: those of models/cortex, and the cell that the design names.
+# Project, and the cfg that sets the number of its cells: those of models/cortex, and PT in the segments that the goals
+# suppose.
 DETAILED = {
     "pyr": (ROOT / "models" / "cortex", lambda count: {"n_pyr": count, "n_pv": 2}),
     "thick_tufted": (ROOT / "tests" / "benchmarks" / "thick_tufted", lambda count: {"cells": count}),

@@ -27,6 +27,15 @@ def test_cells_rest_and_fire(found):
     assert found["cells"]["E"]["resistance_mohm"] < found["cells"]["I"]["resistance_mohm"]
 
 
+def test_cells_without_points_are_drawn(found):
+    lines = found["cells"]["E"]["lines"]
+    assert len(lines) == found["cells"]["E"]["sections"] == 3
+    soma = next(line for kind, line, _ in lines if kind == "soma")
+    ends = {tuple(line[0]) for kind, line, _ in lines if kind != "soma"}
+    assert ends <= {tuple(soma[0]), tuple(soma[1])}  # every dendrite starts at the soma
+    assert len({tuple(line[1]) for _, line, _ in lines}) == 3  # none lies on another
+
+
 def test_every_rule_is_one_spike(found):
     by_pair = {(pair["pre"], pair["post"]): pair for pair in found["psps"]}
     assert by_pair.keys() == {("E", "E"), ("E", "I"), ("I", "E")}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_kernel import CHANNELS, EXPECTED, make_cable, make_model, one_thread  # noqa: F401
+from test_kernel import CHANNELS, CLOSING, EXPECTED, make_cable, make_model, one_thread  # noqa: F401
 
 from netml.reductions import kernel
 from netml.reductions.cable import Cable, Wires, solve_tree
@@ -54,7 +54,7 @@ def run(recurrence, model, gain, trials, weights, threshold):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("make", [make_model, make_cable, EXPECTED[1]])
+@pytest.mark.parametrize("make", [make_model, make_cable, CLOSING, EXPECTED[1]])
 def test_window_and_gradients_are_those_of_the_kernel(make, device):
     model, trials = make(), Trials(0)
     channel_input = np.random.default_rng(1).integers(0, model.inputs, CHANNELS).astype(np.int32)

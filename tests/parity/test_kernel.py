@@ -19,6 +19,7 @@ from netml.training.recurrence import EventTable, Recurrence
 
 CHANNELS, BRANCHES = 60, 5
 SYNAPSES = ("AMPA_NMDA", "GABAA")
+CLOSING_GATES = ((100, -35, 6, 5, 1e-8, 0, -65, -6, 20), (50, -45, 6, 1, 1e-8, 0, -70, -9, 8))
 GATES = ((-45, -82, -7, 30, 1e-6, 0), (100, -35, 6, 5, 1e-8, 0), (-90, -40, 6, 30, 2e-8, 0), (50, -45, 6, 1, 1e-8, 0))
 
 
@@ -77,7 +78,9 @@ def make_cable(seed=0, gates=GATES, rank=3, refractory=4, expected=False, site_r
     return model
 
 
+CLOSING_DIMS = CableDims(12, 6, 2, 0, 3, 1, 1, 4, 5, 2, 1, 4, 7, 9, inactivating=2)
 EXPECTED = [partial(make_model, expected=True), partial(make_cable, expected=True)]
+CLOSING = partial(make_cable, gates=(*CLOSING_GATES, *GATES[::2]))
 MAKERS = pytest.mark.parametrize("make", [make_model, make_cable])
 
 
@@ -86,7 +89,7 @@ def reduction_of(model: LeakyMemory, threshold: float) -> Reduction:
         return Reduction(model.dims, model.pack().numpy(), model.wiring.numpy(), threshold)
 
 
-@pytest.mark.parametrize("dims", [Dims(10, 15, 4, 7, 9), CableDims(12, 6, 2, 0, 3, 1, 1, 4, 5, 2, 1, 4, 7, 9)])
+@pytest.mark.parametrize("dims", [Dims(10, 15, 4, 7, 9), CLOSING_DIMS])
 def test_kernel_counts_and_packs_as_python_does(dims):
     k, shape = kernel.load(), shape_of(dims)
     count = sum(int(np.prod(s)) for s in parameter_shapes(dims).values())
@@ -101,7 +104,8 @@ def test_kernel_counts_and_packs_as_python_does(dims):
     "make, sizes, weight",
     [(make_model, {}, 1), (make_model, dict(memory=7, hidden=13, feedback=(), refractory=0), 1),
      (make_model, dict(memory=33, hidden=64, refractory=1), 1), (make_model, dict(expected=True), 1),
-     (make_cable, {}, 1e-3), (make_cable, dict(rank=0), 1e-3), (make_cable, dict(expected=True), 1e-3)],
+     (make_cable, {}, 1e-3), (CLOSING, {}, 1e-3), (make_cable, dict(rank=0), 1e-3),
+     (make_cable, dict(expected=True), 1e-3)],
 )  # fmt: skip
 def test_free_run_matches_torch(make, sizes, weight):
     """2000 steps of 20 cells on their own spikes (20: a block with spare lanes)."""
@@ -223,7 +227,7 @@ def weighted(outputs, probe):
 PLAIN = partial(make_cable, site_readout=False)
 KINDS = pytest.mark.parametrize(
     "make, typical_gain",
-    [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0)],
+    [(make_model, 800.0), (make_cable, 1.0), (PLAIN, 1.0), (EXPECTED[0], 800.0), (EXPECTED[1], 1.0), (CLOSING, 1.0)],
 )
 
 
@@ -248,9 +252,9 @@ def test_window_and_gradients_match_torch(make, typical_gain):
 
 
 @pytest.mark.parametrize(
-    "make, typical_gain, h",  # the second seed of a cable has no kink of relu within h
+    "make, typical_gain, h",  # seeds of cables that have no kink of relu within h
     [(make_model, 800.0, 2e-4), (partial(make_cable, 1), 1.0, 1e-3),
-     (partial(make_cable, 1, expected=True), 1.0, 1e-3)],
+     (partial(make_cable, 1, expected=True), 1.0, 1e-3), (partial(CLOSING, 16), 1.0, 1e-3)],
 )
 def test_gradients_match_finite_differences(make, typical_gain, h):
     model = make()

@@ -48,6 +48,7 @@ def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     scores = artifact.header["scores"]["validation"]
     assert scores["auc"] > 0.95 and scores["explained_variance"] > 0.7  # free running, from 42 s; measured 0.99, 0.81
     assert scores["rate_ratio"] == pytest.approx(1, abs=0.2)
+    assert Reduction.of(artifact).dims.expected  # as no trial has a current
     assert not list(tmp_path.glob("*.checkpoint"))
     gain = artifact.arrays["channel_gain"]
     assert (gain > 0).all()
@@ -67,6 +68,7 @@ def test_learns_the_f_i_curve(tmp_path):
     assert -lif.RHEOBASE_NA <= low < 0 and 3 * lif.RHEOBASE_NA < high <= 4 * lif.RHEOBASE_NA
     assert artifact.arrays["channel_seen"][-1] > 1000
     reduction, steps = Reduction.of(artifact), 3000
+    assert not reduction.dims.expected
     current = np.array([-0.2, 0.5, 2.0, 2.5, 3.0, 3.5]) * lif.RHEOBASE_NA
     x = np.zeros((steps, reduction.dims.inputs, current.size), np.float32)
     x[:, -1] = current * artifact.arrays["channel_gain"][-1]

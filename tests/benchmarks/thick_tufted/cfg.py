@@ -10,6 +10,7 @@ cfg.seeds = {"conn": 1, "stim": 1, "loc": 1, "cell": 1}
 cfg.random123 = True
 cfg.cache_efficient = True
 cfg.cells = 1
+cfg.segments = 642
 cfg.rate = 5.0  # of each synapse
 cfg.weight_exc, cfg.weight_inh = 4e-4, 1e-3
 cfg.recordStep = 0.1

@@ -1,7 +1,11 @@
-"""PT of models/cortex with an AMPA + NMDA and a GABA-A synapse on every dendritic segment, a Poisson train each."""
+"""PT of models/cortex with an AMPA + NMDA and a GABA-A synapse on every dendritic segment, a Poisson train each.
+
+In as many segments as `cfg.segments` says: 642 make the size that the engine's goals suppose.
+"""
 
 import json
 
+import numpy as np
 from netpyne import specs
 
 from netml.toolchain import source_folder
@@ -14,6 +18,16 @@ except ImportError:
 netParams = specs.NetParams()
 netParams.defaultThreshold = -20.0
 cell = json.loads((source_folder("models") / "cortex" / "cells" / "PT.json").read_text())
+sections = cell["secs"].values()
+while sum(section["geom"]["nseg"] for section in sections) < cfg.segments:
+    longest = max(sections, key=lambda section: section["geom"]["L"] / section["geom"]["nseg"])
+    before = (np.arange(longest["geom"]["nseg"]) + 0.5) / longest["geom"]["nseg"]
+    longest["geom"]["nseg"] += 2
+    after = (np.arange(longest["geom"]["nseg"]) + 0.5) / longest["geom"]["nseg"]
+    for mechanism in longest["mechs"].values():
+        for name, value in mechanism.items():
+            if isinstance(value, list):  # by segment
+                mechanism[name] = np.interp(after, before, value).tolist()
 netParams.cellParams["PT"] = cell
 netParams.popParams["PT"] = {"cellType": "PT", "numCells": cfg.cells}
 netParams.synMechParams["AMPA_NMDA"] = {
