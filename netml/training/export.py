@@ -101,7 +101,8 @@ def verify(artifact: Artifact, learner: Learner, records: Records, trial: int) -
     """Run a reloaded artifact in the kernel and the trained model in plain torch, in float64, on one trial.
 
     In float32 torch's own rounding is the larger: 0.013 in the logit of a fast-spiking cell, where the kernel is 1e-4
-    from float64. Both are fed the spikes of the kernel's free run, so that one rounding at the threshold is no difference.
+    from float64. Both are fed the spikes of the kernel's free run, so that one rounding at the threshold is no
+    difference.
 
     Returns:
         Largest differences: logit_error, voltage_error_mv.
