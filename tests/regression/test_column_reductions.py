@@ -6,7 +6,7 @@ import netml
 from netml.toolchain import source_folder
 
 CORTEX = source_folder("models") / "cortex"
-POPULATIONS = ("L23", "IT", "PT", "PV23+PV5", "SST23+SST5")
+POPULATIONS = ("L23", "IT", "PV23+PV5", "SST23+SST5")
 SEED = 90_001  # of the background; the training sets have seeds from 301 and 401 on
 
 pytestmark = pytest.mark.slow
