@@ -1,4 +1,7 @@
-"""The reductions of the column's cells, free-running in its network, on a run that training never saw."""
+"""The reductions of the column's cells, free-running in its network, on a run that training never saw.
+
+Not of PT, which is far from good enough: models/cortex/README.md.
+"""
 
 import pytest
 
