@@ -96,11 +96,16 @@ def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):
 def test_a_synapse_with_a_memory_of_its_own_is_not_recorded_as_if_it_had_none(pyr, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(pyr[0], project)
+    mod = project / "mod" / "user_syn.mod"
+    mod.write_text(mod.read_text().replace("NET_RECEIVE(weight (uS)) {", "NET_RECEIVE(weight (uS), memory) {"))
+    job = dict(population="Pyr", engine="neuron", build="exact", network_trials=1, protocol_trials=0, duration=10,
+               output=tmp_path / "records", progress=False)  # fmt: skip
+    with pytest.raises(ModelError, match="onto synMech 'user_syn' carries 2 numbers: .* netml does not know"):
+        record(project, **job)
     synapses = {"user_syn": {"mod": "netml_ampa_nmda_stp", "tau_rec": 200.0}, "GABAA": {"mod": "netml_gaba_stp"}}
     (project / "cells" / "synapses.json").write_text(json.dumps(synapses))
-    with pytest.raises(ModelError, match="onto synMech 'user_syn' carries 4 numbers: .*short-term plasticity"):
-        record(project, population="Pyr", engine="neuron", build="exact", network_trials=1, protocol_trials=0,
-               duration=10, output=tmp_path / "records", progress=False)  # fmt: skip
+    with pytest.raises(ModelError, match="'user_syn' .netml_ampa_nmda_stp.: 'U'; give it U, tau_rec and tau_facil"):
+        record(project, **job)
 
 
 def test_python_class(tmp_path):
