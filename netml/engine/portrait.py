@@ -134,7 +134,7 @@ def _lines(secs: dict) -> list[tuple[str, list, float]]:
         topol = sec.get("topol") or {}
         at = float(topol.get("parentX", 1.0))
         children.setdefault(topol.get("parentSec") or None, {}).setdefault(at, []).append(name)
-    lines, waiting = [], [(name, "soma", np.zeros(3), np.pi / 2) for name in sum(children[None].values(), [])]
+    lines, waiting = [], [(name, "soma", np.zeros(3), np.pi / 2) for name in sum(children.get(None, {}).values(), [])]
     while waiting:
         name, kind, start, angle = waiting.pop()
         geom = secs[name].get("geom") or {}

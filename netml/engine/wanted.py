@@ -26,12 +26,18 @@ def from_outside(net_params: Any) -> dict[str, str]:
     return cells | {str(one.get("type")): f"stimSourceParams {label!r}" for label, one in sources.items()}
 
 
+def _onto_cells(net_params: Any) -> list[tuple[str, str, Any, Any]]:
+    """Rules and stimulations: where they stand, their name, what they say, and the conditions of their targets."""
+    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
+    return rules + [
+        ("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()
+    ]
+
+
 def unknown_sections(net_params: Any) -> list[str]:
     """Return where rules name a section that their cells do not have: NetPyNE puts such synapses on the soma."""
-    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
-    rules += [("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()]
     found: dict[tuple, str] = {}
-    for kind, name, rule, conds in rules:
+    for kind, name, rule, conds in _onto_cells(net_params):
         for label, pop in net_params.popParams.items():
             cell = net_params.cellParams.get(pop.get("cellType")) or {}
             known = {*(cell.get("secs") or ()), *(cell.get("secLists") or ())}
@@ -45,13 +51,12 @@ def unknown_sections(net_params: Any) -> list[str]:
 def unknown_synapses(net_params: Any) -> list[str]:
     """Return where rules that reach cells with sections name a synapse that synMechParams does not have."""
     sources = net_params.stimSourceParams
-    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
-    rules += [("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()
-              if (sources.get(rule.get("source")) or {}).get("type") == "NetStim"]  # fmt: skip
     cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()
              if (net_params.cellParams.get(pop.get("cellType")) or {}).get("secs")]  # fmt: skip
     found = []
-    for kind, name, rule, conds in rules:
+    for kind, name, rule, conds in _onto_cells(net_params):
+        if "source" in rule and (sources.get(rule["source"]) or {}).get("type") != "NetStim":
+            continue  # a clamp has no synapse
         named = rule.get("synMech")
         unknown = [one for one in (named if isinstance(named, list) else [named])
                    if isinstance(one, str) and one not in net_params.synMechParams]  # fmt: skip
