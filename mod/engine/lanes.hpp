@@ -31,6 +31,8 @@ typedef int32_t ivec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alia
 
 inline vec splat(float a) { return vec{} + a; }
 inline vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+inline vec largest(vec a, vec b) { return a > b ? a : b; }
+inline vec smallest(vec a, vec b) { return a < b ? a : b; }
 inline vec* lanes(float* p) { return reinterpret_cast<vec*>(p); }
 inline const vec* lanes(const float* p) { return reinterpret_cast<const vec*>(p); }
 
@@ -95,46 +97,71 @@ inline vec sigmoid_lanes(vec x) {
     return 1.0f / (1.0f + p * (vec)((n + 127) << 23));
 }
 
-template <int ROWS, int BLOCKS>
+// What becomes of a row of a product.
+struct Plain {
+    vec operator()(vec a) const { return a; }
+};
+struct Rectified {
+    vec operator()(vec a) const { return largest(a, vec{}); }
+};
+
+// What else is done at each column of a product.
+struct Nothing {
+    void operator()() {}
+};
+
+// The loops over an array of registers are unrolled by hand: otherwise it lies in memory before and after the products.
+template <int ROWS, int BLOCKS, class Finish, class Meanwhile>
 inline void dense_tile(const float* w, const float* bias, const float* in, int64_t in_stride, float* out, int64_t out_stride,
-                       int cols) {
-    vec acc[ROWS][BLOCKS][PARTS];
+                       int cols, Finish finish, Meanwhile& meanwhile) {
+    constexpr int EACH = BLOCKS * PARTS;
+    vec acc[ROWS][EACH];
+#pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PARTS; ++p) acc[r][b][p] = bias ? splat(bias[r]) : vec{};
+#pragma GCC unroll 4
+        for (int e = 0; e < EACH; ++e) acc[r][e] = bias ? splat(bias[r]) : vec{};
     for (int c = 0; c < cols; ++c) {
-        vec z[BLOCKS][PARTS];
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PARTS; ++p) z[b][p] = lanes(in + b * in_stride + c * LANES)[p];
+        meanwhile();
+        vec z[EACH];
+#pragma GCC unroll 4
+        for (int e = 0; e < EACH; ++e) z[e] = lanes(in + e / PARTS * in_stride + c * LANES)[e % PARTS];
         const float* weight = w + c;
+#pragma GCC unroll 16
         for (int r = 0; r < ROWS; ++r, weight += cols)
-            for (int b = 0; b < BLOCKS; ++b)
-                for (int p = 0; p < PARTS; ++p) acc[r][b][p] += *weight * z[b][p];
+#pragma GCC unroll 4
+            for (int e = 0; e < EACH; ++e) acc[r][e] += *weight * z[e];
     }
+#pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
-        for (int b = 0; b < BLOCKS; ++b)
-            for (int p = 0; p < PARTS; ++p) lanes(out + b * out_stride + r * LANES)[p] = acc[r][b][p];
+#pragma GCC unroll 4
+        for (int e = 0; e < EACH; ++e) lanes(out + e / PARTS * out_stride + r * LANES)[e % PARTS] = finish(acc[r][e]);
 }
 
 // The tile of so many rows, 1 to ROWS.
-template <int ROWS, int BLOCKS>
+template <int ROWS, int BLOCKS, class Finish, class Meanwhile>
 inline void dense_rows(int rows, const float* w, const float* bias, const float* in, int64_t in_stride, float* out,
-                       int64_t out_stride, int cols) {
-    if (rows == ROWS) return dense_tile<ROWS, BLOCKS>(w, bias, in, in_stride, out, out_stride, cols);
-    if constexpr (ROWS > 1) dense_rows<ROWS - 1, BLOCKS>(rows, w, bias, in, in_stride, out, out_stride, cols);
+                       int64_t out_stride, int cols, Finish finish, Meanwhile& meanwhile) {
+    if (rows == ROWS) return dense_tile<ROWS, BLOCKS>(w, bias, in, in_stride, out, out_stride, cols, finish, meanwhile);
+    if constexpr (ROWS > 1) dense_rows<ROWS - 1, BLOCKS>(rows, w, bias, in, in_stride, out, out_stride, cols, finish, meanwhile);
 }
 
-// out[rows][16] = w[rows][cols] in[cols][16] + bias, in tiles of about equal size: a narrow last one would be slow. Blocks
-// lie strides apart; each is computed as it would be alone.
-template <int BLOCKS = 1>
-inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols, int64_t in_stride = 0,
-                  int64_t out_stride = 0) {
+// out[rows][16] = finish(w[rows][cols] in[cols][16] + bias), in tiles of about equal size: a narrow last one would be slow.
+// Blocks lie strides apart; each is computed as it would be alone.
+template <int BLOCKS, class Finish, class Meanwhile>
+inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols, int64_t in_stride,
+                  int64_t out_stride, Finish finish, Meanwhile& meanwhile) {
     for (int tiles = (rows + TILE - 1) / TILE, r = 0; tiles > 0; --tiles) {
         const int here = (rows - r + tiles - 1) / tiles;
         dense_rows<TILE, BLOCKS>(here, w + (int64_t)r * cols, bias ? bias + r : nullptr, in, in_stride,
-                                 out + (int64_t)r * LANES, out_stride, cols);
+                                 out + (int64_t)r * LANES, out_stride, cols, finish, meanwhile);
         r += here;
     }
+}
+
+// Of one block.
+inline void dense(const float* w, const float* bias, const float* in, float* out, int rows, int cols) {
+    Nothing nothing;
+    dense<1>(w, bias, in, out, rows, cols, 0, 0, Plain{}, nothing);
 }
 
 }  // namespace netml
