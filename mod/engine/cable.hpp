@@ -5,7 +5,23 @@
 
 #include "head.hpp"
 
+#include <type_traits>
+
 namespace netml {
+
+// what(first, room) for the numbers below n, four at a time as they share divisions, then one at a time.
+template <class F>
+inline void for_fours(int n, F what) {
+    int first = 0;
+    for (vec four[4]; first + 4 <= n; first += 4) what(first, four);
+    for (vec one[1]; first < n; ++first) what(first, one);
+}
+
+template <int N, class F>
+inline void each(vec (&)[N], F what) {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) what(k);
+}
 
 struct Cable {
     static constexpr int SIZES = 17;
@@ -108,40 +124,57 @@ struct Cable {
             const int32_t how = flags(wires)[r];
             const float *from = x + (int64_t)synapse(wires)[r] * LANES, *strength = params + scale + (int64_t)r * n;
             const int64_t stride = (int64_t)synapses;
-            for (int b = 0; b < n; ++b) {
-                const vec in = get(from, b * stride);
-                const vec slow = settled(params[decay + r] * get(before, row + b) + in);
-                at(after, row + b) = slow;
-                vec g = params[to_decay + r] * slow;
-                if (how & RISES) {
-                    const vec fast = settled(params[rise + r] * get(before, row + n + b) + in);
-                    at(after, row + n + b) = fast;
-                    g -= params[to_rise + r] * fast;
-                }
-                g *= strength[b];
+            const float block_by[2] = {-LOG2_E * params[block_slope + r], -LOG2_E * params[block_offset + r]};
+            for_fours(n, [&](int first, auto& a) {
                 if (how & BLOCKED) {
-                    const vec open = sigmoid_lanes(params[block_slope + r] * get(before, b) + params[block_offset + r]);
-                    at(block, b) = open;
-                    g *= open;
+                    each(a, [&](int k) { a[k] = block_by[0] * get(before, first + k) + block_by[1]; });
+                    logistic(a);
                 }
-                at(pivot, b) += g;
-                at(rhs, b) += g * params[reversal + r];
-            }
+                each(a, [&](int k) {
+                    const int b = first + k;
+                    const vec in = get(from, b * stride);
+                    const vec slow = settled(params[decay + r] * get(before, row + b) + in);
+                    at(after, row + b) = slow;
+                    vec g = params[to_decay + r] * slow;
+                    if (how & RISES) {
+                        const vec fast = settled(params[rise + r] * get(before, row + n + b) + in);
+                        at(after, row + n + b) = fast;
+                        g -= params[to_rise + r] * fast;
+                    }
+                    g *= strength[b];
+                    if (how & BLOCKED) g *= at(block, b) = a[k];
+                    at(pivot, b) += g;
+                    at(rhs, b) += g * params[reversal + r];
+                });
+            });
             row += how & RISES ? 2 * n : n;
             if (how & BLOCKED) block += (int64_t)n * LANES;
         }
-        const auto particle = [&](int k, int b) {
-            const int64_t here = row + (int64_t)k * n + b;
-            const vec goal = sigmoid_lanes(params[gate_slope + k] * get(before, b) + params[gate_offset + k]);
-            return at(after, here) = get(before, here) + params[gate_rate + k] * (goal - get(before, here));
+        // Particle k of the compartments from `first` on, one step further: into a.
+        const auto advance_particle = [&](int k, int first, auto& a) {
+            const float slope = -LOG2_E * params[gate_slope + k], offset = -LOG2_E * params[gate_offset + k];
+            const int64_t here = row + (int64_t)k * n + first;
+            each(a, [&](int i) { a[i] = slope * get(before, first + i) + offset; });
+            logistic(a);
+            each(a, [&](int i) {
+                const vec was = get(before, here + i);
+                at(after, here + i) = a[i] = was + params[gate_rate + k] * (a[i] - was);
+            });
         };
         for (int k = 0; k < gates; ++k)
-            for (int b = 0; b < n; ++b) {
-                vec g = params[gate_g + (int64_t)k * n + b] * particle(k, b);
-                if (gates + k < particles) g *= particle(gates + k, b);
-                at(pivot, b) += g;
-                at(rhs, b) += g * params[gate_reversal + k];
-            }
+            for_fours(n, [&](int first, auto& open) {
+                advance_particle(k, first, open);
+                if (gates + k < particles) {
+                    std::remove_reference_t<decltype(open)> second;
+                    advance_particle(gates + k, first, second);
+                    each(open, [&](int i) { open[i] *= second[i]; });
+                }
+                each(open, [&](int i) {
+                    const vec g = params[gate_g + (int64_t)k * n + first + i] * open[i];
+                    at(pivot, first + i) += g;
+                    at(rhs, first + i) += g * params[gate_reversal + k];
+                });
+            });
         // A pivot is kept without its own axial conductance until it is inverted: no small difference of large numbers.
         for (int b = n - 1; b > 0; --b) {
             const float link = params[axial + b];

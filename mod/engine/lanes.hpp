@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define NETML_LANES 16
 
@@ -31,8 +34,14 @@ typedef int32_t ivec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alia
 
 inline vec splat(float a) { return vec{} + a; }
 inline vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+// Of a number and NaN: the second.
+#if defined(__AVX512F__)
+inline vec largest(vec a, vec b) { return _mm512_max_ps(a, b); }
+inline vec smallest(vec a, vec b) { return _mm512_min_ps(a, b); }
+#else
 inline vec largest(vec a, vec b) { return a > b ? a : b; }
 inline vec smallest(vec a, vec b) { return a < b ? a : b; }
+#endif
 inline vec* lanes(float* p) { return reinterpret_cast<vec*>(p); }
 inline const vec* lanes(const float* p) { return reinterpret_cast<const vec*>(p); }
 
@@ -42,59 +51,52 @@ inline float sum(vec a) {
     return total;
 }
 
-// exp(2x) for |x| up to 9, where tanh(x) is 1 in float32; beyond, that of 9. By range reduction to |r| <= ln(2)/2 and the
-// Taylor series.
-inline vec exp_twice(vec x) {
-    const vec limit = splat(9.0f);
-    x = select(x > limit, limit, x);
-    x = select(x < -limit, -limit, x);
-    const vec y = x * 2.885390081777927f;                // 2x / ln 2
-    const vec magic = splat(12582912.0f);                // 1.5 * 2^23: its addition rounds to the nearest integer
-    const vec shifted = y + magic;
-    const ivec n = (ivec)shifted - (ivec)magic;
-    const vec r = (y - (shifted - magic)) * 0.6931471805599453f;
-    vec p = splat(1.0f / 5040);
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
+// 2^y for y from -126 to 126, to 1e-7: range reduction to |r| <= 1/2 and the polynomial of degree 5 whose largest relative
+// error there is least (7.5e-8).
+inline vec exp2_lanes(vec y) {
+    const vec shifted = y + 12582912.0f;                 // 1.5 * 2^23: its addition rounds to the nearest integer
+    const vec r = y - (shifted - 12582912.0f);
+    vec p = splat(1.327647205e-3f);
+    p = p * r + 9.675541385e-3f;
+    p = p * r + 5.550713274e-2f;
+    p = p * r + 2.402211972e-1f;
+    p = p * r + 6.931469671e-1f;
     p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    return p * (vec)((n + 127) << 23);
+    return (vec)((ivec)p + ((ivec)shifted << 23));       // the exponents add up
 }
 
-// tanh = 1 - 2 / (exp(2x) + 1) to 4e-7 of rows[count][16], in place. Four rows share one division: it costs as much as
-// all else. Lanes stay apart.
+// 1 / a in place. Four share one division, which costs as much as all else: for a from 1 to 2^31.
+inline void invert(vec (&a)[1]) { a[0] = 1.0f / a[0]; }
+inline void invert(vec (&a)[4]) {
+    const vec ab = a[0] * a[1], cd = a[2] * a[3], share = 1.0f / (ab * cd), of_ab = share * cd, of_cd = share * ab;
+    const vec b = of_ab * a[0], d = of_cd * a[2];
+    a[0] = of_ab * a[1], a[1] = b, a[2] = of_cd * a[3], a[3] = d;
+}
+
+// a := 1 / (1 + 2^a) to 2e-7.
+template <int N>
+inline void logistic(vec (&a)[N]) {
+    for (int k = 0; k < N; ++k) a[k] = exp2_lanes(largest(splat(-126.0f), smallest(splat(30.0f), a[k]))) + 1.0f;
+    invert(a);
+}
+constexpr float LOG2_E = 1.442695040888963f;
+
+// tanh = 1 - 2 / (exp(2x) + 1) to 4e-7 of rows[count][16], in place. Lanes stay apart.
 inline void tanh_rows(float* rows, int count) {
     for (int p = 0; p < PARTS; ++p)
         for (int i = 0; i < count; i += 4) {
             const int here = count - i < 4 ? count - i : 4;
-            vec a[4];
-            for (int k = 0; k < 4; ++k) a[k] = k < here ? exp_twice(lanes(rows + (i + k) * LANES)[p]) + 1.0f : splat(1.0f);
-            const vec ab = a[0] * a[1], cd = a[2] * a[3], share = 2.0f / (ab * cd);      // up to 2e31
-            const vec other[4] = {a[1] * cd, a[0] * cd, ab * a[3], ab * a[2]};
-            for (int k = 0; k < here; ++k) lanes(rows + (i + k) * LANES)[p] = 1.0f - share * other[k];
+            vec a[4] = {};
+            for (int k = 0; k < here; ++k) a[k] = lanes(rows + (i + k) * LANES)[p] * (2 * LOG2_E);
+            logistic(a);
+            for (int k = 0; k < here; ++k) lanes(rows + (i + k) * LANES)[p] = 1.0f - 2.0f * a[k];
         }
 }
 
-// 1 / (1 + exp(-x)) to 2e-7, as above: 2^-y by range reduction to |r| <= 1/2.
 inline vec sigmoid_lanes(vec x) {
-    const vec limit = splat(87.0f);
-    vec y = select(x > limit, limit, x);
-    y = select(y < -limit, -limit, y) * -1.442695040888963f;
-    const vec magic = splat(12582912.0f);
-    const vec shifted = y + magic;
-    const ivec n = (ivec)shifted - (ivec)magic;
-    const vec r = y - (shifted - magic);
-    vec p = splat(1.5403530e-4f);                        // ln(2)^k / k!
-    p = p * r + 1.3333558e-3f;
-    p = p * r + 9.6181291e-3f;
-    p = p * r + 5.5504109e-2f;
-    p = p * r + 2.4022651e-1f;
-    p = p * r + 6.9314718e-1f;
-    p = p * r + 1.0f;
-    return 1.0f / (1.0f + p * (vec)((n + 127) << 23));
+    vec a[1] = {x * -LOG2_E};
+    logistic(a);
+    return a[0];
 }
 
 // What becomes of a row of a product.
@@ -102,7 +104,7 @@ struct Plain {
     vec operator()(vec a) const { return a; }
 };
 struct Rectified {
-    vec operator()(vec a) const { return largest(a, vec{}); }
+    vec operator()(vec a) const { return largest(vec{}, a); }
 };
 
 // What else is done at each column of a product.
