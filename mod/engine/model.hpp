@@ -36,8 +36,8 @@ inline void rest_block(const Model& n, const float* params, float* state) {
     for (int i = 0; i < n.head.memory * PARTS; ++i) lanes(memory)[i] = splat(params[n.head.memory_rest + i / PARTS]);
 }
 
-// Memory that the next blocks will need, fetched line by line while these are computed: it comes from another cache or
-// further, and asked for all at once it would be waited for.
+// Two spans of memory that the next blocks need, fetched line by line while these are computed: asked for all at once
+// they would be waited for.
 class Ahead {
 public:
     struct Span {
@@ -47,6 +47,7 @@ public:
     Ahead(Span first, Span second) : line(at(first, 0)), end(at(first, first.words)), second_line(at(second, 0)),
                                      second_end(at(second, second.words)) {}
     void operator()() {
+        if (PARTS > 1) return;         // narrower registers load so often that one more load costs more than it saves
         if (line >= end) line = second_line, end = second_end, second_line = second_end;
         if (line >= end) return;
         __builtin_prefetch(line);
