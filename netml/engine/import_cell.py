@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +14,7 @@ import numpy as np
 
 from netml import toolchain
 from netml.circuit.cell import segment_table
-from netml.circuit.cell_files import SYNAPSES, CellValues, prepare_folder, write_cell, write_values
+from netml.circuit.cell_files import SYNAPSES, CellValues, importing, prepare_folder, write_cell, write_values
 from netml.circuit.cell_source import find_source, read_cell_params
 from netml.engine import mechanisms, mod_text
 from netml.engine.cell_params import check_facts
@@ -105,11 +103,10 @@ def import_cell(
         )
         size = f"{len(table.sections)} sections, {len(table)} segments"
         say(f"{values.cell}: {size}, {values.celsius:g} degC, starting at {values.v_init:g} mV")
-        with tempfile.TemporaryDirectory(prefix="netml-") as made:
+        with importing(folder) as made:
             kinds = _synapse_types(built.synapses, files)
-            write_cell(Path(made), built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
-            _finish(Path(made), built, values, kinds, rate, progress, say)
-            shutil.copytree(made, folder, dirs_exist_ok=True)
+            write_cell(made, built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
+            _finish(made, built, values, kinds, rate, progress, say)
     finally:
         with suppress(OSError):  # nothing was written
             folder.rmdir()
