@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -76,6 +77,11 @@ def import_cell(
         CompileError: Its mod files. PickleError: Its pickle.
     """
     found = find_source(_written(source), _written(biophysics), arguments)
+    for name, value in (("celsius", celsius), ("v_init", v_init), ("threshold", threshold), ("rate", rate)):
+        if value is not None and not math.isfinite(value):
+            raise ModelError(f"{name} is {value}; expected a number")
+    if not 0 < dt < math.inf or rate < 0:
+        raise ModelError(f"dt is {dt} ms and rate {rate} Hz; expected a dt above 0 and a rate of 0 or more")
     if label and not label.isidentifier():
         raise ModelError(f"label is {label!r}; expected a name of letters, digits and _")
     folders = [Path(path).expanduser().resolve() for path in mods]
@@ -164,8 +170,6 @@ def _entry(spec: Mapping) -> dict:
     """A user's cellParams entry without what is NetPyNE's business of another network."""
     kept = {key: value for key, value in plain(spec).items() if key not in ("conds", "label", "cellModel", "cellType")}
     for name, sec in kept["secs"].items():
-        if not isinstance(sec, dict):
-            raise ModelError(f"section {name} of the cell is a {type(sec).__name__}; expected geom, topol and mechs")
         for key in ("hObj", "synMechs"):
             sec.pop(key, None)
         if sec.get("pointps"):
