@@ -105,10 +105,11 @@ def raster(populations: dict[str, tuple], start_ms: float, stop_ms: float, event
     def plot(figure, axes):
         ax, rate = axes[0, 0], axes[1, 0]
         base, ticks = 0, []
+        height = np.clip(220.0 / max(sum(size for *_, size in populations.values()), 1), 3.0, 9.0)  # of a mark, points
         for number, (name, (times, cells, size)) in enumerate(populations.items()):
             colour = COLOURS[number % len(COLOURS)]
             seen = (times >= start_ms) & (times < stop_ms)
-            ax.scatter(times[seen], base + cells[seen], s=9, color=colour, marker="|", linewidths=0.9)
+            ax.scatter(times[seen], base + cells[seen], s=height**2, color=colour, marker="|", linewidths=0.9)
             ticks.append((base + size / 2 - 0.5, f"{name} ({size})"))
             base += size
             ax.axhline(base - 0.5, color="#dfe3e8", linewidth=0.8)

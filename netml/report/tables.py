@@ -37,7 +37,7 @@ def factor(value) -> str:
 
 def plain(value) -> str:
     """Text of a value from a file's metadata: mappings without braces, floats without their last digits."""
-    if value is None or value == {}:
+    if value is None or value in ({}, [], ""):
         return NOTHING
     if isinstance(value, dict):
         return ", ".join(
