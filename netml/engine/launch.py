@@ -125,6 +125,7 @@ def _end_all(world: mpi.World | None, error: BaseException) -> None:
     time.sleep(0.3 * min(world.rank, 5) if world else 0)
     if os.environ.get(errors.TRACEBACK_VARIABLE):
         traceback.print_exception(error)
+    error = errors.understood(error)
     if isinstance(error, KeyboardInterrupt):
         print("netml: interrupted", file=sys.stderr, flush=True)
     else:
