@@ -4,6 +4,11 @@ A message says what was wrong, what was found, what was expected and how to mend
 line and exits with status 1; a Python caller catches :class:`NetmlError`, or the built-in type it also is.
 """
 
+import errno
+import os
+
+#: What the system says of a disk that takes no more, whoever wrote to it.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Set (to anything) to see the Python traceback of an error that the command line reports.
 TRACEBACK_VARIABLE = "NETML_TRACEBACK"
 
@@ -54,3 +59,14 @@ class DeviceError(NetmlError, RuntimeError):
 
 class LaunchError(NetmlError, RuntimeError):
     """MPI or a rank failed."""
+
+
+def understood(error: BaseException) -> BaseException:
+    """The error that says it to a user where it is a full disk's, else the same."""
+    if isinstance(error, OSError) and error.errno in FULL and not isinstance(error, NetmlError):
+        where = f" {error.filename}" if error.filename else ""
+        return OutputError(
+            f"cannot write{where}: {os.strerror(error.errno)}; free some on the disk of the output, or of $TMPDIR, "
+            "or choose another --output"
+        )
+    return error

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def writing_run(folder, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]
                 yield spikes, run
             (folder / RUN).unlink(missing_ok=True)  # both are whole: only now does an earlier run go
     except OSError as error:
-        raise RunError(f"cannot write the run to {folder}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno else error  # what HDF5 says has many lines
+        raise RunError(f"cannot write the run to {folder}: {why}") from error
 
 
 def add_spikes(file: h5py.File, population: str, times: np.ndarray, node_ids: np.ndarray) -> None:

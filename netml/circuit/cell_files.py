@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from netml.errors import ModelError
 from netml.files import output_folder
 
 TEMPLATE = Path(__file__).parent / "cell_project"
+PARTS = ("mod", "cfg.py", "netParams.py", "cells")
+UNFINISHED = ".importing-"
 #: What the cell gets where its source brings no synapses of its own; see mod/.
 SYNAPSES = {
     "AMPA_NMDA": {"mod": "netml_ampa_nmda", "tau_r_ampa": 0.3, "tau_d_ampa": 2.0, "tau_r_nmda": 2.0, "tau_d_nmda": 45.0,
@@ -49,7 +54,7 @@ def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
         ModelError: It holds something else. OutputError: It cannot be written.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not path.name.startswith(UNFINISHED) for path in folder.iterdir()):
         if not (folder / "cells" / "values.json").is_file():
             raise ModelError(f"{folder} holds other files; choose an empty folder as --output")
         if not overwrite:
@@ -57,10 +62,26 @@ def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
     return output_folder(folder)
 
 
+@contextmanager
+def importing(folder: Path) -> Iterator[Path]:
+    """An empty folder to make the project in, inside its own; the parts take their places if the block succeeds."""
+    for killed in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(killed)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as work:
+        made, old = Path(work, "made"), Path(work, "old")
+        made.mkdir()
+        yield made
+        old.mkdir()
+        for name in reversed(PARTS):  # `cells` is the first to go and the last to come: with it the project is whole
+            if (folder / name).exists():
+                os.replace(folder / name, old / name)
+        for name in PARTS:
+            os.replace(made / name, folder / name)
+
+
 def write_cell(folder: Path, spec: dict, synapses: dict, values: CellValues, mods: Iterable[Path]) -> None:
     """Write the project: cfg.py, netParams.py, cells/, and its own mod files with the headers beside them."""
     for name in ("cells", "mod"):
-        shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir()
     for file in ("cfg.py", "netParams.py"):
         shutil.copyfile(TEMPLATE / file, folder / file)

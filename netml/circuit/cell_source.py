@@ -7,8 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from netml import unpickle
 from netml.errors import ModelError
@@ -90,6 +93,8 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
 def _template(source: CellSource) -> str:
     """The template of a hoc file: the one asked for, or the only one; "" for a file that makes its sections itself."""
     declared = templates(source.file)
+    if declared and not re.search(r"^\s*endtemplate\b", _hoc(source.file).rpartition("begintemplate")[2], re.MULTILINE):
+        raise ModelError(f"{source.file} is cut: its template {declared[-1]} has no endtemplate")  # it crashes NEURON
     if source.name or len(declared) < 2:  # one that is asked for may come from a file that this one loads
         return source.name or "".join(declared)
     raise ModelError(
@@ -99,7 +104,12 @@ def _template(source: CellSource) -> str:
 
 def templates(file: Path) -> list[str]:
     """Names of the templates that stand in a hoc file."""
-    return _TEMPLATE.findall(_HOC_COMMENT.sub("", file.read_text(errors="replace")))
+    return _TEMPLATE.findall(_hoc(file))
+
+
+def _hoc(file: Path) -> str:
+    """Text of a hoc file without comments."""
+    return _HOC_COMMENT.sub("", file.read_text(errors="replace"))
 
 
 def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
@@ -107,14 +117,14 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     network of NetPyNE.
 
     Raises:
-        ModelError: Not JSON, no cell in it, several and none named, or an entry without sections.
+        ModelError: Not JSON, no cell in it, several and none named, or see :func:`check_entry`.
         PickleError: See :mod:`netml.unpickle`.
     """
     file = source.file
     if file.suffix.lower() == ".json":
         try:
             data = json.loads(file.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"cannot read {file}: {error}") from error
     else:
         data = unpickle.load(file)
@@ -130,6 +140,7 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
             data, synapses = inner["cellParams"], inner.get("synMechParams") or {}
             break
     if "secs" in data:
+        check_entry(data)
         return source.label, dict(data), dict(synapses)
     cells = {str(label): entry for label, entry in data.items() if isinstance(entry, Mapping) and "secs" in entry}
     if not cells:
@@ -139,7 +150,39 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     if not source.name and len(cells) > 1:
         raise ModelError(f"{file} holds cells {', '.join(cells)}; say which: {file.name}:{next(iter(cells))}")
     label = source.name or next(iter(cells))
+    check_entry(cells[label])
     return label, dict(cells[label]), dict(synapses)
+
+
+def check_entry(entry: Mapping) -> None:
+    """Refuse a cellParams entry that is none, or whose numbers are none.
+
+    Raises:
+        ModelError: What is wrong, and in which section.
+    """
+    for name, sec in _mapping(entry["secs"], "the cell's secs").items():
+        where = f"section {name} of the cell"
+        _mapping(sec, where)
+        _mapping(sec.get("topol"), f"{where}: topol")
+        geom = _mapping(sec.get("geom"), f"{where}: geom")
+        for key in ("L", "diam", "Ra", "nseg"):
+            if geom.get(key) is not None and not (_is_number(geom[key]) and geom[key] > 0):
+                raise ModelError(f"{where}: {key} is {geom[key]!r:.80}; expected a number above 0")
+        for mechanism, values in _mapping(sec.get("mechs"), f"{where}: mechs").items():
+            for key, value in _mapping(values, f"{where}: {mechanism}").items():
+                if not all(map(_is_number, np.atleast_1d(value).tolist())):
+                    raise ModelError(f"{where}: {key} of {mechanism} is {value!r:.80}; expected a number")
+
+
+def _mapping(value: Any, what: str) -> Mapping:
+    """The value, or none, as a mapping."""
+    if not isinstance(value or {}, Mapping):
+        raise ModelError(f"{what} is a {type(value).__name__}; expected values by name")
+    return value or {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def check_swc(path: Path) -> None:

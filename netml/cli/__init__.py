@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 
-from netml.errors import TRACEBACK_VARIABLE, NetmlError
+from netml.errors import TRACEBACK_VARIABLE, NetmlError, understood
 
 INTERRUPTED = 130
 
@@ -45,10 +45,13 @@ def main() -> None:
     """Entry point: a user's mistake is one line on stderr and exit status 1; an interrupt is status 130."""
     try:
         app()()
-    except NetmlError as error:
+    except (NetmlError, OSError) as error:
+        told = understood(error)
+        if not isinstance(told, NetmlError):
+            raise
         if os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exception(error)
-        print(f"netml: error: {error}", file=sys.stderr, flush=True)
+        print(f"netml: error: {told}", file=sys.stderr, flush=True)
         _leave(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ import numpy as np
 
 from netml import toolchain
 from netml.circuit.cell import segment_table
-from netml.circuit.cell_files import SYNAPSES, CellValues, prepare_folder, write_cell, write_values
+from netml.circuit.cell_files import SYNAPSES, CellValues, importing, prepare_folder, write_cell, write_values
 from netml.circuit.cell_source import find_source, read_cell_params
 from netml.engine import mechanisms, mod_text
 from netml.engine.cell_params import check_facts
@@ -78,6 +77,11 @@ def import_cell(
         CompileError: Its mod files. PickleError: Its pickle.
     """
     found = find_source(_written(source), _written(biophysics), arguments)
+    for name, value in (("celsius", celsius), ("v_init", v_init), ("threshold", threshold), ("rate", rate)):
+        if value is not None and not math.isfinite(value):
+            raise ModelError(f"{name} is {value}; expected a number")
+    if not 0 < dt < math.inf or rate < 0:
+        raise ModelError(f"dt is {dt} ms and rate {rate} Hz; expected a dt above 0 and a rate of 0 or more")
     if label and not label.isidentifier():
         raise ModelError(f"label is {label!r}; expected a name of letters, digits and _")
     folders = [Path(path).expanduser().resolve() for path in mods]
@@ -105,11 +109,10 @@ def import_cell(
         )
         size = f"{len(table.sections)} sections, {len(table)} segments"
         say(f"{values.cell}: {size}, {values.celsius:g} degC, starting at {values.v_init:g} mV")
-        with tempfile.TemporaryDirectory(prefix="netml-") as made:
+        with importing(folder) as made:
             kinds = _synapse_types(built.synapses, files)
-            write_cell(Path(made), built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
-            _finish(Path(made), built, values, kinds, rate, progress, say)
-            shutil.copytree(made, folder, dirs_exist_ok=True)
+            write_cell(made, built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
+            _finish(made, built, values, kinds, rate, progress, say)
     finally:
         with suppress(OSError):  # nothing was written
             folder.rmdir()
@@ -167,8 +170,6 @@ def _entry(spec: Mapping) -> dict:
     """A user's cellParams entry without what is NetPyNE's business of another network."""
     kept = {key: value for key, value in plain(spec).items() if key not in ("conds", "label", "cellModel", "cellType")}
     for name, sec in kept["secs"].items():
-        if not isinstance(sec, dict):
-            raise ModelError(f"section {name} of the cell is a {type(sec).__name__}; expected geom, topol and mechs")
         for key in ("hObj", "synMechs"):
             sec.pop(key, None)
         if sec.get("pointps"):

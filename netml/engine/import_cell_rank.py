@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ DELAY_MS, PULSE_MS, END_MS = 100.0, 200.0, 350.0
 PROBE_NA = -0.01
 STEPS_MV = (-10.0, 20.0, 100.0)  # that the currents would move a passive cell of the same input resistance
 TUNING_MS, TUNING_DT_MS = 1500.0, 0.1
-FACTORS = (0.125, 128.0)  # on the excitatory weights, tried by doubling
+FIRST, LOWEST, HIGHEST = 2.0**-3, 2.0**-10, 2.0**7  # factors on the excitatory weights that are tried
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _respond(h: Any, root: Any, last: Any, v_init: float, currents: tuple[float,
 
 
 def tune(job: TuneJob) -> tuple[float, float]:
-    """Return (factor on the exciting weights, rate of the cell in Hz): by doubling, then by halving the interval."""
+    """Return (factor on the exciting weights, rate of the cell in Hz), see :func:`search`."""
     world = mpi.start()
     config = SimulateConfig(
         model=job.project, duration=TUNING_MS, dt=TUNING_DT_MS, cfg={"cells": 1, "recordTraces": {}, "recordCells": []}
@@ -184,16 +184,28 @@ def tune(job: TuneJob) -> tuple[float, float]:
         sim.pc.psolve(TUNING_MS)
         return len(sim.simData["spkt"]) / TUNING_MS * 1000.0
 
-    low = high = FACTORS[0]
-    found = fires(high)
-    while found < job.target and high < FACTORS[1]:
-        low, high = high, 2 * high
-        found = fires(high)
-    best = (high, found)
-    for _ in range(4 if low < high and found >= job.target else 0):
-        middle = float(np.sqrt(low * high))
-        found = fires(middle)
-        low, high = (low, middle) if found >= job.target else (middle, high)
-        if abs(found - job.target) < abs(best[1] - job.target):
-            best = (middle, found)
-    return best
+    return search(fires, job.target)
+
+
+def search(fires: Callable[[float], float], target: float) -> tuple[float, float]:
+    """The factor whose rate is nearest to the target, and that rate, of those that are tried.
+
+    From the first one up or down by doublings to the other side of the target, then by halving the interval.
+
+    Args:
+        fires: Rate in Hz at a factor.
+        target: Hz.
+    """
+    factor, tried = FIRST, {FIRST: fires(FIRST)}
+    rises = tried[FIRST] < target
+    turn = 2.0 if rises else 0.5
+    while (tried[factor] < target) == rises and LOWEST <= factor * turn <= HIGHEST:
+        factor *= turn
+        tried[factor] = fires(factor)
+    if (tried[factor] < target) != rises:
+        low, high = sorted((factor, factor / turn))
+        for _ in range(4):
+            middle = float(np.sqrt(low * high))
+            tried[middle] = fires(middle)
+            low, high = (low, middle) if tried[middle] >= target else (middle, high)
+    return min(tried.items(), key=lambda one: abs(one[1] - target))

@@ -125,6 +125,7 @@ def _end_all(world: mpi.World | None, error: BaseException) -> None:
     time.sleep(0.3 * min(world.rank, 5) if world else 0)
     if os.environ.get(errors.TRACEBACK_VARIABLE):
         traceback.print_exception(error)
+    error = errors.understood(error)
     if isinstance(error, KeyboardInterrupt):
         print("netml: interrupted", file=sys.stderr, flush=True)
     else:
@@ -251,9 +252,8 @@ def _result(folder: Path, status: int, ranks: int) -> Any:
     if status == 0 and (folder / worker.RESULT).is_file():
         return pickle.loads((folder / worker.RESULT).read_bytes())
     died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    raise LaunchError(
-        f"a rank died, or mpiexec was ended from outside ({died}); the last of its output:\n{_last_words(folder)}"
-    )
+    what = "a rank died, or mpiexec was ended from outside" if ranks > 1 else "the run's process died"
+    raise LaunchError(f"{what} ({died}); the last of its output:\n{_last_words(folder)}")
 
 
 class _RankTraceback(Exception):

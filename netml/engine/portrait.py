@@ -15,6 +15,7 @@ import numpy as np
 
 from netml.engine import mpi
 from netml.engine.balance import meant
+from netml.engine.recording import threshold_mv
 from netml.engine.simulation import SimulateConfig, Simulation
 
 SIZE = ("numCells", "density", "gridSpacing", "cellsList", "diversity")
@@ -110,7 +111,8 @@ def _arrange_pairs(net_params: Any, cfg: Any) -> dict:
         "events": [(SETTLE_MS + APART_MS * number, pre, posts) for number, pre, posts in events], "pulse_ms": end,
         "cell_of": {label: tags[label]["cellType"] for label in cells},
         "depth_um": {label: float(np.mean(order[label])) for label in cells},
-        "shapes": {tags[label]["cellType"]: _shape(rule) for label, rule in cells.items()},
+        "shapes": {tags[label]["cellType"]: _shape(rule) | {"threshold_mv": threshold_mv(net_params, rule)}
+                   for label, rule in cells.items()},
     }  # fmt: skip
     _replace(net_params, kept, rules)
     for label, rule in cells.items():
@@ -158,7 +160,8 @@ def pairs(config: SimulateConfig) -> dict | None:
 
     Returns:
         On rank 0 (None elsewhere): "psps" [{pre, post, amplitude_mv, sd_mv, latency_ms, time_ms, voltage_mv}], "cells"
-        {type: {rest_mv, resistance_mohm, segments, sections, lines}}, "populations" {label: {cell, depth_um}}.
+        {type: {rest_mv, resistance_mohm, threshold_mv (of spikes), segments, sections, lines}}, "populations"
+        {label: {cell, depth_um}}.
     """
     simulation = _Alone(config, _arrange_pairs)
     if (got := simulation.result()) is None:

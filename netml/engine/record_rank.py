@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -17,6 +19,7 @@ from netml.progress import Silent, reporter
 from netml.records import CellInfo, RecordWriter
 
 CELLS_A_RANK = 8  # of the protocol, at once; more take memory and gain nothing
+logger = logging.getLogger("netml")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class NetworkJob:
         config: Of the run.
         folders: Of the records, by population.
         cells, sites: See :class:`netml.engine.recording.NetworkRecorder`.
-        first_shard: Number of rank 0's shard.
+        first_shard: Number of rank 0's shard. The run of the first, 0, says what was silent.
         label: What the progress bar calls it.
     """
 
@@ -119,7 +122,7 @@ def network(job: NetworkJob) -> NetworkResult:
         recorders[population] = NetworkRecorder(sim, population, job.cells, job.sites, last_gid)
         last_gid = recorders[population].last_gid
     simulation.run()
-    drives = {}
+    drives, spikes = {}, {}
     for population, recorder in recorders.items():
         trials = recorder.trials(int(sim.cfg.seeds["stim"]))
         if trials:
@@ -129,7 +132,22 @@ def network(job: NetworkJob) -> NetworkResult:
         own = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
         # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
         drives[population] = reduce(add, [own[gid] for gid in sorted(own)])
-    return NetworkResult({name: one.cell for name, one in recorders.items()}, drives, simulation.metadata())
+        spikes[population] = sum(gather(sim, [trial.spike_time.size for trial in trials]))
+    result = NetworkResult({name: one.cell for name, one in recorders.items()}, drives, simulation.metadata())
+    if job.first_shard == 0 and world.rank == 0:
+        for line in _silent(result, spikes):
+            logger.warning("%s in the first network run, %g ms", line, job.config.duration)
+    return result
+
+
+def _silent(found: NetworkResult, spikes: dict[str, int]) -> Iterator[str]:
+    """What leaves nothing to learn from, if the runs that follow are like this one."""
+    for population, cell in found.cells.items():
+        if not spikes[population]:
+            yield f"no spike of the recorded cells of {population}"
+        events = found.drives[population].count.reshape(len(cell.segments), -1).sum(axis=0)
+        if absent := [name for name, count in zip(cell.synapses, events, strict=True) if not count]:
+            yield f"no event at synapses of type {', '.join(absent)}, which the protocol needs, on {population}"
 
 
 def protocol(job: ProtocolJob) -> None:

@@ -61,7 +61,7 @@ def threshold_mv(net_params: Any, spec: dict) -> float:
     secs = spec["secs"]
     source = next((sec for sec in secs.values() if "spikeGenLoc" in sec), None)
     if source is None:
-        source = next(sec for sec in secs.values() if not sec.get("topol"))
+        source = next(sec for sec in secs.values() if not (sec.get("topol") or {}).get("parentSec"))
     return float(source.get("threshold", net_params.defaultThreshold))
 
 

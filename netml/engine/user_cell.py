@@ -159,6 +159,7 @@ def _neuron(function: Callable, what: str) -> Any:
 def _with_remedy(message: str) -> str:
     """NEURON's message, with what to do about a channel that it does not know."""
     unknown = re.search("not a (density )?mechanism", message, re.IGNORECASE)
+    message = " ".join(message.split())  # one line
     return message.rstrip(".") + "; is its mod file in a folder given by --mod?" if unknown else message
 
 

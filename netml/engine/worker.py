@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from netml.engine import mpi
-from netml.errors import NetmlError
+from netml.errors import NetmlError, understood
 from netml.files import replacing
 
 TASK, RESULT, MESSAGES = "task.pickle", "result.pickle", "messages.log"
@@ -69,7 +69,8 @@ def main(folder: Path) -> None:
         if world.rank == 0:
             with replacing(folder / RESULT) as path:
                 path.write_bytes(pickle.dumps(result))
-    except BaseException as error:
+    except BaseException as raised:
+        error = understood(raised)
         report = {
             "rank": rank,
             "error": type(error).__name__,

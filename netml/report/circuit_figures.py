@@ -40,11 +40,12 @@ def morphologies(cells: dict[str, dict]) -> bytes:
     return draw((9.5, 6.0), (1, 1), plot)
 
 
-def steps(cells: dict[str, dict]) -> bytes:
+def steps(cells: dict[str, dict], about: dict[str, dict]) -> bytes:
     """Rate against current, and the voltage at the first current at which a cell fires.
 
     Arguments:
         cells: Type -> {current_na, rate_hz, shown, time_ms, voltage_mv}.
+        about: Type -> {threshold_mv}.
     """
 
     def plot(figure, axes):
@@ -56,7 +57,9 @@ def steps(cells: dict[str, dict]) -> bytes:
             rate.set_xlim(0, None)
             rate.set_ylim(0, None)
             voltage.plot(cell["time_ms"], cell["voltage_mv"], color=KINDS["soma"], linewidth=0.8)
-            voltage.set_title(f"{cell['current_na'][cell['shown']]:.3g} nA", weight="normal")
+            voltage.axhline(about[name]["threshold_mv"], color="#8b95a3", linewidth=0.8, linestyle=":")
+            silent = "" if any(cell["rate_hz"]) else ", no spikes"
+            voltage.set_title(f"{cell['current_na'][cell['shown']]:.3g} nA{silent}", weight="normal")
             voltage.set_xlabel("time (ms)")
             voltage.set_ylim(-95, 50)
         axes[0, 0].set_ylabel("rate (Hz)")
@@ -102,16 +105,19 @@ def raster(populations: dict[str, tuple], start_ms: float, stop_ms: float, event
     def plot(figure, axes):
         ax, rate = axes[0, 0], axes[1, 0]
         base, ticks = 0, []
+        height = np.clip(220.0 / max(sum(size for *_, size in populations.values()), 1), 3.0, 9.0)  # of a mark, points
         for number, (name, (times, cells, size)) in enumerate(populations.items()):
             colour = COLOURS[number % len(COLOURS)]
             seen = (times >= start_ms) & (times < stop_ms)
-            ax.scatter(times[seen], base + cells[seen], s=9, color=colour, marker="|", linewidths=0.9)
+            ax.scatter(times[seen], base + cells[seen], s=height**2, color=colour, marker="|", linewidths=0.9)
             ticks.append((base + size / 2 - 0.5, f"{name} ({size})"))
             base += size
             ax.axhline(base - 0.5, color="#dfe3e8", linewidth=0.8)
             edges = np.arange(start_ms, stop_ms + 10.0, 10.0)
             counts = np.histogram(times[seen], edges)[0] / max(size, 1) / 0.010
             rate.plot(edges[:-1] + 5.0, np.convolve(counts, np.ones(3) / 3, "same"), color=colour, label=name)
+        if not any(len(marks.get_offsets()) for marks in ax.collections):
+            nothing(ax, "no spikes")
         ax.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(base - 0.5, -0.5)

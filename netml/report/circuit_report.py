@@ -21,13 +21,16 @@ def cells(result: dict) -> Table:
         first = next((amp for amp, rate in zip(step["current_na"], step["rate_hz"], strict=True) if rate > 0), None)
         rows.append([
             name, number(cell["segments"]), number(cell["sections"]), number(cell["rest_mv"], 1),
-            number(cell["resistance_mohm"], 0), number(first, 3), number(max(step["rate_hz"]), 0),
+            number(cell["resistance_mohm"], 0), number(cell["threshold_mv"], 0),
+            "no spikes" if first is None else number(first, 3), number(max(step["rate_hz"]), 0),
         ])  # fmt: skip
     return Table(
         "Types of cells",
-        ["", "segments", "sections", "rest (mV)", "resistance (MΩ)", "fires from (nA)", "highest rate (Hz)"], rows,
-        "Rest and input resistance (a pulse of -20 pA for 200 ms) without any input. Rates in the last 400 of 600 ms "
-        "under the currents of the figure.",
+        ["", "segments", "sections", "rest (mV)", "resistance (MΩ)", "spike above (mV)", "fires from (nA)",
+         "highest rate (Hz)"], rows,
+        "Rest and input resistance (a pulse of -20 pA for 200 ms) without any input. A spike is a rise through the "
+        "voltage in its column, everywhere on this page. Rates in the last 400 of 600 ms under the currents of the "
+        "figure.",
     )  # fmt: skip
 
 
@@ -74,8 +77,9 @@ def write_report(folder: Path, result: dict, run) -> Path:
             html.Section("Cells", tables=[cells(result)], pictures=[
                 html.Picture("morphologies", circuit_figures.morphologies(result["cells"]),
                              "All types on one scale: basal dendrites green, apical ones blue, axon red."),
-                html.Picture("steps", circuit_figures.steps(result["steps"]),
-                             "Rate under steps of current into the soma, and voltage at the first that makes it fire."),
+                html.Picture("steps", circuit_figures.steps(result["steps"], result["cells"]),
+                             "Rate under steps of current into the soma, and voltage at the first that makes it fire, "
+                             "or else at the last; dotted: above it is a spike."),
             ]),
             html.Section("Connections", tables=[connections(result)], pictures=[
                 html.Picture("psps", circuit_figures.psps(result["psps"]), "One spike at 0 ms, onto a cell at rest."),

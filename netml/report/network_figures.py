@@ -27,14 +27,16 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
         for column, (label, populations) in enumerate(runs):
             ax, rate = axes[0, column], axes[1, column]
             base, ticks = 0, []
+            rows = sum(min(size, MAX_RASTER_CELLS) for *_, size in populations.values())
+            height = np.clip(150.0 / max(rows, 1), 1.7, 9.0)  # of a mark, points; all rows share some 200
             for (name, (times, cells, size)), colour in zip(
                 populations.items(), cycle(POPULATION_COLOURS), strict=False
             ):
                 shown = min(size, MAX_RASTER_CELLS)
                 seen = (times >= start_ms) & (times < stop_ms)
                 drawn = seen & (cells < shown)
-                ax.scatter(times[drawn], base + cells[drawn], s=3.0, color=colour, marker="|", linewidths=0.8)
-                ticks.append((base + shown / 2, f"{name}\n({size})"))
+                ax.scatter(times[drawn], base + cells[drawn], s=height**2, color=colour, marker="|", linewidths=0.8)
+                ticks.append((base + (shown - 1) / 2, f"{name}\n({size})"))
                 base += shown
                 bins = np.arange(start_ms, stop_ms + 5.0, 5.0)
                 counts = np.histogram(times[seen], bins)[0] / max(size, 1) / 0.005
@@ -120,8 +122,9 @@ def distributions(runs, attribute: str, label: str, bin_text: str = "") -> bytes
                 values = np.sort(getattr(stats[name], attribute))
                 if len(values):
                     drawn += 1
-                    steps = np.arange(1, len(values) + 1) / len(values)
-                    ax.step(values, steps, where="post", color=colour, label=f"{run} ({len(values):,})")
+                    steps = np.arange(len(values) + 1) / len(values)
+                    from_zero = np.concatenate([values[:1], values])
+                    ax.step(from_zero, steps, where="post", color=colour, label=f"{run} ({len(values):,})")
             ax.set_title(name)
             if not drawn:
                 nothing(ax, "too few spikes")

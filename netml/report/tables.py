@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 NOTHING = "–"
+FRAME = 3  # characters of a column beside its text
+NUMBER = 14  # characters of a number with its unit, at most
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def factor(value) -> str:
 
 def plain(value) -> str:
     """Text of a value from a file's metadata: mappings without braces, floats without their last digits."""
-    if value is None or value == {}:
+    if value is None or value in ({}, [], ""):
         return NOTHING
     if isinstance(value, dict):
         return ", ".join(
@@ -49,17 +51,48 @@ def plain(value) -> str:
 def show(tables: list[Table], warnings: list[str] = (), console=None) -> None:
     """Print tables, warnings first, to the terminal."""
     from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     console = console or Console()
     for warning in warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
     for table in tables:
-        rich = RichTable(title=table.title, title_justify="left", title_style="bold", caption=table.note or None,
-                         caption_justify="left")  # fmt: skip
-        for i, column in enumerate(table.columns):
-            rich.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        _print(table, console)
+
+
+def _print(table: Table, console) -> None:
+    """Print a table with no word broken; columns that find no room stand below, behind the first one again."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    texts = list(zip(table.columns, *table.rows, strict=True))
+    words = [max(len(word) for text in column for word in _words(text)) for column in texts]
+    lines = [max(map(len, column)) for column in texts]
+    parts = _fitting(words, console.width)
+    for part in parts:
+        rich = RichTable(title=table.title if part is parts[0] else None, title_justify="left", title_style="bold",
+                         caption=table.note or None if part is parts[-1] else None, caption_justify="left")  # fmt: skip
+        width = {i: words[i] for i in part}
+        for _ in range(console.width - 1 - sum(width[i] + FRAME for i in part)):  # what is left, to those who lack most
+            most = max(part, key=lambda i: lines[i] / max(width[i], 1))
+            width[most] += lines[most] > width[most]
+        for i in part:
+            rich.add_column(table.columns[i], justify="right" if i else "left", width=width[i])
         for row in table.rows:
-            rich.add_row(*(Text(cell) for cell in row))
+            rich.add_row(*(Text(row[i]) for i in part))
         console.print(rich)
+
+
+def _words(text: str) -> list[str]:
+    """What stays on one line: words, and a number with its unit."""
+    return [text] if len(text) <= NUMBER and (text[:1] in "+-–" or text[:1].isdigit()) else text.split()
+
+
+def _fitting(words: list[int], width: int) -> list[list[int]]:
+    """Columns by their longest word, in parts that have room, each begun by the first column."""
+    parts = [[0]]
+    for i in range(1, len(words)):
+        if len(parts[-1]) > 1 and sum(words[k] + FRAME for k in (*parts[-1], i)) + 1 > width:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts

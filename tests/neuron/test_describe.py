@@ -1,12 +1,14 @@
 """netml describe: what it finds on a small circuit, and the page that it writes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import netml
 from netml.engine.portrait import APART_MS
+from netml.report import circuit_figures, circuit_report
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny"
 
@@ -21,6 +23,7 @@ def test_cells_rest_and_fire(found):
     assert {name: cell["segments"] for name, cell in found["cells"].items()} == {"E": 7, "I": 4}
     for name, cell in found["cells"].items():
         assert -67 < cell["rest_mv"] < -62 and 50 < cell["resistance_mohm"] < 400
+        assert cell["threshold_mv"] == -20.0  # netParams.defaultThreshold
         step = found["steps"][name]
         assert step["current_na"] == sorted(step["current_na"]) and max(step["rate_hz"]) > 30  # Hodgkin-Huxley
     # the same membrane with one dendrite less: passive conductances in parallel
@@ -56,3 +59,17 @@ def test_the_page(found):
     }  # fmt: skip
     assert json.loads(Path(found["json"]).read_text())["psps"] == found["psps"]
     assert netml.Run.open(found["run"]).duration_ms == 200.0
+
+
+def test_what_never_fires_says_so(tmp_path, monkeypatch):
+    """With a threshold that no voltage reaches nothing is a spike: the page says "no spikes" where none is."""
+    model = tmp_path / "model"
+    shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (model / "netParams.py").read_text()
+    (model / "netParams.py").write_text(text.replace("defaultThreshold = -20.0", "defaultThreshold = 90.0"))
+    empty = []
+    monkeypatch.setattr(circuit_figures, "nothing", lambda axes, text: empty.append(text))
+    found = netml.describe(model, tmp_path / "page", duration=50.0, engine="neuron", build="exact", progress=False)
+    rows = circuit_report.cells(found).rows
+    assert [(row[0], *row[5:]) for row in rows] == [("E", "90", "no spikes", "0"), ("I", "90", "no spikes", "0")]
+    assert empty == ["no spikes"]

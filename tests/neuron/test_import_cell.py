@@ -14,6 +14,7 @@ import pytest
 import netml
 from netml.circuit.morphology import basket
 from netml.engine.import_cell import import_cell
+from netml.engine.import_cell_rank import FIRST, search
 from netml.engine.launch import simulate
 from netml.engine.record import record
 from netml.errors import CompileError, ModelError, PickleError
@@ -81,6 +82,18 @@ def test_its_random_input_lets_it_fire_as_asked(pyr, tmp_path):
     assert 2.0 <= found <= 6.0
     run = Run.open(simulate(pyr[0], duration=500, dt=0.1, output=tmp_path / "run", progress=False))
     assert 1.0 <= len(run.spikes("Pyr")[0]) / (8 * 0.5) <= 9.0  # eight cells, other trains than the one that was tuned
+
+
+@pytest.mark.parametrize("fires, factor, hz", [
+    (lambda factor: 8 * factor, 0.5, 4.0),
+    (lambda factor: 400 * factor, 0.01, 4.0),  # much at the first that is tried
+    (lambda factor: 30.0, FIRST, 30.0),  # by itself: no weight quietens it
+    (lambda factor: 3.0 if factor < 1 else 0.0, FIRST, 3.0),  # blocked by more
+])  # fmt: skip
+def test_the_search_goes_up_and_down(fires, factor, hz):
+    """Sixteenths of a doubling are what four halvings leave, 4.4 %."""
+    found = search(fires, 4.0)
+    assert found == (pytest.approx(factor, rel=0.045), pytest.approx(hz, rel=0.045))
 
 
 def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):

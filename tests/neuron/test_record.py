@@ -1,5 +1,6 @@
 """Records hold all that decided what the cell did: played back into the cell alone they give its voltage again."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -261,6 +262,17 @@ def test_a_failure_in_the_run_is_said_and_leaves_no_index(tmp_path, wrong, error
     with pytest.raises(error, match=message):
         record(TINY, **{"network_trials": 1, "protocol_trials": 0, "output": tmp_path / "r"} | COMMON | wrong)
     assert not (tmp_path / "r").exists()
+
+
+def test_silence_is_said_after_the_first_run(tmp_path, capsys):
+    """What all trials together would fail for stands on the screen once, while the others are still to come."""
+    wanted = COMMON | {"population": ["E", "I"], "network_trials": 2, "protocol_trials": 0, "current_trials": 0}
+    record(TINY, **wanted, cfg={"rate": 1e-3}, output=tmp_path / "silent")
+    said = capsys.readouterr().err
+    for line in ("no spike of the recorded cells of E", "no event at synapses of type exc, inh,", "no spike .* of I"):
+        assert len(re.findall(line, said)) == 1
+    record(TINY, **wanted | {"network_trials": 1}, cfg={"rate": 150.0}, output=tmp_path / "active")
+    assert "no spike" not in capsys.readouterr().err
 
 
 def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):

@@ -1,10 +1,12 @@
 """A user's cell on paper: which file is what, and broken ones are told by line, without NEURON."""
 
 import json
+import os
 import pickle
 
 import pytest
 
+from netml.circuit.cell_files import CellValues, importing, prepare_folder, write_cell
 from netml.circuit.cell_source import check_asc, check_swc, find_source, read_cell_params
 from netml.errors import ModelError, PickleError
 
@@ -32,6 +34,7 @@ def test_forms_and_names(tmp_path):
 @pytest.mark.parametrize("name, text, options, message", [
     ("none.hoc", None, {}, r"no file .*none\.hoc; expected a hoc template"),
     ("cell.xml", "", {}, r"cell\.xml is no kind of cell; expected a file that ends in \.hoc"),
+    ("cut.hoc", "begintemplate A\nendtemplate A\nbegintemplate B\n// endtemplate B\n", {}, "B has no endtemplate"),
     ("two.hoc", "begintemplate A\nendtemplate A\nbegintemplate B\nendtemplate B\n", {}, "A, B; say which: two.hoc:B"),
     ("cell.py", "", {}, r"cell\.py needs the name of the function.*cell\.py:function"),
     ("m.swc", SWC, {}, "morphology without channels.*--biophysics"),
@@ -94,6 +97,15 @@ def test_cell_params_in_their_forms(tmp_path, data, name, form):
     ("json", b"{", "cannot read .*cell.json"),
     ("json", b"[1]", "holds a list; expected a NetPyNE cellParams entry"),
     ("json", b'{"a": 1}', "holds no cell; expected"),
+    ("json", b"[" * 100_000, "cannot read .*recursion"),
+    ("json", b'{"secs": [1]}', "the cell's secs is a list; expected values by name"),
+    ("json", b'{"secs": {"soma": 5}}', "section soma of the cell is a int"),
+    ("json", b'{"secs": {"soma": {"mechs": ["pas"]}}}', "section soma of the cell: mechs is a list"),
+    ("json", b'{"secs": {"soma": {"geom": {"L": "x"}}}}', "soma of the cell: L is 'x'; expected a number"),
+    ("json", b'{"secs": {"soma": {"geom": {"L": NaN}}}}', "L is nan; expected a number above 0"),
+    ("json", b'{"P": {"secs": {"soma": {"geom": {"nseg": 0}}}}}', "nseg is 0; expected a number above 0"),
+    ("json", b'{"secs": {"soma": {"mechs": {"pas": {"g": [1, "x"]}}}}}', "g of pas is .*'x'.; expected a number"),
+    ("pkl", pickle.dumps({"secs": {"soma": {"geom": {"L": -1.0}}}}), "L is -1.0; expected"),
     ("json", json.dumps({"PV": ENTRY, "PYR": ENTRY}).encode(), "holds cells PV, PYR; say which: cell.json:PV"),
     ("pkl", pickle.dumps(3), "holds a int"),
     ("pkl", b"not a pickle", "is no pickle"),
@@ -111,3 +123,54 @@ def test_a_cell_that_is_not_in_the_file(tmp_path):
     file.write_text(json.dumps({"PYR": ENTRY}))
     with pytest.raises(ModelError, match="no cell 'SST'; it has PYR"):
         read_cell_params(find_source(f"{file}:SST"))
+
+
+def write(folder, cell: str, mods=()) -> None:
+    values = CellValues(cell, "soma", 6.3, -65.0, 0.025, -20.0, {}, f"{cell}.swc")
+    with importing(prepare_folder(folder, overwrite=True)) as made:
+        write_cell(made, ENTRY, {}, values, mods)
+
+
+def content(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_imported_cell_takes_the_place_of_the_earlier_one(tmp_path):
+    mod = tmp_path / "old.mod"
+    mod.touch()
+    folder = tmp_path / "project"
+    write(folder, "old", [mod])
+    (folder / "results.txt").touch()
+    (folder / ".importing-killed").mkdir()
+    write(folder, "new")
+    assert content(folder) == {"cfg.py", "netParams.py", "cells/new.json", "cells/synapses.json", "cells/values.json",
+                               "results.txt"}  # fmt: skip
+    assert not (folder / ".importing-killed").exists()
+
+
+@pytest.mark.parametrize("overwritten", (False, True))
+def test_an_import_that_is_interrupted_while_it_is_put_in_place_is_no_whole_one(tmp_path, monkeypatch, overwritten):
+    """At every step: what says "whole" is there before the first and after the last one only."""
+    replace, left = os.replace, 0
+
+    def interrupted(*paths):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    whole = []
+    for step in range(9 if overwritten else 5):
+        folder = tmp_path / str(step)
+        if overwritten:
+            left = 100
+            write(folder, "old")
+        monkeypatch.setattr(os, "replace", interrupted)
+        left = step
+        try:
+            write(folder, "new")
+        except KeyboardInterrupt:
+            assert not list(folder.glob(".importing-*"))
+        whole.append((folder / "cells" / "values.json").exists())
+    assert whole == [overwritten, *[False] * (len(whole) - 2), True]

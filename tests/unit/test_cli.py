@@ -51,3 +51,22 @@ def test_an_interrupt_is_said():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert done.returncode == 130 and done.stderr == "netml: interrupted\n"
+
+
+def test_a_full_disk_is_said(tmp_path):
+    """RLIMIT_FSIZE stands for it: no file of more than 4 kB can be written."""
+    code = (
+        "import resource, signal\n"
+        "import netml.engine.doctor\n"
+        "def fill():\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"    with open({str(tmp_path / 'x')!r}, 'wb') as file:\n"
+        "        file.write(bytes(10_000))\n"
+        "netml.engine.doctor.checks = fill\n"
+        "from netml.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "doctor"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("netml: error: cannot write") and "File too large; free some" in done.stderr

@@ -4,6 +4,7 @@ The "detailed cell" of the records is a reduction running free on random events,
 same reduction must come out perfect, a damaged one must not.
 """
 
+import io
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError, RunError
 from netml.records import RecordWriter, Trial, windows, write_index
 from netml.reductions import kernel
+from netml.report.tables import Table, show
 from netml.runs import write_run
 from netml.validation import compare, validate
 
@@ -332,3 +334,18 @@ def test_commands_print_tables_or_json(cell, runs, tmp_path):
                      "--output", str(tmp_path / "c")])  # fmt: skip
     assert done.exit_code == 0 and json.loads(done.stdout)["speed"]["ratio"] == pytest.approx(12)
     assert "matplotlib.pyplot" not in set(sys.modules) - before  # other tests may have it from NetPyNE
+
+
+def test_no_word_of_a_table_is_broken_in_a_narrow_terminal():
+    """Columns without room stand below, each word whole, no line wider than the terminal."""
+    from rich.console import Console
+
+    names = [f"pop_{k}_of_the_column" for k in range(6)]
+    rows = [["excitatory_pyramidal_cells", *(f"{k}{k}{k},000" for k in range(6))]]
+    console = Console(width=80, file=io.StringIO())
+    show([Table("Rates", ["cell type", *names], rows, note="what they are")], console=console)
+    printed = console.file.getvalue()
+    for word in (*names, *rows[0][1:]):
+        assert printed.count(word) == 1
+    assert printed.count(rows[0][0]) == 3 and printed.count("Rates") == printed.count("what they are") == 1
+    assert max(map(len, printed.splitlines())) <= 80
