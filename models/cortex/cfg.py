@@ -45,18 +45,24 @@ cfg.scale_background = 1.0  # on the rate of the excitatory background
 cfg.n_cells = 100  # of all types; 9,700 are a barrel column
 cfg.density = 80_000.0  # of the modelled layers' cells under a mm2 of cortex
 cfg.scale_probability = 1.0
-cfg.together = 3  # contacts of a missing partner that one event of the background stands for
-cfg.sites = {"E": 100, "PV": 30, "SST": 20}  # trains a pyramidal cell; interneurons have 0.4 of them
+cfg.sites = {"E": 100, "PV": 30, "SST": 20, "layer 1": 10}  # trains a pyramidal cell; interneurons have 0.4 of them
 cfg.release = 0.4  # of excitatory synapses, over that in slices: calcium is lower in vivo
 # rate of each type in awake cortex, Hz: what the missing partners fire at
 cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
-# events a s onto a cell: of excitation from beyond the circuit, found by tune_column.py, and of inhibition by the
-# interneurons that it leaves out, chosen for irregular firing
+# events a s onto a cell, and their conductance, uS: of excitation from beyond the circuit (events found by
+# tune_column.py), and of inhibition by the interneurons that it leaves out; chosen for irregular firing
 cfg.external = {
-    "L23": 7940.0, "PV23": 4320.0, "SST23": 9360.0, "IT": 10140.0, "PT": 90.0, "PV5": 320.0, "SST5": 3790.0,
+    "L23": 3000.0, "PV23": 500.0, "SST23": 1000.0, "IT": 3000.0, "PT": 100.0, "PV5": 500.0, "SST5": 1000.0,
+}  # fmt: skip
+cfg.external_weight = {
+    "L23": 5e-4, "PV23": 4e-4, "SST23": 4e-4, "IT": 5e-4, "PT": 1e-3, "PV5": 4e-4, "SST5": 4e-4,
 }  # fmt: skip
 cfg.others = {"L23": 6000.0, "PV23": 600.0, "SST23": 600.0, "IT": 6000.0, "PT": 11000.0, "PV5": 600.0, "SST5": 700.0}
-cfg.others_weight = 3e-4  # uS
+cfg.others_weight = dict.fromkeys(cfg.others, 3e-4)
+# neurogliaform cells of layer 1 onto the tufts: spikes a s onto a cell, and conductance of its GABA-B and slow GABA-A
+# receptors, uS (synapses of connections.json)
+cfg.layer1 = {"L23": 90.0, "IT": 40.0, "PT": 40.0}
+cfg.layer1_weight = {"GABAB": 1.5e-4, "SST": 5e-4}
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
 cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
 
