@@ -52,13 +52,15 @@ cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
 # events a s onto a cell, and their conductance, uS: of excitation from beyond the circuit (events found by
 # tune_column.py), and of inhibition by the interneurons that it leaves out; chosen for irregular firing
 cfg.external = {
-    "L23": 3000.0, "PV23": 500.0, "SST23": 1000.0, "IT": 3000.0, "PT": 100.0, "PV5": 500.0, "SST5": 1000.0,
+    "L23": 2690.0, "PV23": 1060.0, "SST23": 415.0, "IT": 1740.0, "PT": 50.0, "PV5": 1180.0, "SST5": 415.0,
 }  # fmt: skip
 cfg.external_weight = {
-    "L23": 5e-4, "PV23": 4e-4, "SST23": 4e-4, "IT": 5e-4, "PT": 1e-3, "PV5": 4e-4, "SST5": 4e-4,
+    "L23": 8e-4, "PV23": 4e-4, "SST23": 1.2e-3, "IT": 8e-4, "PT": 1e-3, "PV5": 4e-4, "SST5": 1.2e-3,
 }  # fmt: skip
-cfg.others = {"L23": 6000.0, "PV23": 600.0, "SST23": 600.0, "IT": 6000.0, "PT": 11000.0, "PV5": 600.0, "SST5": 700.0}
-cfg.others_weight = dict.fromkeys(cfg.others, 3e-4)
+cfg.others = {"L23": 4000.0, "PV23": 600.0, "SST23": 1000.0, "IT": 4000.0, "PT": 9700.0, "PV5": 600.0, "SST5": 1000.0}
+cfg.others_weight = {
+    "L23": 6e-4, "PV23": 3e-4, "SST23": 1e-3, "IT": 6e-4, "PT": 6e-4, "PV5": 3e-4, "SST5": 1e-3,
+}  # fmt: skip
 # neurogliaform cells of layer 1 onto the tufts: spikes a s onto a cell, and conductance of its GABA-B and slow GABA-A
 # receptors, uS (synapses of connections.json)
 cfg.layer1 = {"L23": 90.0, "IT": 40.0, "PT": 40.0}
