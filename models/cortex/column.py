@@ -102,7 +102,7 @@ for label, values in TABLE["synapses"].items():
     without = {name: value for name, value in values.items() if name not in PLASTIC}
     netParams.synMechParams[f"outside {label}"] = without | {"mod": STATELESS[values["mod"]]}
 
-missing: dict[str, list] = {pop: [] for pop in POPULATIONS}  # (kind of source, connection, spikes a s)
+missing: dict[str, list] = {pop: [] for pop in POPULATIONS}  # (kind of source, connection, spikes a s, Hz)
 for (pre, post), (peak, length) in CONNECTIONS.items():
     of, onto = POPULATIONS[pre][0], POPULATIONS[post][0]
     entry = TABLE["connections"][f"{of}->{onto}"]
@@ -137,11 +137,12 @@ for pop, inputs in missing.items():
         if not of_it:
             continue
         label = of_it[0][1]["synapse"]
-        sections = sorted({name for _, entry, _, _ in of_it for place in entry["contacts"] for name in lists.get(place, [place])})
+        places_of = {place for _, entry, _, _ in of_it for place in entry["contacts"]}
+        sections = sorted({name for place in places_of for name in lists.get(place, [place])})
         spikes = sum(one[2] for one in of_it)
         conductance = sum(
-            one[2] * sum(one[1]["contacts"].values()) * one[1]["weight_us"] * efficacy(TABLE["synapses"][label], one[3])
-            for one in of_it
+            rate * sum(entry["contacts"].values()) * entry["weight_us"] * efficacy(TABLE["synapses"][label], partner)
+            for _, entry, rate, partner in of_it
         )
         sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
         drives = {source: (spikes, conductance / spikes if spikes else 0.0)}
@@ -156,7 +157,8 @@ for pop, inputs in missing.items():
         # a neurogliaform cell opens both receptors: one stream number is the same places and times
         drive = {"sites": cfg.sites["layer 1"], "rate": cfg.layer1[pop] / cfg.sites["layer 1"], "weight": weight}
         stream = STREAMS.index("layer 1")
-        background(netParams, cfg, f"{pop} {label}", pop, cell, f"outside {label}", lists["tuft"], drive, stream)
+        name = f"{pop} layer 1 {label}"
+        background(netParams, cfg, name, pop, cell, f"outside {label}", lists["tuft"], drive, stream)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
 VOLLEY = {"IT": 1.5, "PT": 1.5, "PV5": 1.2, "L23": 4.5, "PV23": 4.0}  # delay, ms
