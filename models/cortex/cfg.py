@@ -63,7 +63,7 @@ cfg.others_weight = {
 }  # fmt: skip
 # neurogliaform cells of layer 1 onto the tufts: spikes a s onto a cell, and conductance of its GABA-B and slow GABA-A
 # receptors, uS (synapses of connections.json)
-cfg.layer1 = {"L23": 90.0, "IT": 40.0, "PT": 40.0}
+cfg.layer1 = {"L23": 60.0, "IT": 30.0, "PT": 30.0}
 cfg.layer1_weight = {"GABAB": 1.5e-4, "SST": 5e-4}
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
 cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
