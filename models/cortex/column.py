@@ -147,7 +147,7 @@ for pop, inputs in missing.items():
         sites = round(cfg.sites[source] * (1.0 if kind(pop) == "E" else 0.4))
         drives = {source: (spikes, conductance / spikes if spikes else 0.0)}
         if chosen:
-            drives[chosen] = getattr(cfg, chosen)[pop], getattr(cfg, f"{chosen}_weight")[pop]
+            drives[chosen] = getattr(cfg, chosen)[pop], getattr(cfg, f"{chosen}_weight")[kind(pop)]
         for name, (events, weight) in drives.items():
             if events:
                 drive = {"sites": sites, "rate": events / sites, "weight": weight}
