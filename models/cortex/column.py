@@ -161,10 +161,11 @@ for pop, inputs in missing.items():
         background(netParams, cfg, name, pop, cell, f"outside {label}", lists["tuft"], drive, stream)
 
 # Thalamus reaches layer 5 and its PV cells, and layer 2/3 by way of layer 4, which is later (README.md).
-VOLLEY = {"IT": 1.5, "PT": 1.5, "PV5": 1.2, "L23": 4.5, "PV23": 4.0}  # delay, ms
+# Delay in ms, and conductance in units of cfg.volley: contacts onto PT are the larger in connections.json, too.
+VOLLEY = {"IT": (1.5, 1.0), "PT": (1.5, 3.0), "PV5": (1.2, 1.0), "L23": (4.5, 1.0), "PV23": (4.0, 1.0)}
 if cfg.volley["start"]:
     rng = np.random.default_rng([cfg.seeds["conn"], 9])
-    for pop, delay in VOLLEY.items():
+    for pop, (delay, strength) in VOLLEY.items():
         lists = netParams.cellParams[POPULATIONS[pop][0]]["secLists"]
         sections = lists["proximal"] if "proximal" in lists else lists["dendritic"]
         for axon, jitter in enumerate(rng.gamma(4.0, 0.25, cfg.volley["axons"])):  # ms, SD 0.5
@@ -183,6 +184,6 @@ if cfg.volley["start"]:
                 "sec": sections[rng.integers(len(sections))],
                 "loc": CENTRES[rng.integers(3)],
                 "synMech": "outside " + TABLE["connections"][f"IT->{POPULATIONS[pop][0]}"]["synapse"],
-                "weight": cfg.volley["weight"],
+                "weight": cfg.volley["weight"] * strength,
                 "delay": delay + float(jitter),
             }
