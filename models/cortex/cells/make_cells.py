@@ -4,8 +4,8 @@
 
 The JSON files are what the circuit loads; this script is how they came about. Channel densities
 start from Hay et al. (2011), doi:10.1371/journal.pcbi.1002107, and are tuned by hand to the
-generated morphology, see README.md of the circuit for what the cells then do. Those of PT stand in
-PT.parameters.json, which tune_cells.py writes.
+generated morphology, see README.md of the circuit for what the cells then do. Those of the cells in TUNED
+stand in NAME.parameters.json, which tune_cells.py writes.
 """
 
 import json
@@ -29,7 +29,7 @@ POTASSIUM = {"netml_kv3", "netml_kp", "netml_kt", "netml_im", "netml_sk"}
 CALCIUM_ZONE_UM = (430.0, 800.0)  # around the main bifurcation, where calcium spikes start
 
 #: A large thick-tufted cell: its trunk bifurcates 820 um from the soma, its tuft reaches layer 1 at about 1.2 mm. The
-#: trunk's diameters stand in PT.parameters.json, as they are tuned: they say how the nexus and the soma drive each other.
+#: trunk's diameters stand in PT.parameters.json and are tuned: they say how nexus and soma drive each other.
 PT_STATISTICS = PyramidalStatistics(
     basal_trees=7,
     basal=TreeStatistics((30, 10), (110, 25), (4, 5), (1.8, 0.25), 0.6),

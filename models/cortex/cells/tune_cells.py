@@ -5,13 +5,12 @@
     python models/cortex/cells/make_cells.py
 
 BluePyOpt's CMA-ES (Hansen & Ostermeier 2001, doi:10.1162/106365601750190398) on the logarithms of the densities in
-CELL.start.json, each within a factor of RANGE of its start, reversal of the leak and shifts within ADDITIVE_MV, PT's
-trunk diameters within DIAMETER_RANGE. The
-STAGES of a cell are searched one after the other, each from the best of the one before: a stage names the regions
-whose densities it moves and the protocols that it runs. A candidate is run with NEURON's variable step and one
-compartment a dendritic section, which takes half as long as the whole cell; the best few of a stage are then run whole.
-PT's best were worse as whole cells than the start: --whole runs every candidate so. A candidate that is far worse than
-the best one is not run to its end (GIVE_UP).
+CELL.start.json, each within a factor of RANGE of its start, PT's trunk diameters within DIAMETER_RANGE, reversal of
+the leak and shifts within ADDITIVE_MV. The STAGES of a cell are searched one after the other, each from the best of the
+one before: a stage names the regions whose densities it moves and the protocols that it runs. A candidate is run with
+NEURON's variable step and one compartment a dendritic section, which takes half as long as the whole cell; the best few
+of a stage are then run whole. PT's best were worse as whole cells than the start: --whole runs every candidate so. A
+candidate that is far worse than the best one is not run to its end (GIVE_UP).
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
@@ -42,7 +41,7 @@ from netml.validation.physiology import scores, summary
 FOLDER = Path(__file__).parent
 FREE_SD = 1.5  # a miss by less hardly counts: the recorded cells differ as much
 FAR_SD, MISSING = 5.0, 20.0  # beyond the first a miss counts by its logarithm; a feature that is not there: the second
-RANGE, DIAMETER_RANGE, ADDITIVE_MV = 10.0, 2.0, {"e": 8.0, "vshift": 4.0}
+RANGE, DIAMETER_RANGE, ADDITIVE_MV = 10.0, 3.0, {"e": 8.0, "vshift": 4.0}
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar")}  # one value for all regions
 ATOL = 0.03  # of the variable step
 SIGMA = 0.06  # of the half range: first standard deviation of the candidates
