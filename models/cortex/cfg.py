@@ -45,20 +45,24 @@ cfg.scale_background = 1.0  # on the rate of the excitatory background
 cfg.n_cells = 100  # of all types; 9,700 are a barrel column
 cfg.density = 80_000.0  # of the modelled layers' cells under a mm2 of cortex
 cfg.scale_probability = 1.0
-cfg.together = 3  # contacts of a missing partner that one event of the background stands for
-cfg.sites = {"E": 100, "PV": 30, "SST": 20}  # trains a pyramidal cell; interneurons have 0.4 of them
+cfg.sites = {"E": 100, "PV": 30, "SST": 20, "layer 1": 10}  # trains a pyramidal cell; interneurons have 0.4 of them
 cfg.release = 0.4  # of excitatory synapses, over that in slices: calcium is lower in vivo
 # rate of each type in awake cortex, Hz: what the missing partners fire at
 cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
-# events a s onto a cell: of excitation from beyond the circuit, found by tune_column.py, and of inhibition by the
-# interneurons that it leaves out, chosen for irregular firing
+# events a s onto a cell, and their conductance by kind of cell, uS: of excitation from beyond the circuit (events found
+# by tune_column.py), and of inhibition by the interneurons that it leaves out; chosen for irregular firing
 cfg.external = {
-    "L23": 7940.0, "PV23": 4320.0, "SST23": 9360.0, "IT": 10140.0, "PT": 90.0, "PV5": 320.0, "SST5": 3790.0,
+    "L23": 2080.0, "PV23": 1030.0, "SST23": 340.0, "IT": 1480.0, "PT": 60.0, "PV5": 1160.0, "SST5": 350.0,
 }  # fmt: skip
-cfg.others = {"L23": 6000.0, "PV23": 600.0, "SST23": 600.0, "IT": 6000.0, "PT": 11000.0, "PV5": 600.0, "SST5": 700.0}
-cfg.others_weight = 3e-4  # uS
+cfg.external_weight = {"E": 1.2e-3, "PV": 4e-4, "SST": 2e-3}
+cfg.others = {"L23": 2600.0, "PV23": 600.0, "SST23": 1000.0, "IT": 2800.0, "PT": 8800.0, "PV5": 600.0, "SST5": 1000.0}
+cfg.others_weight = {"E": 1e-3, "PV": 3e-4, "SST": 1.6e-3}
+# neurogliaform cells of layer 1 onto the tufts: spikes a s onto a cell, and conductance of its GABA-B and slow GABA-A
+# receptors, uS (synapses of connections.json)
+cfg.layer1 = {"L23": 60.0, "IT": 30.0, "PT": 30.0}
+cfg.layer1_weight = {"GABAB": 1.5e-4, "SST": 5e-4}
 # a volley of the thalamus: time in ms (0: none), axons onto a cell, conductance of each in uS
-cfg.volley = {"start": 0.0, "axons": 20, "weight": 1e-3}
+cfg.volley = {"start": 0.0, "axons": 20, "weight": 1.5e-3}
 
 # recording, of those populations that the circuit has
 cfg.recordCells = [("PYR", [0, 1]), *((pop, [0]) for pop in ("PV", "L23", "PV23", "SST23", "IT", "PT", "PV5", "SST5"))]

@@ -10,9 +10,10 @@ A file `NAME.targets.json` beside the cells of a model:
         "features": [{"feature": "AP_height", "target": 25.0, "sd": 3.1}, ...]}}}
 
 A site is a section's name (its middle), or the segment of a section list at a path distance from the soma. A current
-with `rise_ms` and `decay_ms` has the shape of a synaptic one, of peak `amp_na`. A feature is named as in eFEL, or is
-the quotient of two, "inv_last_ISI/inv_first_ISI"; it may name its own `at` (a recorded site, "soma" by default),
-`threshold_mv` (of spikes, -20 by default) and `source`. Besides protocols there may be f-I slopes,
+with `rise_ms` and `decay_ms` has the shape of a synaptic one, of peak `amp_na`. A feature is named as in eFEL, is
+"time_above_threshold" (ms in the window), or is the quotient of two, "inv_last_ISI/inv_first_ISI"; it may name its own
+`at` (a recorded site, "soma" by default), `threshold_mv` (of spikes, -20 by default) and `source`. Besides protocols
+there may be f-I slopes,
 {"slopes": [{"from": "Step1", "to": "Step2", "target": 55, "sd": 27}]}: Hz of the mean rate in the window per nA of the
 protocols' last current.
 """
@@ -71,7 +72,7 @@ class Target:
     """Published mean and SD of one feature of a protocol.
 
     Attributes:
-        feature: its name in eFEL, or two with / between.
+        feature: its name in eFEL or netml's own, or two with / between.
         at: name of the recorded site.
         threshold_mv: upward crossing that makes a spike.
         source: who measured it.

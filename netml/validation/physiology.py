@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def validate_cells(
     """
     if dt is not None and not 0 < dt < float("inf"):
         raise ModelError(f"dt is {dt}; expected a positive number of ms, or none for the variable step")
-    known = set(load_efel().get_feature_names())
+    known = {*load_efel().get_feature_names(), *OWN_FEATURES}
     folder = find_project(model).folder
     connections = find_pairs(folder, [name for name in cells if ARROW in name] if cells else None)
     single = [name for name in cells if ARROW not in name] if cells else None
@@ -102,11 +102,30 @@ def measure(protocol: Protocol, traces: Traces) -> list[float | None]:
         time, voltage = traces[at]
         start, stop = protocol.window_ms
         trace = {"T": time, "V": voltage, "stim_start": [start], "stim_end": [stop]}
-        (values,) = efel.get_feature_values([trace], names, raise_warnings=False)
+        ours = [name for name in names if name in OWN_FEATURES]
+        (values,) = efel.get_feature_values([trace], [n for n in names if n not in ours], raise_warnings=False)
         means = {name: None if one is None or len(one) == 0 else float(np.mean(one)) for name, one in values.items()}
+        means |= {name: OWN_FEATURES[name](time, voltage, threshold, protocol.window_ms) for name in ours}
         found |= {(at, threshold, feature): quotient(means, feature) for feature in features}
     efel.reset()
     return [found[t.at, t.threshold_mv, t.feature] for t in protocol.targets]
+
+
+def time_above_threshold(
+    time: np.ndarray, voltage: np.ndarray, threshold_mv: float, window_ms: tuple[float, float]
+) -> float:
+    """How long the voltage [samples] is above a threshold inside the window, ms.
+
+    eFEL's AP_width ends at the first dent of a long calcium spike, as a spike of the soma makes one, so that it does
+    not see a plateau.
+    """
+    start, stop = window_ms
+    above = (voltage[:-1] > threshold_mv) & (time[:-1] >= start) & (time[:-1] < stop)
+    return float(np.sum(np.diff(time)[above]))
+
+
+#: Features that eFEL does not have, by the name that targets give them.
+OWN_FEATURES: dict[str, Callable[..., float]] = {"time_above_threshold": time_above_threshold}
 
 
 def quotient(values: Mapping[str, float | None], feature: str) -> float | None:

@@ -89,9 +89,10 @@ def test_tuned_cells_are_what_the_script_makes(label, monkeypatch):
     monkeypatch.syspath_prepend(CELLS)
     from make_cells import TUNED, one_line_a_section, tuned_cell
 
-    made = tuned_cell(label, json.loads((CELLS / f"{label}.parameters.json").read_text()))
+    parameters = json.loads((CELLS / f"{label}.parameters.json").read_text())
+    made = tuned_cell(label, parameters)
     assert one_line_a_section(made) == (CELLS / f"{label}.json").read_text()
-    points = sum(len(section.points) for section in TUNED[label]().sections.values())
+    points = sum(len(section.points) for section in TUNED[label](parameters).sections.values())
     assert 0.6 * points < len(np.loadtxt(CELLS / f"{label}.swc")) <= points  # joints are the parent's last point
 
 

@@ -41,9 +41,33 @@ def test_a_stage_moves_its_regions_only(tuning):
     stage = tuning.STAGES["PT"]["dendrite"]
     search = tuning.Search("PT", start, start, stage)
     moved = search.parameters([0.5] * len(search.params))
-    assert {region for region in start if moved[region] != start[region]} == {"apical"}
+    assert {region for region in start if moved[region] != start[region]} == {"apical", "trunk"}
+    assert moved["trunk"]["diam_um"]["soma"] == pytest.approx(np.sqrt(tuning.DIAMETER_RANGE) * 4.2, rel=1e-4)
     assert {p.name for p in search.targets.protocols} == set(stage.protocols)
     assert len(search.objectives) == sum(len(p.targets) for p in search.targets.protocols)
+
+
+def test_a_bad_candidate_is_not_run_to_its_end(tuning, monkeypatch):
+    """Its loss is still beyond what it was given up for, and all objectives are there."""
+    targets = tuning.read_targets(CELLS / "PT.targets.json")
+    ran = []
+
+    class Dead:
+        def __init__(self, *_):
+            pass
+
+        def run(self, protocol, **_):
+            ran.append(protocol.name)
+            t = np.arange(0.0, protocol.total_ms, 0.5)
+            return {site: (t, np.full(t.size, -75.0)) for site in protocol.record}
+
+    monkeypatch.setattr(tuning, "ClampedCell", Dead)
+    features = sum(len(p.targets) for p in targets.protocols)
+    rows = tuning.rows_of(targets, {}, enough=30.0)
+    assert len(rows) == features and tuning.costs(rows).sum() > 30.0
+    assert not {"Step1", "Step2", "Step3"} & set(ran)
+    ran.clear()
+    assert len(tuning.rows_of(targets, {})) == features and len(ran) == len(targets.protocols)
 
 
 def test_far_misses_still_count(tuning):

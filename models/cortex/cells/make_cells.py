@@ -4,11 +4,12 @@
 
 The JSON files are what the circuit loads; this script is how they came about. Channel densities
 start from Hay et al. (2011), doi:10.1371/journal.pcbi.1002107, and are tuned by hand to the
-generated morphology, see README.md of the circuit for what the cells then do. Those of PT stand in
-PT.parameters.json, which tune_cells.py writes.
+generated morphology, see README.md of the circuit for what the cells then do. Those of the cells in TUNED
+stand in NAME.parameters.json, which tune_cells.py writes.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,12 @@ PYR_SEED, PV_SEED, PT_SEED, L23_SEED, IT_SEED, SST_SEED = 2, 2, 1, 1, 1, 1
 POTASSIUM = {"netml_kv3", "netml_kp", "netml_kt", "netml_im", "netml_sk"}
 CALCIUM_ZONE_UM = (430.0, 800.0)  # around the main bifurcation, where calcium spikes start
 
-#: A large thick-tufted cell: its trunk bifurcates 820 um from the soma, its tuft reaches layer 1 at about 1.2 mm.
+#: A large thick-tufted cell: its trunk bifurcates 820 um from the soma, its tuft reaches layer 1 at about 1.2 mm. The
+#: trunk's diameters stand in PT.parameters.json and are tuned: they say how nexus and soma drive each other.
 PT_STATISTICS = PyramidalStatistics(
     basal_trees=7,
     basal=TreeStatistics((30, 10), (110, 25), (4, 5), (1.8, 0.25), 0.6),
     trunk_um=810.0,
-    trunk_diam_um=(4.2, 2.0),
     obliques=10,
     oblique_range=(0.05, 0.45),
     oblique=TreeStatistics((40, 12), (110, 25), (1, 3), (1.0, 0.15), 0.6, 40.0),
@@ -166,17 +167,23 @@ def tuned_mechanisms(parameters: dict, zone_um: tuple[float, float] | None = Non
     return mechanisms
 
 
-TUNED = {  # morphology of the cells whose densities tune_cells.py finds
-    "PT": lambda: pyramidal(PT_SEED, PT_STATISTICS),
-    "IT": lambda: pyramidal(IT_SEED, IT_STATISTICS),
-    "L23": lambda: pyramidal(L23_SEED, L23_STATISTICS),
-    "SST": lambda: basket(SST_SEED, SST_STATISTICS),
+def pt_morphology(parameters: dict) -> Morphology:
+    """PT with the trunk of its parameters."""
+    diameters = parameters["trunk"]["diam_um"]
+    return pyramidal(PT_SEED, replace(PT_STATISTICS, trunk_diam_um=(diameters["soma"], diameters["tuft"])))
+
+
+TUNED = {  # morphology, by parameters, of the cells whose densities tune_cells.py finds
+    "PT": pt_morphology,
+    "IT": lambda _: pyramidal(IT_SEED, IT_STATISTICS),
+    "L23": lambda _: pyramidal(L23_SEED, L23_STATISTICS),
+    "SST": lambda _: basket(SST_SEED, SST_STATISTICS),
 }
 
 
 def tuned_cell(label: str, parameters: dict) -> dict:
     """The cellParams entry of a tuned cell with given parameters."""
-    morphology = TUNED[label]()
+    morphology = TUNED[label](parameters)
     if morphology.names("trunk"):
         lists = pyramidal_lists(morphology) | {"trunk": morphology.names("trunk")}
     else:
@@ -244,7 +251,7 @@ def main() -> None:
     }
     for label, morphology in TUNED.items():
         parameters = json.loads((FOLDER / f"{label}.parameters.json").read_text())
-        cells[label] = morphology(), tuned_cell(label, parameters)
+        cells[label] = morphology(parameters), tuned_cell(label, parameters)
     for label, (morphology, spec) in cells.items():
         (FOLDER / f"{label}.json").write_text(one_line_a_section(spec))
         morphology.write_swc(FOLDER / f"{label}.swc")

@@ -5,11 +5,12 @@
     python models/cortex/cells/make_cells.py
 
 BluePyOpt's CMA-ES (Hansen & Ostermeier 2001, doi:10.1162/106365601750190398) on the logarithms of the densities in
-CELL.start.json, each within a factor of RANGE of its start, reversal of the leak and shifts within ADDITIVE_MV. The
-STAGES of a cell are searched one after the other, each from the best of the one before: a stage names the regions
-whose densities it moves and the protocols that it runs. A candidate is run with NEURON's variable step and one
-compartment a dendritic section, which takes half as long as the whole cell; the best few of a stage are then run whole.
-PT's best were worse as whole cells than the start: --whole runs every candidate so.
+CELL.start.json, each within a factor of RANGE of its start, PT's trunk diameters within DIAMETER_RANGE, reversal of
+the leak and shifts within ADDITIVE_MV. The STAGES of a cell are searched one after the other, each from the best of the
+one before: a stage names the regions whose densities it moves and the protocols that it runs. A candidate is run with
+NEURON's variable step and one compartment a dendritic section, which takes half as long as the whole cell; the best few
+of a stage are then run whole. PT's best were worse as whole cells than the start: --whole runs every candidate so. A
+candidate that is far worse than the best one is not run to its end (GIVE_UP).
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
@@ -40,10 +41,11 @@ from netml.validation.physiology import scores, summary
 FOLDER = Path(__file__).parent
 FREE_SD = 1.5  # a miss by less hardly counts: the recorded cells differ as much
 FAR_SD, MISSING = 5.0, 20.0  # beyond the first a miss counts by its logarithm; a feature that is not there: the second
-RANGE, ADDITIVE_MV = 10.0, {"e": 8.0, "vshift": 4.0}
+RANGE, DIAMETER_RANGE, ADDITIVE_MV = 10.0, 3.0, {"e": 8.0, "vshift": 4.0}
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar")}  # one value for all regions
 ATOL = 0.03  # of the variable step
 SIGMA = 0.06  # of the half range: first standard deviation of the candidates
+GIVE_UP = 1.5  # a candidate is not run further once its loss is that many times the lowest
 WHOLE = 5  # best candidates of a stage that are run with all their segments
 
 
@@ -64,9 +66,9 @@ class Stage:
 
 STAGES = {  # as Hay et al. (2011): the calcium spike first, then the spikes of the soma, then both together
     "PT": {
-        "dendrite": Stage(("apical",), ("bAP", "soma alone", "EPSP alone", "BAC"), 0.1),
+        "dendrite": Stage(("apical", "trunk"), ("bAP", "soma alone", "EPSP alone", "BAC"), 0.1),
         "soma": Stage(("soma", "axon", "basal"), share=0.3),
-        "all": Stage(("soma", "axon", "basal", "apical"), share=0.6),
+        "all": Stage(("soma", "axon", "basal", "apical", "trunk"), share=0.6),
     }
 }
 ALL = {"all": Stage(("soma", "axon", "basal", "apical", "dend"))}
@@ -84,6 +86,7 @@ class Search(Evaluator):
 
     def __init__(self, cell: str, start: dict, best: dict, stage: Stage, whole: bool = False):
         self.cell, self.start, self.best, self.whole = cell, start, best, whole
+        self.lowest = np.inf
         targets = read_targets(FOLDER / f"{cell}.targets.json")
         chosen = [p for p in targets.protocols if p.name in stage.protocols or not stage.protocols]
         slopes = tuple(s for s in targets.slopes if {s.first, s.second} <= {p.name for p in chosen})
@@ -107,7 +110,8 @@ class Search(Evaluator):
         found = []
         for (region, mechanism, name), *_ in self.places:
             start, best = self.start[region][mechanism][name], self.best[region][mechanism][name]
-            moved = (best - start) / ADDITIVE_MV[name] if name in ADDITIVE_MV else np.log(best / start) / np.log(RANGE)
+            span = np.log(range_of(mechanism))
+            moved = (best - start) / ADDITIVE_MV[name] if name in ADDITIVE_MV else np.log(best / start) / span
             found.append(float(np.clip(moved, -1.0, 1.0)))
         return found
 
@@ -117,23 +121,41 @@ class Search(Evaluator):
         for places, x in zip(self.places, point, strict=True):
             for region, mechanism, name in places:
                 start = self.start[region][mechanism][name]
-                moved = start + ADDITIVE_MV[name] * x if name in ADDITIVE_MV else start * RANGE**x
+                moved = start + ADDITIVE_MV[name] * x if name in ADDITIVE_MV else start * range_of(mechanism) ** x
                 found[region][mechanism][name] = digits(moved)
         return found
 
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
         """How much each feature adds to the loss."""
         spec = tuned_cell(self.cell, self.parameters(point))
-        return costs(rows_of(self.targets, spec if self.whole else coarse(spec))).tolist()
+        found = costs(rows_of(self.targets, spec if self.whole else coarse(spec), GIVE_UP * self.lowest))
+        self.lowest = min(self.lowest, found.sum())
+        return found.tolist()
 
     init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
 
-def rows_of(targets: CellTargets, spec: dict) -> list[dict]:
-    """What a cell does: a row a feature, as of `netml validate-cells`."""
+def rows_of(targets: CellTargets, spec: dict, enough: float = np.inf) -> list[dict]:
+    """What a cell does: a row a feature, as of `netml validate-cells`.
+
+    The shortest protocols come first; once their loss is beyond `enough`, the others' features count as not there.
+    """
     cell = ClampedCell(spec, targets.celsius, targets.v_init_mv)
-    needed = [replace(protocol, total_ms=last_ms(protocol)) for protocol in targets.protocols]
-    return scores(targets, {protocol.name: cell.run(protocol, dt_ms=None, atol=ATOL) for protocol in needed})
+    traces: dict[str, dict] = {}
+    rows: list[dict] = []
+    for protocol in sorted(targets.protocols, key=last_ms):
+        needed = replace(protocol, total_ms=last_ms(protocol))
+        traces[protocol.name] = cell.run(needed, dt_ms=None, atol=ATOL)
+        rows += scores(replace(targets, protocols=(protocol,), slopes=()), traces)
+        if costs(rows).sum() > enough:
+            features = sum(len(one.targets) for one in targets.protocols) + len(targets.slopes)
+            return rows + [{"z": None}] * (features - len(rows))
+    return scores(targets, traces)
+
+
+def range_of(mechanism: str) -> float:
+    """By which factor its parameters may move from their start."""
+    return DIAMETER_RANGE if mechanism == "diam_um" else RANGE
 
 
 def last_ms(protocol: Protocol) -> float:
@@ -163,9 +185,9 @@ def coarse(spec: dict) -> dict:
     return spec
 
 
-def run_stage(search: Search, checkpoint: Path, minutes: float, seed: int) -> list[dict]:
+def run_stage(search: Search, checkpoint: Path, minutes: float, seed: int, sigma: float) -> list[dict]:
     """The best parameters that CMA-ES finds in that time, the best first."""
-    optimiser = DEAPOptimisationCMA(search, seed=seed, sigma=SIGMA, centroids=[search.point()],
+    optimiser = DEAPOptimisationCMA(search, seed=seed, sigma=sigma, centroids=[search.point()],
                                     use_stagnation_criterion=False)  # fmt: skip
     over, end = Event(), time.monotonic() + 60 * minutes
     log = checkpoint.with_suffix(".log").open("a")
@@ -190,6 +212,7 @@ def main() -> None:
     options.add_argument("cell", choices=sorted(TUNED))
     options.add_argument("--minutes", type=float, default=60.0, help="of all stages together")
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--sigma", type=float, default=SIGMA, help="first SD of the candidates, of the half range")
     options.add_argument("--folder", type=Path, help="of the checkpoints; default: tuning/CELL here")
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
     options.add_argument("--whole", action="store_true", help="run candidates with all segments")
@@ -223,7 +246,7 @@ def main() -> None:
         print(f"stage {name}", flush=True)
         search = Search(chosen.cell, start, best, stage, chosen.whole)
         minutes = chosen.minutes * (1.0 if chosen.only else stage.share)
-        candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed)
+        candidates = run_stage(search, folder / f"{name}.checkpoint", minutes, chosen.seed, chosen.sigma)
         best = candidates[0]
         for parameters in candidates[:WHOLE]:
             judge(parameters)
