@@ -5,7 +5,23 @@
 
 #include "head.hpp"
 
+#include <type_traits>
+
 namespace netml {
+
+// what(first, room) for the numbers below n, four at a time as they share divisions, then one at a time.
+template <class F>
+inline void for_fours(int n, F what) {
+    int first = 0;
+    for (vec four[4]; first + 4 <= n; first += 4) what(first, four);
+    for (vec one[1]; first < n; ++first) what(first, one);
+}
+
+template <int N, class F>
+inline void each(vec (&)[N], F what) {
+#pragma GCC unroll 4
+    for (int k = 0; k < N; ++k) what(k);
+}
 
 struct Cable {
     static constexpr int SIZES = 17;
@@ -75,6 +91,9 @@ struct Cable {
     // this one, and gets the front. kept[kept][16]: inverse pivots, block, injection; rhs[work][16].
     void advance(const float* params, const int32_t* wires, const float* x, const float* own_before, const float*,
                  float* own_after, float* z, float* keep, float* rhs) const {
+        const int fed = head.memory + head.feedback;
+        float* injected = keep + (int64_t)compartments * (1 + blocked) * LANES;
+        dense(params + inject_v, nullptr, z + (int64_t)reads * LANES, injected, rank, fed);
         for (int p = 0; p < PARTS; ++p) {
             const int64_t skip = (int64_t)p * WIDTH;
             advance_part(params, wires, x + skip, own_before + skip, own_after + skip, z + skip, keep + skip, rhs + skip);
@@ -88,14 +107,7 @@ struct Cable {
         const auto get = [](const float* base, int64_t row) -> vec { return *lanes(base + row * LANES); };
         float* pivot = keep;
         float* block = keep + (int64_t)n * LANES;
-        float* injected = block + (int64_t)blocked * n * LANES;
-        const float* fed = z + (int64_t)reads * LANES;                       // memory and feedback
-        for (int q = 0; q < rank; ++q) {
-            vec sum{};
-            for (int j = 0; j < head.memory + head.feedback; ++j)
-                sum += params[inject_v + (int64_t)q * (head.memory + head.feedback) + j] * get(fed, j);
-            at(injected, q) = sum;
-        }
+        const float* injected = block + (int64_t)blocked * n * LANES;
         for (int b = 0; b < n; ++b) {
             at(pivot, b) = splat(params[capacity + b] + params[leak + b]);
             vec drive = params[capacity + b] * get(before, b) + params[leak_drive + b];
@@ -105,43 +117,72 @@ struct Cable {
         if (current) at(rhs, 0) += get(x, inputs - 1);
         int64_t row = n;
         for (int r = 0; r < receptors; ++r) {
-            const int32_t how = flags(wires)[r];
+            const bool rises_too = flags(wires)[r] & RISES, is_blocked = flags(wires)[r] & BLOCKED;
             const float *from = x + (int64_t)synapse(wires)[r] * LANES, *strength = params + scale + (int64_t)r * n;
-            const int64_t stride = (int64_t)synapses;
-            for (int b = 0; b < n; ++b) {
-                const vec in = get(from, b * stride);
-                const vec slow = settled(params[decay + r] * get(before, row + b) + in);
-                at(after, row + b) = slow;
-                vec g = params[to_decay + r] * slow;
-                if (how & RISES) {
-                    const vec fast = settled(params[rise + r] * get(before, row + n + b) + in);
-                    at(after, row + n + b) = fast;
-                    g -= params[to_rise + r] * fast;
+            const int64_t stride = synapses;
+            const float keeps = params[decay + r], keeps_fast = params[rise + r], e = params[reversal + r];
+            const float slow_part = params[to_decay + r], fast_part = params[to_rise + r];
+            const float slope = -LOG2_E * params[block_slope + r], offset = -LOG2_E * params[block_offset + r];
+            for_fours(n, [&, slow_row = row, fast_row = row + n, block](int first, auto& open) {
+                if (is_blocked) {
+                    each(open, [&](int i) { open[i] = slope * get(before, first + i) + offset; });
+                    logistic(open);
                 }
-                g *= strength[b];
-                if (how & BLOCKED) {
-                    const vec open = sigmoid_lanes(params[block_slope + r] * get(before, b) + params[block_offset + r]);
-                    at(block, b) = open;
-                    g *= open;
-                }
-                at(pivot, b) += g;
-                at(rhs, b) += g * params[reversal + r];
-            }
-            row += how & RISES ? 2 * n : n;
-            if (how & BLOCKED) block += (int64_t)n * LANES;
+                each(open, [&](int i) {
+                    const int b = first + i;
+                    const vec in = get(from, b * stride);
+                    const vec slow = settled(keeps * get(before, slow_row + b) + in);
+                    at(after, slow_row + b) = slow;
+                    vec g = slow_part * slow;
+                    if (rises_too) {
+                        const vec fast = settled(keeps_fast * get(before, fast_row + b) + in);
+                        at(after, fast_row + b) = fast;
+                        g -= fast_part * fast;
+                    }
+                    g *= strength[b];
+                    if (is_blocked) g *= at(block, b) = open[i];
+                    at(pivot, b) += g;
+                    at(rhs, b) += g * e;
+                });
+            });
+            row += rises_too ? 2 * n : n;
+            if (is_blocked) block += (int64_t)n * LANES;
         }
-        const auto particle = [&](int k, int b) {
-            const int64_t here = row + (int64_t)k * n + b;
-            const vec goal = sigmoid_lanes(params[gate_slope + k] * get(before, b) + params[gate_offset + k]);
-            return at(after, here) = get(before, here) + params[gate_rate + k] * (goal - get(before, here));
+        struct Particle {
+            int64_t row;
+            float rate, slope, offset;
         };
-        for (int k = 0; k < gates; ++k)
-            for (int b = 0; b < n; ++b) {
-                vec g = params[gate_g + (int64_t)k * n + b] * particle(k, b);
-                if (gates + k < particles) g *= particle(gates + k, b);
-                at(pivot, b) += g;
-                at(rhs, b) += g * params[gate_reversal + k];
-            }
+        const auto particle = [&](int k) {
+            return Particle{row + (int64_t)k * n, params[gate_rate + k], -LOG2_E * params[gate_slope + k],
+                            -LOG2_E * params[gate_offset + k]};
+        };
+        // One step further; a[i] becomes that of compartment first + i.
+        const auto move = [&](const Particle& one, int first, auto& a) {
+            each(a, [&](int i) { a[i] = one.slope * get(before, first + i) + one.offset; });
+            logistic(a);
+            each(a, [&](int i) {
+                const vec was = get(before, one.row + first + i);
+                at(after, one.row + first + i) = a[i] = was + one.rate * (a[i] - was);
+            });
+        };
+        for (int k = 0; k < gates; ++k) {
+            const bool closes_too = gates + k < particles;
+            const Particle opens = particle(k), closes = closes_too ? particle(gates + k) : opens;
+            const float e = params[gate_reversal + k], *strength = params + gate_g + (int64_t)k * n;
+            for_fours(n, [&](int first, auto& open) {
+                move(opens, first, open);
+                if (closes_too) {
+                    std::remove_reference_t<decltype(open)> other;
+                    move(closes, first, other);
+                    each(open, [&](int i) { open[i] *= other[i]; });
+                }
+                each(open, [&](int i) {
+                    const vec g = strength[first + i] * open[i];
+                    at(pivot, first + i) += g;
+                    at(rhs, first + i) += g * e;
+                });
+            });
+        }
         // A pivot is kept without its own axial conductance until it is inverted: no small difference of large numbers.
         for (int b = n - 1; b > 0; --b) {
             const float link = params[axial + b];

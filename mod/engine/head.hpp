@@ -42,11 +42,8 @@ struct Head {
     int feedback_at() const { return front + memory; }
 };
 
-// A trace that nothing feeds decays into denormal numbers, which are slow: it ends at zero instead.
-inline vec settled(vec a) {
-    const vec size = (vec)((ivec)a & 0x7fffffff);
-    return select(size > 1e-30f, a, vec{});
-}
+// A trace that nothing feeds decays into denormal numbers, which are slow: in whole multiples of 6e-28 it ends before.
+inline vec settled(vec a) { return (a + 1e-20f) - 1e-20f; }
 
 // z[z][16] = front, memory, feedback. All functions below work on one block.
 inline void advance_feedback(const Head& n, const float* params, const float* last_spike, const float* z_before, float* z) {
@@ -86,18 +83,13 @@ inline void read_out(const Head& n, const float* params, const float* r, float* 
 
 // From z (with the memory of the step before) to the new memory, the hidden units and the outputs, of blocks whose z lie
 // z_stride apart. r[memory + hidden][16] receives the new memory and the hidden units; d[memory][16] the tanh.
-template <int BLOCKS = 1>
+template <int BLOCKS, class Meanwhile>
 inline void advance_memory(const Head& n, const float* params, const float* z, float* r, float* d,
-                           float* logit, float* v, int64_t z_stride = 0) {
+                           float* logit, float* v, int64_t z_stride, Meanwhile meanwhile) {
     const int64_t r_stride = (int64_t)n.readout * LANES, d_stride = (int64_t)n.memory * LANES;
     float* h = r + d_stride;
-    dense<BLOCKS>(params + n.w1, params + n.b1, z, h, n.hidden, n.z, z_stride, r_stride);
-    for (int b = 0; b < BLOCKS; ++b)
-        for (int i = 0; i < n.hidden * PARTS; ++i) {
-            vec& a = lanes(h + b * r_stride)[i];
-            a = select(a > vec{}, a, vec{});
-        }
-    dense<BLOCKS>(params + n.w2, params + n.b2, h, d, n.memory, n.hidden, r_stride, d_stride);
+    dense<BLOCKS>(params + n.w1, params + n.b1, z, h, n.hidden, n.z, z_stride, r_stride, Rectified{}, meanwhile);
+    dense<BLOCKS>(params + n.w2, params + n.b2, h, d, n.memory, n.hidden, r_stride, d_stride, Plain{}, meanwhile);
     for (int b = 0; b < BLOCKS; ++b) {
         float *bounded = d + b * d_stride, *after = r + b * r_stride;
         const float* before = z + b * z_stride + (int64_t)n.memory_at() * LANES;
@@ -125,7 +117,7 @@ constexpr float LOWEST_MV = -110.0f, HIGHEST_MV = 60.0f;
 inline void bound_voltage(float* v) {
     for (int p = 0; p < PARTS; ++p) {
         const vec a = lanes(v)[p], low = splat(LOWEST_MV), high = splat(HIGHEST_MV);
-        lanes(v)[p] = select(a < low, low, select(a > high, high, a));
+        lanes(v)[p] = largest(low, smallest(high, a));
     }
 }
 

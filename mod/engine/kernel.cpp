@@ -27,7 +27,7 @@ void netml_step(const int32_t* shape, const float* params, const int32_t* wiring
     for (int64_t b = 0, here; b < blocks; b += here) {
         here = blocks - b < TOGETHER ? 1 : TOGETHER;
         step_blocks((int)here, shape, params, wiring, threshold, state + b * n.state * LANES, x + b * n.inputs * LANES,
-                    logit + b * LANES, v + b * LANES, spike + b * LANES, scratch.data());
+                    logit + b * LANES, v + b * LANES, spike + b * LANES, scratch.data(), {{state, 0}, {x, 0}});
     }
 }
 

@@ -368,10 +368,13 @@ private:
         for (int64_t b = shard.low, together; b < shard.high; b += together) {
             together = shard.high - b < netml::TOGETHER ? 1 : netml::TOGETHER;
             for (int64_t k = 0; k < together; ++k) gather(shard, b + k, current, x.data() + k * block_size);
+            const int64_t after = b + together, rest = std::min<int64_t>(shard.high - after, netml::TOGETHER);
+            const netml::Ahead ahead({state.data() + after * size.state * LANES, rest * size.state * LANES},
+                                     {sums.data() + after * block_size, rest * block_size});
             uint8_t fired[netml::TOGETHER * LANES];
             netml::step_blocks((int)together, shape.data(), params.data(), wiring.data(), threshold,
                                state.data() + b * size.state * LANES, x.data(), logit.data() + b * LANES,
-                               voltage.data() + b * LANES, fired, scratch.data());
+                               voltage.data() + b * LANES, fired, scratch.data(), ahead);
             const int64_t first = b * LANES, here = std::min<int64_t>(together * LANES, cells - first);
             for (int64_t l = 0; l < here; ++l)
                 if (fired[l]) shard.spiking.push_back((int32_t)(first + l)), ++counts[first + l];

@@ -71,7 +71,7 @@ inline void forward_block(const Model& n, const float* params, const int32_t* wi
             advance_feedback(head, params, last_spike, z_before, z);
             if (workspace) std::memcpy(z + memory_at, memory, memory_bytes);
             n.advance(params, wiring, x.data() + (t - from) * n.inputs * row, own_before, z_before, own, z, kept, work.data());
-            advance_memory(head, params, z, r, d, logit + t * LANES, v + t * LANES);
+            advance_memory<1>(head, params, z, r, d, logit + t * LANES, v + t * LANES, 0, Nothing{});
             n.read_out(params, wiring, own, v + t * LANES, sites ? sites + t * n.sites * row : nullptr);
             if (sites) read_sites(head, params, r, sites + t * n.sites * row);
             bound_voltage(v + t * LANES);

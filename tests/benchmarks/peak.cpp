@@ -60,13 +60,17 @@ void netml_bench_step(const int32_t* shape, const float* params, const int32_t* 
     Aligned<float> state(TOGETHER * stride, 0.1f), x(TOGETHER * size.inputs * LANES, 0.1f), scratch(size.scratch);
     Aligned<float> logit(TOGETHER * LANES), v(TOGETHER * LANES), hidden(TOGETHER * hidden_stride), memory(TOGETHER * memory_stride);
     uint8_t spike[TOGETHER * LANES];
+    Nothing nothing;
     *dense_s = best(500, [&] {
-        dense<TOGETHER>(params + n.w1, params + n.b1, state.data(), hidden.data(), n.hidden, n.z, stride, hidden_stride);
-        dense<TOGETHER>(params + n.w2, params + n.b2, hidden.data(), memory.data(), n.memory, n.hidden, hidden_stride, memory_stride);
+        dense<TOGETHER>(params + n.w1, params + n.b1, state.data(), hidden.data(), n.hidden, n.z, stride, hidden_stride,
+                        Rectified{}, nothing);
+        dense<TOGETHER>(params + n.w2, params + n.b2, hidden.data(), memory.data(), n.memory, n.hidden, hidden_stride, memory_stride,
+                        Plain{}, nothing);
         asm volatile("" ::: "memory");
     }) / TOGETHER;
     *step_s = best(500, [&] {
-        step_blocks(TOGETHER, shape, params, wiring, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data());
+        step_blocks(TOGETHER, shape, params, wiring, 1e9f, state.data(), x.data(), logit.data(), v.data(), spike, scratch.data(),
+                    {{state.data(), 0}, {x.data(), 0}});
         asm volatile("" ::: "memory");
     }) / TOGETHER;
 }
