@@ -8,7 +8,6 @@ spike times are unbiased and never earlier than what caused them.
 import numpy as np
 
 from netml.circuit.current import mean_of_steps
-from netml.errors import RecordsError
 from netml.records.trial import Trial
 
 EPSILON_MS = 1e-6  # an event on the border of two steps belongs to the later one, whatever the rounding of its time
@@ -43,17 +42,10 @@ def soma_voltage(trial: Trial, dt_r_ms: float) -> np.ndarray:
 
 
 def voltage(trial: Trial, site: str, dt_r_ms: float) -> np.ndarray:
-    """(steps) float32, mV at the end of each step.
-
-    Raises:
-        RecordsError: dt_r is no whole number of milliseconds and no fraction that the samples can serve.
-    """
-    samples = trial.voltage[site]
+    """(steps) float32, mV at the end of each step; between the samples, one a millisecond, the straight line."""
     times = (np.arange(steps(trial.duration_ms, dt_r_ms)) + 1) * dt_r_ms
-    index = np.round(times).astype(np.int64)
-    if np.abs(times - index).max(initial=0) > EPSILON_MS:
-        raise RecordsError(f"records hold the voltage once a millisecond; a step of {dt_r_ms} ms needs it in between")
-    return samples[index]
+    samples = trial.voltage[site]
+    return np.interp(times, np.arange(samples.size), samples).astype(np.float32)
 
 
 def current(trial: Trial, dt_r_ms: float) -> np.ndarray:

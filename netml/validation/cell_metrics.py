@@ -19,7 +19,10 @@ MIN_SD_MV = 0.05
 
 @dataclass(frozen=True)
 class Prediction:
-    """Model and truth of one trial, T steps of ``dt_ms``; step n ends at (n + 1) dt_ms."""
+    """Model and truth of one trial, T bins of ``dt_ms``; bin n ends at (n + 1) dt_ms.
+
+    A bin is a step of the reduction, or the steps of a millisecond where these are shorter.
+    """
 
     kind: str
     dt_ms: float
@@ -32,7 +35,7 @@ class Prediction:
     input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
     current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
     events: int = 0  # number of synaptic events
-    beyond: np.ndarray | None = None  # [T] bool, an input passes what it got in training; None: the artifact is older
+    beyond: np.ndarray | None = None  # [steps] bool, an input passes what it got in training; None: an older artifact
 
     def after(self, skip_ms):
         """Index of the first step that starts at or after ``skip_ms``."""

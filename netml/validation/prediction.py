@@ -12,6 +12,19 @@ from netml.reductions import kernel
 from netml.validation.cell_metrics import Prediction
 
 BATCH = 32
+BIN_MS = 1.0  # what scores count in; the steps of a reduction may be shorter
+
+
+def steps_a_bin(dt_ms: float) -> int:
+    """How many steps make a bin: those of a millisecond if it is a whole number of them, else one."""
+    whole = round(BIN_MS / dt_ms)
+    return whole if whole > 1 and abs(whole * dt_ms - BIN_MS) < windows.EPSILON_MS else 1
+
+
+def logit_of_any(logit: np.ndarray) -> np.ndarray:
+    """(bins, steps) logits of independent spikes -> (bins) logit that there is one at least."""
+    silent = -np.logaddexp(0.0, logit.astype(float)).sum(axis=1)  # log of the probability of none
+    return np.log(-np.expm1(silent)) - silent
 
 
 def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]:
@@ -24,7 +37,8 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
             beside each other run fastest.
 
     Yields:
-        A prediction of every trial, in their order.
+        A prediction of every trial, in their order, in bins of a millisecond where steps are shorter: whether the
+        reduction spikes in one of a bin's steps, and its voltage at the end.
 
     Raises:
         ArtifactError: The model's output is not finite.
@@ -35,6 +49,8 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     types = len(artifact.header["synapses"])
     limit = arrays.get("input_limit")
     takes_current = bool(artifact.header.get("current"))
+    k = steps_a_bin(dt)
+    bin_ms = k * dt
     remaining = iter(trials)
     while batch := list(islice(remaining, BATCH)):
         lengths = [windows.steps(t.duration_ms, dt) for t in batch]
@@ -50,18 +66,20 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                     f"the reduction's output is not finite on the trial of kind {trial.kind!r}, gid {trial.gid}, seed "
                     f"{trial.seed}; train it again"
                 )
+            bins = windows.steps(trial.duration_ms, bin_ms)
+            steps = (bins, k)
             yield Prediction(
                 kind=trial.kind,
-                dt_ms=dt,
-                logit=logit[:n, i].copy(),
-                v_mv=v[:n, i].copy(),
-                spike=spike[:n, i].astype(bool),
-                true_v_mv=windows.soma_voltage(trial, dt),
-                true_spike=windows.spike_train(trial, dt).astype(bool),
+                dt_ms=bin_ms,
+                logit=logit_of_any(logit[: bins * k, i].reshape(steps)) if k > 1 else logit[:n, i].copy(),
+                v_mv=v[k - 1 : bins * k : k, i].copy(),
+                spike=spike[: bins * k, i].reshape(steps).any(axis=1),
+                true_v_mv=windows.soma_voltage(trial, bin_ms),
+                true_spike=windows.spike_train(trial, bin_ms).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
                 input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
                 / (trial.duration_ms / 1000.0),
-                current_na=windows.current(trial, dt) if trial.current_na.size else None,
+                current_na=windows.current(trial, bin_ms) if trial.current_na.size else None,
                 events=trial.event_time.size,
                 beyond=None if limit is None else (x[:n, : limit.size, i] > limit).any(axis=1),
             )

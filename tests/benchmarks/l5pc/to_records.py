@@ -1,4 +1,4 @@
-"""Turn a file of the l5pc benchmark recordings into netml records: to_records.py FILE.h5 FOLDER [--trials N]."""
+"""Turn a file of the l5pc benchmark recordings into netml records: to_records.py FILE.h5 FOLDER [--trials N] [--step MS]."""
 
 import argparse
 from pathlib import Path
@@ -47,7 +47,8 @@ def nexus(segments: SegmentTable) -> tuple[str, float]:
         at = int(children[np.argmax(below[children])])
 
 
-def convert(source: str, folder: str, trials: int | None = None) -> None:
+def convert(source: str, folder: str, trials: int | None = None, step_ms: float = 1.0) -> None:
+    """Write records for reductions of steps of ``step_ms``."""
     with h5py.File(source) as file:
         segments = segment_table(file)
         cell = CellInfo(
@@ -72,7 +73,8 @@ def convert(source: str, folder: str, trials: int | None = None) -> None:
                 time, raw = time[inside], raw[inside]
                 synapse, segment = raw // dendritic, raw % dendritic + 1
                 # The benchmark's bin of a spike is the one it falls in: in a record it stands at the end of that step.
-                spikes = np.floor(file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float)) + 1
+                spikes = file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float)
+                spikes = (np.floor(spikes / step_ms) + 1) * step_ms
                 writer.add(
                     Trial(
                         kind="dense", gid=-1, seed=k, duration_ms=float(duration), event_time=time.astype(float),
@@ -92,5 +94,6 @@ if __name__ == "__main__":
     parser.add_argument("source")
     parser.add_argument("folder")
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--step", type=float, default=1.0, help="dt_r_ms of the training, ms")
     arguments = parser.parse_args()
-    convert(arguments.source, arguments.folder, arguments.trials)
+    convert(arguments.source, arguments.folder, arguments.trials, arguments.step)
