@@ -17,6 +17,7 @@ import numpy as np
 from netml.engine.population_state import cell_states
 from netml.errors import ModelError, OutputError, RunError
 from netml.files import output_folder
+from netml.hdf5 import OutputFile
 from netml.runs import RUN, add_spikes, add_trace, writing_run
 
 HELD = 1_000_000
@@ -56,7 +57,7 @@ class Recorder:
         self._columns = self._own_columns()
         self._path = part_path(self.folder, network.world.rank)
         try:
-            self._file = h5py.File(self._path, "w")
+            self._file = OutputFile(self._path)
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error}") from error
         self._file.attrs["columns"] = np.array(
@@ -91,6 +92,7 @@ class Recorder:
             data.resize(len(data) + len(self._rows), axis=0)
             data[len(data) - len(self._rows) :] = np.array(self._rows)
         self._file.flush()
+        self._file.check()
         self._times, self._gids, self._rows = [], [], []
 
     def close(self) -> None:
