@@ -103,6 +103,24 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     assert a.header["threshold"] == b.header["threshold"]
 
 
+def test_an_artifact_that_differs_from_what_was_trained_is_not_kept(records, tmp_path, monkeypatch):
+    """The file is damaged between being written and being read again."""
+    output = tmp_path / "cell.netml"
+    output.write_text("of an earlier training")
+
+    def damaged(path):
+        artifact = read(path)
+        artifact.arrays["params"][:] += 1
+        return artifact
+
+    read = Artifact.load
+    monkeypatch.setattr(Artifact, "load", damaged)
+    with pytest.raises(TrainingError, match="differs from the trained model"):
+        train(records, output=output, progress=False, **(SMALL | {"updates": 20}))
+    assert output.read_text() == "of an earlier training"
+    assert {path.name for path in tmp_path.iterdir()} == {"cell.netml", "cell.netml.log", "cell.netml.checkpoint"}
+
+
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
 def test_learns_the_same_on_a_device(records, reduction):
     """Ten updates in plain torch, as on CUDA without graphs: the kernel's first loss and gradient, but for rounding.
