@@ -9,6 +9,9 @@ from pathlib import Path
 import lif
 import pytest
 
+from netml import pipeline
+from netml.errors import NetmlError
+
 TINY = str(Path(__file__).parents[1] / "fixtures" / "tiny")
 NETML = [sys.executable, "-m", "netml.cli"]
 
@@ -89,3 +92,23 @@ def test_a_full_disk_is_said(records, tmp_path, words, limit, file):
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("netml: error: cannot ") and str(tmp_path / file) in done.stderr
     assert any(why in done.stderr for why in ("File too large", "disk I/O error"))
+
+
+def test_a_demo_of_another_seed_is_not_gone_on_with(tmp_path, monkeypatch):
+    """The same settings go on, to the first stage; others are refused before it."""
+
+    def simulate(*arguments, **options):
+        raise LookupError("the first stage")
+
+    monkeypatch.setattr(pipeline, "simulate", simulate)
+    again = {"output": tmp_path / "demo", "duration": 500, "seed": 3, "say": print}
+    for _ in range(2):
+        with pytest.raises(LookupError, match="the first stage"):
+            pipeline.demo(**again)
+    for other in ({"seed": 4}, {"duration": 600.0}):
+        with pytest.raises(NetmlError, match=r'"seed": 3.*, not .*; give --overwrite'):
+            pipeline.demo(**(again | other))
+    with pytest.raises(LookupError):
+        pipeline.demo(**(again | {"seed": 4, "overwrite": True}))
+    with pytest.raises(NetmlError, match='"seed": 4'):
+        pipeline.demo(**again)
