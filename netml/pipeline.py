@@ -55,7 +55,7 @@ def demo(
 
     Arguments:
         output: Folder for everything that is made; stages that are finished there are not run again.
-        ranks: MPI ranks; by default the number of cores, at most 4.
+        ranks: MPI ranks; by default as many as this process has cores, at most 4.
         duration: Length of the two network runs in ms.
         seed: Seed of the runs, the records and the training.
         overwrite: Start anew.
@@ -77,7 +77,7 @@ def demo(
     output_folder(folder)
     marker.write_text(made_with)
     model = source_folder("models") / "cortex"
-    ranks = ranks or min(4, os.cpu_count() or 1)
+    ranks = ranks or min(4, len(os.sched_getaffinity(0)))
     seconds = {}
 
     def stage(number: int, title: str, made: Path, run: Callable):
