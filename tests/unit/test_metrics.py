@@ -176,6 +176,7 @@ def test_cv_and_ks():
     assert spikes.cv_of_isi([np.arange(0, 1000, 10.0)]) == pytest.approx([0.0])
     assert spikes.cv_of_isi([poisson(random, 50, 200_000)]) == pytest.approx([1.0], abs=0.03)
     assert len(spikes.cv_of_isi([np.array([1.0, 5.0]), np.zeros(0)])) == 0
+    assert len(spikes.cv_of_isi([np.arange(5.0), np.arange(4.0)])) == 1  # four intervals are enough, three are not
     assert spikes.ks_distance([1, 2, 3], [1, 2, 3]) == 0.0
     assert spikes.ks_distance([1, 2], [3, 4]) == 1.0
     assert spikes.ks_distance([], [1]) is None

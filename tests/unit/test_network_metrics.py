@@ -58,6 +58,21 @@ def test_a_run_does_not_differ_from_itself_and_differs_from_a_faster_one():
     assert real["rate_ks"] > 0.9 > floor["rate_ks"]
 
 
+def test_differences_are_b_less_a():
+    """Clocks of unlike periods against one Poisson train that all cells share: CV 0 and 1, correlation 0 and 1."""
+    beats = [np.arange(k, 20_000.0, 50.0 + k) for k in range(1, 11)]
+    shared = np.sort(np.random.default_rng(5).uniform(0, 20_000, 400))
+    clocks, same = (
+        stats(np.concatenate(trains), np.repeat(np.arange(10), [len(t) for t in trains]), cells=10, stop=20_000.0)
+        for trains in (beats, [shared] * 10)
+    )
+    found, back = network_metrics.difference(clocks, same), network_metrics.difference(same, clocks)
+    assert found["cv"] == pytest.approx(1.0, abs=0.1)
+    assert found["correlation"] == pytest.approx(1.0, abs=0.1)
+    for name in ("cv", "correlation"):
+        assert back[name] == -found[name]
+
+
 def test_the_window_counts_and_nothing_outside():
     times = np.array([50.0, 250.0, 999.0, 1000.0])
     s = stats(times, np.array([0, 0, 1, 1]), cells=3, start=200.0, stop=1000.0)
