@@ -108,6 +108,7 @@ class Recorder:
             parts = [stack.enter_context(h5py.File(path)) for path in paths]
             with writing_run(self.folder, metadata) as (spikes, run):
                 for label in self._network.layout.populations:
+                    add_spikes(spikes, label, np.empty(0), np.empty(0))  # a silent one is there, too
                     for times, cells in merged([part[f"spikes/{label.replace('/', '%2F')}"] for part in parts]):
                         add_spikes(spikes, label, times, cells)
                 self._merge_samples(run, parts)

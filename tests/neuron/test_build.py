@@ -271,6 +271,9 @@ def test_a_recording_is_a_run_and_keeps_little_in_memory(folder, tmp_path, monke
         assert run.traces["V_soma"][3].shape == (10, 60)
         with pytest.raises(RunError, match="already holds a finished run"):
             simulation.record(tmp_path / "run")
+        simulation.record(tmp_path / "later")
+        simulation.advance(10)
+        assert netml.Run.open(simulation.finish()).spikes("V")[0].size == 0  # which spikes no more after 55.5 ms
 
 
 def test_files_of_many_spikes_are_merged_in_blocks():
