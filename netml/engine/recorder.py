@@ -63,7 +63,7 @@ class Recorder:
         self._file.attrs["columns"] = np.array(
             [f"{label}:{gid}" for label, gid in self._columns], dtype=h5py.string_dtype()
         )
-        self._file.create_dataset("samples", (0, len(self._columns)), np.float32, maxshape=(None, len(self._columns)),
+        self._file.create_dataset("samples", (0, len(self._columns)), np.float32, maxshape=(None, None),
                                   chunks=(256, max(len(self._columns), 1)))  # fmt: skip
         self._times: list[np.ndarray] = []
         self._gids: list[np.ndarray] = []
