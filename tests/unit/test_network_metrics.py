@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from netml.validation import network_metrics
+from netml.runs import Run
+from netml.validation import network, network_metrics
 from netml.validation.speed import speed
 
 LENGTH = 20_000.0
@@ -128,3 +129,23 @@ def test_cost_of_replaced_cells():
 def test_cost_that_cannot_be_known(a, b, why):
     result = speed(a, b)
     assert result["cells_ratio"] is None and why in result["why_not"]
+
+
+def run(seed, duration_ms=2000.0, **changes) -> Run:
+    about = {"seed": seed, "duration_ms": duration_ms, "populations": {"PYR": {"size": 3}}}
+    return Run(f"run-{seed}", about | changes, {}, {"PYR": (np.array([500.0]), np.array([0]))})
+
+
+def test_the_window_skips_a_fifth_and_at_most_200_ms():
+    assert network.window([run(1), run(2, 3000.0)], None) == (200.0, 2000.0)
+    assert network.window([run(1), run(2, 500.0)], None) == (100.0, 500.0)
+    assert network.window([run(1)], 50) == (50.0, 2000.0)
+
+
+def test_a_noise_floor_is_a_detailed_run_of_another_seed():
+    assert network.warnings(run(1), run(1), [run(2)]) == []
+    for floor, message in ((run(1), "may be the same run again"), (run(2, swap={"PYR": {}}), "is swapped")):
+        (found,) = network.warnings(run(1), run(1), [floor])
+        assert message in found
+    (found,) = network.warnings(run(1), run(1), [])
+    assert found.startswith("No noise floor")
