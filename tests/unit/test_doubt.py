@@ -93,6 +93,9 @@ def test_spread_and_error():
     assert found["trials"] == 400 and found["factor"] == pytest.approx(1.0, abs=0.1)
     assert found["error_hz"] == pytest.approx(np.sqrt(np.mean(hard**2)), rel=0.1)
     assert found["rank_correlation"] > 0.4
+    two = doubt.spread(np.array([[1.0], [3.0]]), np.zeros(1))  # as a sample: the members stand for many more
+    assert two["sd_hz"] == two["largest_sd_hz"] == pytest.approx(np.sqrt(2))
+    assert two["factor"] == pytest.approx(np.sqrt(0.5))
     wrong_together = doubt.spread(np.tile(truth + hard, (4, 1)), truth)
     assert wrong_together["sd_hz"] == pytest.approx(0, abs=1e-9) and wrong_together["rank_correlation"] is None
 
