@@ -54,7 +54,8 @@ def demo(
     """Run models/cortex, learn its pyramidal cell from that, swap it in and compare.
 
     Arguments:
-        output: Folder for everything that is made; stages that are finished there are not run again.
+        output: Folder for everything that is made; stages that are finished there are not run again, but those of
+            another seed or duration are refused.
         ranks: MPI ranks; by default as many as this process has cores, at most 4.
         duration: Length of the two network runs in ms.
         seed: Seed of the runs, the records and the training.

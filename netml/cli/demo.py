@@ -15,7 +15,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the runs, the records and the training.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew.")] = False,
 ):
-    """Run, record, train, validate, swap and compare models/cortex; prints where the report is."""
+    """Run, record, train, validate, swap and compare models/cortex; one that was stopped goes on."""
     from rich.console import Console
 
     from netml.pipeline import demo

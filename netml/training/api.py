@@ -42,7 +42,8 @@ def train(
         tensorboard: Folder for an event log of TensorBoard, too.
         report: Called after every update, see :meth:`netml.training.trainer.Trainer.run`; what it raises ends the
             training.
-        fields: Of :class:`netml.training.config.TrainConfig`.
+        fields: Of :class:`netml.training.config.TrainConfig`: ``size``, ``budget``, ``updates``, ``seed``, ``dt_r_ms``
+            and the rest of the recipe, each with its meaning and unit there.
 
     Returns:
         The path of the artifact.
