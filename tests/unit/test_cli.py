@@ -9,6 +9,7 @@ from pathlib import Path
 import lif
 import pytest
 
+import netml
 from netml import pipeline
 from netml.errors import NetmlError
 
@@ -42,6 +43,11 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, words, message):
 def test_the_traceback_is_there_for_who_asks():
     done = run("simulate", "nowhere", NETML_TRACEBACK="1")
     assert done.stderr.startswith("Traceback") and done.stderr.splitlines()[-1].startswith("netml: error: no model")
+
+
+def test_the_version():
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"netml {netml.__version__}\n", "")
 
 
 def test_an_interrupt_is_said():

@@ -5,20 +5,11 @@ import json
 import h5py
 import numpy as np
 import pytest
+from surrogate import SPEC
 
 from netml.circuit.cell import segment_table
 from netml.errors import RecordsError
 from netml.records import CellInfo, Records, RecordWriter, Trial, windows, write_index
-
-SPEC = {
-    "secs": {
-        "soma": {"geom": {"L": 20, "diam": 20, "nseg": 1}, "topol": {}},
-        "dend": {
-            "geom": {"L": 90, "diam": 2, "nseg": 3},
-            "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0},
-        },
-    }
-}
 
 
 @pytest.fixture
