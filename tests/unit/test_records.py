@@ -68,6 +68,17 @@ def test_records_from_before_there_were_currents(tmp_path, cell):
     assert not records.with_current.any() and records.trial(0).current_na.size == 0
 
 
+def test_a_kind_of_three_trials_has_one_in_each_part(tmp_path, cell):
+    write(tmp_path, cell, [[make_trial(seed) for seed in range(3)]])
+    assert {name: len(trials) for name, trials in Records.open(tmp_path).split(held_out=(0.1, 0.1)).items()} == {
+        "train": 1, "validation": 1, "test": 1,
+    }  # fmt: skip
+
+
+def test_a_spike_at_the_very_end_belongs_to_the_trial(cell):
+    make_trial(0, spike_time=np.array([0.0, 100.0])).check(cell)
+
+
 def test_split_gives_every_kind_its_share(tmp_path, cell):
     trials = [make_trial(k, "network") for k in range(20)] + [make_trial(k, "sparse") for k in range(10)]
     records = Records.open(write(tmp_path, cell, [trials]))
