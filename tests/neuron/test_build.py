@@ -146,6 +146,7 @@ def test_a_failed_build_leaves_nothing_in_neuron(folder):
         changed(folder, lambda net, cfg: net.connParams["V->I"].update(delay=0.001))  # E is whole by then
     with stepped.build(folder) as simulation:
         simulation.advance(3)
+        simulation.inject("V", [0], 3.0)  # now is not too late
         del failure
         gc.collect()
         simulation.advance(20)
