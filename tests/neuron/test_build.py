@@ -146,7 +146,6 @@ def test_a_failed_build_leaves_nothing_in_neuron(folder):
         changed(folder, lambda net, cfg: net.connParams["V->I"].update(delay=0.001))  # E is whole by then
     with stepped.build(folder) as simulation:
         simulation.advance(3)
-        simulation.inject("V", [0], 3.0)  # now is not too late
         del failure
         gc.collect()
         simulation.advance(20)
@@ -177,6 +176,7 @@ def test_events_reach_the_synapse_that_was_named(folder):
 def test_wrong_calls_say_what_was_expected(folder):
     with stepped.build(folder) as simulation:
         simulation.advance(3)
+        simulation.inject("V", [0], 3.0)  # now is not too late
         for call, words in (
             (lambda: simulation.advance(0.5), "whole number of steps of 1.0 ms"),
             (lambda: simulation.advance(float("nan")), "cannot advance by nan"),
