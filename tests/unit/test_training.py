@@ -22,7 +22,7 @@ from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, load
+from netml.training.data import Steps, Walk, load
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
@@ -241,6 +241,21 @@ def test_calibration_finds_the_true_number_of_spikes():
     logits = np.random.default_rng(0).normal(size=5000)
     threshold, _, emitted = calibrate(lambda t: (t, int((0.8 * logits + 0.3 > t).sum())), 100, logits, 20)
     assert emitted == 100 and int((0.8 * logits + 0.3 > threshold).sum()) == 100
+
+
+def test_a_sequence_begins_every_trial_at_rest(records):
+    """And keeps its state within one: what a window leaves (here 7) is what the next begins with."""
+    config = TrainConfig.of(**SMALL)
+    steps, training, _ = load(Records.open(records), config)
+    walk, rest, begun = Walk(steps, training, 16, window=100, seed=0), np.full((1, 5, 16), -1, np.float32), 0
+    walk.next(rest, 0)
+    for _ in range(30):
+        walk.state[:] = 7
+        _, rows = walk.next(rest, 0)
+        begins = rows[0, 0] == steps.first[walk.trial]
+        np.testing.assert_array_equal(walk.state[0], np.broadcast_to(np.where(begins, -1, 7), (5, 16)))
+        begun += begins.sum()
+    assert begun > 16
 
 
 def test_where_the_truth_is_clipped_more_is_no_error_and_less_is():
