@@ -11,8 +11,8 @@ BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
 #: What a size sets, unless it is given.
 SIZES = {
     "small": {"compartments": 64, "memory": 24, "hidden": 64, "rank": 4},
-    "medium": {"compartments": 64, "memory": 32, "hidden": 112, "rank": 4},
-    "large": {"compartments": 64, "memory": 46, "hidden": 152, "rank": 6},
+    "medium": {"compartments": 128, "memory": 24, "hidden": 64, "rank": 4},
+    "large": {"compartments": 256, "memory": 32, "hidden": 112, "rank": 4},
 }
 
 
