@@ -1,7 +1,6 @@
 """connParams compiled: NetPyNE's connectivity rules as streams of synapses onto the reduced cells of one rank."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from netml.errors import ModelError
 from netml.network import pairs as sampling
+from netml.network import thinning
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, keys
 from netml.network.expression import Expression
@@ -90,8 +90,9 @@ class Rule:
         if self._kind == "probability":
             base = sampling.set_key(circuit.seed, "probability", self.pre, self.post)
             if isinstance(compiled, Expression):
-                _, most = compiled.bounds(partial(sampling.reach, circuit.layout, self.pre, self.post))
-                return sampling.with_probabilities(self.pre, post, compiled, circuit.layout, base, most)
+                every = (thinning.span(circuit.layout, cells) for cells in (self.pre, self.post))
+                most = float(thinning.highest(compiled, *every))
+                return thinning.with_probabilities(self.pre, post, compiled, circuit.layout, base, most)
             return sampling.with_probability(self.pre, post, compiled, base)
         own, pool = ("post", self.pre) if self._kind == "convergence" else ("pre", self.post)
         base = sampling.set_key(circuit.seed, self._kind, pool)
