@@ -5,7 +5,7 @@ and its own gid (in a divergence rule, on its sources'), never on the block, and
 :data:`BLOCK` candidates or one row of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,16 +29,19 @@ class Pairs(NamedTuple):
     Attributes:
         pre, post: (pairs) gids; in an expression over all candidates, a row and a column.
         entry: (pairs) place in the rule's connList; None in other rules.
+        known: Variables of string functions that were computed already.
     """
 
     pre: np.ndarray
     post: np.ndarray
     entry: np.ndarray | None = None
+    known: Mapping[str, np.ndarray] = {}
 
     def take(self, which) -> "Pairs":
         """Some of the pairs, by a mask or by their places."""
         which = np.flatnonzero(which) if which.dtype == bool else which  # faster than a mask for each array
-        return Pairs(self.pre[which], self.post[which], None if self.entry is None else self.entry[which])
+        entry = None if self.entry is None else self.entry[which]
+        return Pairs(self.pre[which], self.post[which], entry, {name: x[which] for name, x in self.known.items()})
 
 
 def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
@@ -47,6 +50,8 @@ def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
     Those of dist_norm3D and dist_norm2D take the root of the signed differences in y and z: they are NaN, and no pair
     is made, where the source lies below the target.
     """
+    if name in pairs.known:
+        return pairs.known[name]
     side, _, rest = name.partition("_")
     if side in ("pre", "post"):
         return layout.position(rest, getattr(pairs, side))

@@ -1,9 +1,10 @@
-"""Pairs of which each has a probability of its own, without a look at those that cannot be.
+"""Pairs of which each has a probability of its own, without a look at most of those that are not connected.
 
 Sources are put into boxes of neighbours, and a rule's function is bounded for each target and box (``bounds.py``).  A
-uniform number in (0, 1) belongs to each pair, drawn to base 256: its first digit comes eight pairs a hash and decides
-whether the number can lie below the bound; the function and the other digits are looked at for those pairs only.  A
-pair is connected if the function exceeds its number, so bounds change what it costs and never who is connected.
+uniform number in (0, 1) belongs to each pair, to base 256: its first digit, of which a hash gives eight, says whether
+it can lie below the bound; only for such pairs is the function evaluated, and the rest of the number drawn where the
+first digit does not decide.  A pair is connected if the function exceeds its number: boxes and bounds change what this
+costs, never who is connected to whom.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,18 +15,18 @@ from netml.network.bounds import EVERYTHING, Interval
 from netml.network.draws import Draws, keys, pair_keys, uniform
 from netml.network.expression import Expression
 from netml.network.layout import Layout
-from netml.network.pairs import BLOCK, DISTANCES, Pairs, blocks, geometric, values
+from netml.network.pairs import BLOCK, DISTANCES, Pairs, blocks, geometric, values, variable
 
 BOX = 128  # sources at most
-#: Below it a first digit decides too little: pairs are drawn with the bound of all, gap by gap.
-RARE = 1 / 64
+#: Below it, drawing with the bound of all, gap by gap, costs less than a first digit for each pair.
+RARE = 1 / 32
 Span = Callable[[str], Interval]
 
 
 def with_probabilities(
     pre: np.ndarray, post: np.ndarray, probability: Expression, layout: Layout, base: np.uint64, most: float
 ) -> Iterator[Pairs]:
-    """Each pair with a probability of its own, of which none exceeds `most`."""
+    """Each pair with a probability of its own, of which none exceeds `most`; the same on every rank."""
     return (_rare if most < RARE else _boxed)(pre, post, probability, layout, base, most)
 
 
@@ -49,8 +50,9 @@ def reach(pre: Span, post: Span, name: str) -> Interval:
 
     def apart(position: str) -> Interval:
         """The least and the largest distance along an axis."""
-        (low, high), (post_low, post_high) = pre(position), post(position)
-        return np.maximum(np.maximum(low - post_high, post_low - high), 0.0), np.maximum(high - post_low, post_high - low)
+        (low, high), (other_low, other_high) = pre(position), post(position)
+        gap = np.maximum(low - other_high, other_low - high)
+        return np.maximum(gap, 0.0), np.maximum(high - other_low, other_high - low)
 
     side, _, rest = name.partition("_")
     if side in ("pre", "post"):
@@ -83,8 +85,10 @@ def neighbours(layout: Layout, cells: np.ndarray) -> np.ndarray:
 
 
 def _boxed(pre, post, probability, layout, base, _most) -> Iterator[Pairs]:
+    """By boxes; no block holds more than BLOCK pairs to be looked at, or a box of them, on average."""
     boxes = neighbours(layout, pre)
     (number, size), sources, around = boxes.shape, boxes.ravel(), span(layout, boxes)
+    shared = [name for name in probability.names if name.startswith("dist")]  # delays often depend on them
     counters = np.arange(boxes.size // 8).reshape(number, -1)
     for targets in blocks(post, number):
         bound = highest(probability, around, span(layout, targets[:, None, None]))
@@ -102,6 +106,7 @@ def _boxed(pre, post, probability, layout, base, _most) -> Iterator[Pairs]:
             which = at // size
             place = at + ((box[part] - np.arange(len(part))) * size)[which]
             found = Pairs(sources[place], targets[mine][which])
+            found = found._replace(known={name: variable(layout, found, name) for name in shared})
             draws = Draws(pair_keys(base, found.post, found.pre)) if probability.random else None
             chance = values(probability, layout, found, draws) * 256
             chance -= digit.ravel()[at]
@@ -112,6 +117,7 @@ def _boxed(pre, post, probability, layout, base, _most) -> Iterator[Pairs]:
 
 
 def _rare(pre, post, probability, layout, base, most) -> Iterator[Pairs]:
+    """Pairs drawn with the bound of all are kept with the rest of their probability."""
     for targets, at in geometric(len(pre), post, most, base):
         inside = at < len(pre)
         found = Pairs(pre[at[inside].astype(np.int64)], np.repeat(targets, inside.sum(axis=1)))
