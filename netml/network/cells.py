@@ -76,7 +76,9 @@ class CellKind:
         """
         if not sec:
             return [self.sections.get("soma", 0)]
-        names = list(self.lists.get(sec, [sec])) if isinstance(sec, str) else list(sec)
+        names = list(self.lists.get(sec, [sec])) if isinstance(sec, str) else sec
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"{where} has sec {sec!r}; expected a section, a list of sections or a section list")
         if unknown := [name for name in names if name not in self.sections]:
             raise ModelError(
                 f"{where} has sec {unknown[0]!r}; cells of {self.label} have the lists "

@@ -107,9 +107,17 @@ class Rule:
             return lambda cells: np.full(len(cells), compiled)
         if other := [name for name in compiled.names if not name.startswith(own)]:
             raise ModelError(f"{where} uses {other[0]!r}; it is a number for each {own}synaptic cell: use {own}_x, ...")
-        return lambda cells: sampling.values(
-            compiled, self._circuit.layout, Pairs(cells, cells), Draws(keys(base, cells) + np.uint64(1))
-        )
+
+        def number(cells: np.ndarray) -> np.ndarray:
+            found = sampling.values(
+                compiled, self._circuit.layout, Pairs(cells, cells), Draws(keys(base, cells) + np.uint64(1))
+            )
+            if not np.isfinite(found).all():
+                raise ModelError(f"{where} is {compiled.text!r}, which gives {found[~np.isfinite(found)][0]}; expected "
+                                 "a number for each cell")  # fmt: skip
+            return found
+
+        return number
 
     def _number(self, value: Any, where: str) -> float:
         if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
@@ -118,9 +126,10 @@ class Rule:
 
     def _from_list(self, here: np.ndarray) -> Iterator[Pairs]:
         wanted = np.asarray(self._params["connList"])
-        wanted = wanted.reshape(-1, 2) if wanted.size else np.empty((0, 2), np.int64)
-        if wanted.dtype.kind not in "iu":
-            raise ModelError(f"connList of {self._where} holds {wanted.dtype}; expected pairs of whole numbers")
+        wanted = wanted if wanted.size else np.empty((0, 2), np.int64)
+        if wanted.dtype.kind not in "iu" or wanted.shape[1:] != (2,):
+            raise ModelError(f"connList of {self._where} holds {wanted.dtype} of shape {wanted.shape}; expected "
+                             "pairs of whole numbers")  # fmt: skip
         for side, cells, at in (("pre", self.pre, wanted[:, 0]), ("post", self.post, wanted[:, 1])):
             if at.size and (at.min() < 0 or at.max() >= len(cells)):
                 raise ModelError(
