@@ -81,7 +81,8 @@ def _power(a: Interval, b: Interval) -> Interval:
     if np.ndim(b[0]) == np.ndim(b[1]) == 0 and b[0] == b[1] == 2:
         low, high = _magnitude(a)
         return np.square(low), np.square(high)
-    return _where(np.asarray(a[0]) > 0, _corners(np.power, a, b), EVERYTHING)
+    monotone = np.greater(a[0], 0) | np.greater_equal(a[0], 0) & np.greater_equal(b[0], 0)
+    return _where(monotone, _corners(np.power, a, b), EVERYTHING)
 
 
 def _magnitude(a: Interval) -> Interval:

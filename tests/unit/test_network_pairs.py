@@ -56,7 +56,8 @@ NAMES = {"dist_3D": (0.0, 250.0), "pre_x": (-40.0, 90.0), "post_ynorm": (0.2, 0.
     ("(pre_x - 30)**2", (0.0, 4900.0)), ("0.3*(dist_3D < 300)", (0.3, 0.3)), ("0.3*(dist_3D < 200)", (0.0, 0.3)),
     ("0.2 if dist_3D > 300 else 0.1", (0.1, 0.1)), ("0.2 if dist_3D < 300 and post_ynorm < 0.1 else 0.1", (0.1, 0.1)),
     ("0.2 if dist_3D < 300 or pre_x > 0 else 0.1", (0.2, 0.2)), ("1 < dist_3D < 9", (0.0, 1.0)),
-    ("pow(dist_3D, 2)", (0.0, 62500.0)),
+    ("pow(dist_3D, 2)", (0.0, 62500.0)), ("0.2*exp(-(dist_3D/100)**1.5)", (0.2 * np.exp(-(2.5**1.5)), 0.2)),
+    ("(dist_3D + 1)**(-2)", (251.0**-2, 1.0)), ("dist_3D**(-2)", None),
 ])  # fmt: skip
 def test_bounds_hold(text, expected):
     """The bounds of a function are right, and what it gives lies within them."""
