@@ -27,7 +27,9 @@ def with_probabilities(
     pre: np.ndarray, post: np.ndarray, probability: Expression, layout: Layout, base: np.uint64, most: float
 ) -> Iterator[Pairs]:
     """Each pair with a probability of its own, of which none exceeds `most`; the same on every rank."""
-    return (_rare if most < RARE else _boxed)(pre, post, probability, layout, base, most)
+    if most < RARE:
+        return _rare(pre, post, probability, layout, base, most)
+    return _boxed(pre, post, probability, layout, base)
 
 
 def highest(probability: Expression, pre: Span, post: Span) -> np.ndarray:
@@ -84,7 +86,7 @@ def neighbours(layout: Layout, cells: np.ndarray) -> np.ndarray:
     return cells[order].reshape(-1, size)
 
 
-def _boxed(pre, post, probability, layout, base, _most) -> Iterator[Pairs]:
+def _boxed(pre, post, probability, layout, base) -> Iterator[Pairs]:
     """By boxes; no block holds more than BLOCK pairs to be looked at, or a box of them, on average."""
     boxes = neighbours(layout, pre)
     (number, size), sources, around = boxes.shape, boxes.ravel(), span(layout, boxes)
