@@ -168,7 +168,7 @@ def without(spec: dict, section: str, part: str, value) -> dict:
 
 @pytest.mark.parametrize("change, message", [
     (("dend_0", "topol", {"parentSec": "trunk"}), "hang on unknown ones: trunk"),
-    (("dend_0", "mechs", {"no_such": {}}), "no mechanism 'no_such'.*put its mod file into"),
+    (("dend_0", "mechs", {"no_such": {}}), "no mechanism 'no_such'.*put its mod file into a folder given by --mod"),
     (("dend_0", "mechs", {"pas": {"gleak": 1}}), "section dend_0 sets gleak of pas, which has e, g, i"),
     (("apic_0", "mechs", {"pas": {"g": [1e-4, 2e-4]}}), "section apic_0 gives 2 values of g of pas to 13 segments"),
     (("dend_0", "pointps", {"clamp": {"mod": "IClamp"}}), "point processes"),
