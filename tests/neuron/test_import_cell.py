@@ -142,7 +142,7 @@ def test_morphology_and_biophysics(tmp_path, form):
     if form == "swc":
         file = tmp_path / "cell.swc"
         basket(3).write_swc(file)
-    spec, said = make(file, tmp_path / "project", biophysics=f"{CELLS / 'cells.py'}:biophysics", v_init=-68)
+    spec, said = make(file, tmp_path / "project", biophysics=f"{CELLS / 'cells.py'}:biophysics")
     spikes, agreement = spikes_and_agreement(said)
     assert spikes > 5 and agreement == "exactly the original's"
     assert "16 degC, starting at -68 mV" in said
