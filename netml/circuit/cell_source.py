@@ -222,10 +222,10 @@ def check_swc(path: Path) -> None:
 
 
 def check_asc(path: Path) -> None:
-    """Refuse a Neurolucida file that ends too early: NEURON reads what there is of it.
+    """Refuse a Neurolucida file that ends too early or has no soma: NEURON reads what there is of it.
 
     Raises:
-        ModelError: Brackets that do not match, or none.
+        ModelError: Brackets that do not match, or none; no contour of a cell body.
     """
     text = re.sub(r';[^\n]*|"[^"\n]*"', "", path.read_text(errors="replace"))
     depth = 0
@@ -237,3 +237,5 @@ def check_asc(path: Path) -> None:
     if depth or "(" not in text:
         state = f"{depth} open brackets at its end" if depth else "no bracket in it"
         raise ModelError(f"{path} is no whole Neurolucida file: {state}")
+    if not re.search(r"\(\s*CellBody\s*\)", text):
+        raise ModelError(f"{path} has no soma (no contour of type CellBody)")

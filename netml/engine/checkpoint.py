@@ -25,7 +25,7 @@ from netml.errors import CheckpointError, ModelError, OutputError
 from netml.files import replacing
 from netml.network.trains import STATE
 
-FORMAT, VERSION = "netml-checkpoint", 2
+FORMAT, VERSION = "netml-checkpoint", 3  # another one also where one netParams and seed make another network
 TRAINS = np.dtype([("gid", "i8"), *STATE.descr])
 BY_CELL = ("cells", "post_spikes", "synapses", "injected", "currents")  # of its state, what has gids
 

@@ -123,7 +123,8 @@ class NeuronPopulation:
     @staticmethod
     def _set(netcon, row: int, delay_ms: float) -> None:
         netcon.delay = delay_ms
-        netcon.weight[0], netcon.weight[1] = row, delay_ms
+        weight = netcon.weight
+        weight[0], weight[1] = row, delay_ms
 
 
 @contextmanager

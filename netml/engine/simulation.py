@@ -162,6 +162,10 @@ class Simulation:
             if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
+    def mods_belong(self) -> str:
+        """Where a user puts mod files, for messages."""
+        return str(self.project.mods or self.project.folder / "mod")
+
     def _check_mechanisms(self, net_params: Any) -> None:
         """Refuse mechanisms and synapses that nobody has: NetPyNE leaves out the first and trips on the second.
 
@@ -171,8 +175,7 @@ class Simulation:
 
         needed = wanted.to_build(net_params)
         if missing := [f"{mech!r} ({where})" for mech, where in needed.items() if not hasattr(h, mech)]:
-            folder = self.project.mods or self.project.folder / "mod"
-            raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {folder}")
+            raise ModelError(f"no mechanism {', '.join(missing)}; put its mod file into {self.mods_belong()}")
         if absent := wanted.unknown_synapses(net_params):
             known = ", ".join(map(str, net_params.synMechParams)) or "none"
             raise ModelError(f"no synMech {', '.join(absent)} in synMechParams; it has {known}")

@@ -35,6 +35,7 @@ def build(h: Any, source: CellSource) -> tuple[Any, list[Any]]:
     os.environ["HOC_LIBRARY_PATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("HOC_LIBRARY_PATH")]))
     os.chdir(source.file.parent)  # so that what the source loads is found as when it is run there
     try:
+        h.load_file("stdrun.hoc")  # a source may set what it defines, such as v_init
         made = {"hoc": _hoc, "python": _python, "morphology": _morphology}[source.kind](h, source)
     finally:
         os.chdir(folder)
@@ -42,7 +43,6 @@ def build(h: Any, source: CellSource) -> tuple[Any, list[Any]]:
 
 
 def _hoc(h: Any, source: CellSource) -> Any:
-    h.load_file("stdrun.hoc")
     before = set(h.allsec())
     if not _neuron(lambda: h.load_file(source.file.name), f"{source.file} does not load"):
         raise ModelError(f"{source.file} does not load")

@@ -57,8 +57,11 @@ class CellKind:
 
     def at(self, sections: np.ndarray, locs: np.ndarray) -> "Placed":
         """Synapses at locations in sections, by number; arrays are broadcast."""
+        first = np.cumsum(self._nseg) - self._nseg
+        if locs.size == 1 and not self.norms:  # one place in each section, looked up
+            return Placed((first + self._within(self._nseg, locs.ravel()))[sections], None)
         nseg = self._nseg[sections]
-        segment = (np.cumsum(self._nseg) - self._nseg)[sections] + np.minimum((locs * nseg).astype(np.int64), nseg - 1)
+        segment = first[sections] + self._within(nseg, locs)
         if not self.norms:
             return Placed(segment, None)
         factor = np.ones(segment.shape)
@@ -68,6 +71,11 @@ class CellKind:
             factor[here] = norm[at[here]]
         return Placed(segment, factor)
 
+    @staticmethod
+    def _within(nseg: np.ndarray, locs: np.ndarray) -> np.ndarray:
+        """Number of a segment in its section."""
+        return np.minimum((locs * nseg).astype(np.int64), nseg - 1)
+
     def named(self, sec: str | Sequence[str] | None, where: str) -> list[int]:
         """The sections that a rule names: one, a list of them, a section list, or the soma by default.
 
@@ -76,7 +84,9 @@ class CellKind:
         """
         if not sec:
             return [self.sections.get("soma", 0)]
-        names = list(self.lists.get(sec, [sec])) if isinstance(sec, str) else list(sec)
+        names = list(self.lists.get(sec, [sec])) if isinstance(sec, str) else sec
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"{where} has sec {sec!r}; expected a section, a list of sections or a section list")
         if unknown := [name for name in names if name not in self.sections]:
             raise ModelError(
                 f"{where} has sec {unknown[0]!r}; cells of {self.label} have the lists "

@@ -183,8 +183,8 @@ class Contacts:
             weight = weight * placed.norm
         channel = (placed.segment * len(kind.synapses) + synapse).astype(np.int32)
         columns = [
-            np.repeat(pre, contacts), np.repeat(post, contacts), np.broadcast_to(channel, shape).ravel(),
-            np.broadcast_to(weight, shape).ravel(),
+            *((pre, post) if contacts == 1 else (np.repeat(pre, contacts), np.repeat(post, contacts))),
+            np.broadcast_to(channel, shape).ravel(), np.broadcast_to(weight, shape).ravel(),
             np.broadcast_to(self._spread("delay", value["delay"], chosen, shape), shape).ravel(),
         ]  # fmt: skip
         if not cfg["allowConnsWithWeight0"] and not (columns[3] != 0).all():

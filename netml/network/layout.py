@@ -122,7 +122,7 @@ class Layout:
         parts = [np.asarray(p.gids) for p in self.populations.values() if self._meets(p, conditions)]
         gids = np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
         for name in POSITIONS & set(conditions):
-            low, high = conditions[name]
+            low, high = _two(conditions[name], f"{name} of {where}")
             value = self.position(name, gids)
             gids = gids[(low <= value) & (value < high)]
         return gids
@@ -147,7 +147,7 @@ class Layout:
         if size == "cellsList":
             norm, um, own = self._listed(tags["cellsList"], where)
         elif size == "gridSpacing":
-            um, own = self._grid(tags), ()
+            um, own = self._grid(tags, where), ()
             norm = um / self.size_um
         else:
             norm, own = self._random(tags, size, where, first), ()
@@ -155,18 +155,19 @@ class Layout:
         reserved = int(tags.get("numCells", 1)) if size == "numCells" else len(norm)
         return Population(label, tags, first, norm, um, own), reserved
 
-    def _range(self, tags: Mapping, axis: int) -> tuple[float, float] | None:
+    def _range(self, tags: Mapping, axis: int, where: str) -> tuple[float, float] | None:
         """The part of an axis that a population takes, as fractions."""
         name = AXES[axis]
         if f"{name}Range" in tags:
-            return tuple(float(value) / self.size_um[axis] for value in tags[f"{name}Range"])
-        return tuple(tags[f"{name}normRange"]) if f"{name}normRange" in tags else None
+            low, high = _two(tags[f"{name}Range"], f"{name}Range of {where}")
+            return low / self.size_um[axis], high / self.size_um[axis]
+        return _two(tags[f"{name}normRange"], f"{name}normRange of {where}") if f"{name}normRange" in tags else None
 
     def _random(self, tags: Mapping, size: str, where: str, first: int) -> np.ndarray:
         count = tags.get(size, 1)
         if not isinstance(count, (int, float)) or not 0 <= count < math.inf:
             raise ModelError(f"{where} has {size} {count!r}; netml.build takes a number, 0 or more")
-        ranges = [self._range(tags, axis) for axis in range(3)]
+        ranges = [self._range(tags, axis, where) for axis in range(3)]
         if size == "density":
             volume = float(np.prod(self.size_um / 1e3))
             volume *= {"cuboid": 1.0, "cylinder": np.pi / 4, "ellipsoid": np.pi / 6}[self._net.shape]
@@ -197,12 +198,12 @@ class Layout:
             norm[:, 2] = (1 + radius * np.cos(theta)) / 2
         return norm
 
-    def _grid(self, tags: Mapping) -> np.ndarray:
+    def _grid(self, tags: Mapping, where: str) -> np.ndarray:
         spacing = tags["gridSpacing"]
         spacing = spacing if isinstance(spacing, (list, tuple)) else [spacing] * 3
         axes = []
         for axis in range(3):
-            low, high = np.array(self._range(tags, axis) or (0.0, 1.0)) * self.size_um[axis]
+            low, high = np.array(self._range(tags, axis, where) or (0.0, 1.0)) * self.size_um[axis]
             axes.append(np.arange(low, high + 1, spacing[axis]))
         return np.stack([found.ravel() for found in np.meshgrid(*axes, indexing="ij")], axis=1)
 
@@ -219,3 +220,12 @@ class Layout:
                     norm[i, axis] = cell[f"{name}norm"]
                     um[i, axis] = norm[i, axis] * self.size_um[axis]
         return norm, um, tuple(cells)
+
+
+def _two(value: Any, where: str) -> tuple[float, float]:
+    """The ends of a range."""
+    try:
+        low, high = (float(end) for end in value)
+    except (TypeError, ValueError):
+        raise ModelError(f"{where} is {value!r}; expected [from, to]") from None
+    return low, high

@@ -5,24 +5,22 @@ and its own gid (in a divergence rule, on its sources'), never on the block, and
 :data:`BLOCK` candidates or one row of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from netml.network.bounds import EVERYTHING, Interval
-from netml.network.draws import Draws, key, keys, pair_keys, uniform
+from netml.network.draws import Draws, key, keys, uniform
 from netml.network.expression import Expression
 from netml.network.layout import AXES, POSITIONS, Layout
 
 BLOCK = 1 << 16
-THINNED = 0.5  # a candidate costs more alone than in a table of all
-_DISTANCES = {
+DISTANCES = {
     "dist_3D": "xyz", "dist_2D": "xz", **{f"dist_{axis}": axis for axis in AXES},
 }  # fmt: skip
 POST = frozenset(f"post_{name}" for name in POSITIONS)
 PRE = frozenset(f"pre_{name}" for name in POSITIONS)
-VARIABLES = PRE | POST | {*_DISTANCES, *(f"dist_{axis}norm" for axis in AXES), "dist_norm3D", "dist_norm2D"}
+VARIABLES = PRE | POST | {*DISTANCES, *(f"dist_{axis}norm" for axis in AXES), "dist_norm3D", "dist_norm2D"}
 
 
 class Pairs(NamedTuple):
@@ -31,16 +29,19 @@ class Pairs(NamedTuple):
     Attributes:
         pre, post: (pairs) gids; in an expression over all candidates, a row and a column.
         entry: (pairs) place in the rule's connList; None in other rules.
+        known: Variables of string functions that were computed already.
     """
 
     pre: np.ndarray
     post: np.ndarray
     entry: np.ndarray | None = None
+    known: Mapping[str, np.ndarray] = {}
 
     def take(self, which) -> "Pairs":
         """Some of the pairs, by a mask or by their places."""
         which = np.flatnonzero(which) if which.dtype == bool else which  # faster than a mask for each array
-        return Pairs(self.pre[which], self.post[which], None if self.entry is None else self.entry[which])
+        entry = None if self.entry is None else self.entry[which]
+        return Pairs(self.pre[which], self.post[which], entry, {name: x[which] for name, x in self.known.items()})
 
 
 def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
@@ -49,6 +50,8 @@ def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
     Those of dist_norm3D and dist_norm2D take the root of the signed differences in y and z: they are NaN, and no pair
     is made, where the source lies below the target.
     """
+    if name in pairs.known:
+        return pairs.known[name]
     side, _, rest = name.partition("_")
     if side in ("pre", "post"):
         return layout.position(rest, getattr(pairs, side))
@@ -59,35 +62,13 @@ def variable(layout: Layout, pairs: Pairs, name: str) -> np.ndarray:
     if name in ("dist_norm3D", "dist_norm2D"):
         total = np.square(difference("xnorm")) + np.sqrt(difference("znorm"))
         return np.sqrt(total + np.sqrt(difference("ynorm")) if name == "dist_norm3D" else total)
-    axes = _DISTANCES.get(name)
+    axes = DISTANCES.get(name)
     if axes is None or len(axes) == 1:
         return np.abs(difference(rest))
     total = 0.0
     for axis in axes:
         total = total + np.square(difference(axis))
     return np.sqrt(total)
-
-
-def reach(layout: Layout, pre: np.ndarray, post: np.ndarray, name: str) -> Interval:
-    """Between which values a variable lies, of all pairs of two sets of cells."""
-
-    def span(position, gids) -> Interval:
-        found = layout.position(position, gids)
-        return float(found.min()), float(found.max())
-
-    def apart(position) -> Interval:
-        """The least and the largest distance along an axis."""
-        (low, high), (post_low, post_high) = span(position, pre), span(position, post)
-        return max(low - post_high, post_low - high, 0.0), max(high - post_low, post_high - low)
-
-    side, _, rest = name.partition("_")
-    if side in ("pre", "post"):
-        return span(rest, pre if side == "pre" else post)
-    if name in ("dist_norm3D", "dist_norm2D"):
-        return EVERYTHING
-    axes = [apart(axis) for axis in _DISTANCES.get(name, [rest])]
-    low, high = (float(np.sqrt(sum(axis[side] ** 2 for axis in axes))) for side in (0, 1))
-    return low * (1 - 1e-12), high * (1 + 1e-12)  # the sum of another order
 
 
 def values(expression: Expression, layout: Layout, pairs: Pairs, draws: Draws | None) -> np.ndarray:
@@ -97,7 +78,7 @@ def values(expression: Expression, layout: Layout, pairs: Pairs, draws: Draws | 
     return np.broadcast_to(np.asarray(found, float), shape)
 
 
-def _blocks(items: np.ndarray, candidates: float) -> Iterator[np.ndarray]:
+def blocks(items: np.ndarray, candidates: float) -> Iterator[np.ndarray]:
     """Items in parts that have so many candidates each."""
     size = max(1, int(BLOCK // max(candidates, 1)))
     for start in range(0, len(items), size):
@@ -106,11 +87,11 @@ def _blocks(items: np.ndarray, candidates: float) -> Iterator[np.ndarray]:
 
 def full(pre: np.ndarray, post: np.ndarray) -> Iterator[Pairs]:
     """Every source to every target."""
-    for targets in _blocks(post, len(pre)):
+    for targets in blocks(post, len(pre)):
         yield Pairs(np.tile(pre, len(targets)), np.repeat(targets, len(pre)))
 
 
-def _geometric(
+def geometric(
     total: int, post: np.ndarray, probability: float, base: np.uint64
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of so many sources each with one probability, for targets a block at a time: the gaps between them are geometric.
@@ -123,7 +104,7 @@ def _geometric(
     spread = int(4 * np.sqrt(mean) + 4)
     # Dividing by log(0) = -inf, a probability of 1 leaves no gap.
     scale = np.log1p(-probability) if probability < 1 else -np.inf
-    for targets in _blocks(post, mean + spread):
+    for targets in blocks(post, mean + spread):
         draws = Draws(keys(base, targets))
         last, parts = np.full(len(targets), -1.0), []
         columns = int(mean) + spread
@@ -141,34 +122,9 @@ def _geometric(
 
 def with_probability(pre: np.ndarray, post: np.ndarray, probability: float, base: np.uint64) -> Iterator[Pairs]:
     """Each pair with one probability."""
-    for targets, at in _geometric(len(pre), post, probability, base):
+    for targets, at in geometric(len(pre), post, probability, base):
         inside = at < len(pre)
         yield Pairs(pre[at[inside].astype(np.int64)], np.repeat(targets, inside.sum(axis=1)))
-
-
-def with_probabilities(
-    pre: np.ndarray, post: np.ndarray, probability: Expression, layout: Layout, base: np.uint64, most: float
-) -> Iterator[Pairs]:
-    """Each pair with a probability of its own.
-
-    Where `most`, which none exceeds, is low, pairs are drawn with that probability and kept with the rest of it: the
-    others are never looked at.
-    """
-    if most < THINNED:
-        for targets, at in _geometric(len(pre), post, most, base):
-            inside = at < len(pre)
-            found = Pairs(pre[at[inside].astype(np.int64)], np.repeat(targets, inside.sum(axis=1)))
-            draws = Draws(pair_keys(base, found.post, found.pre)) if probability.random else None
-            least = uniform(keys(~base, targets)[:, None], np.arange(at.shape[1]))[inside] * most
-            yield found.take(values(probability, layout, found, draws) >= least)
-        return
-    for targets in _blocks(post, len(pre)):
-        column = targets[:, None]
-        own = keys(base, targets)[:, None]
-        draws = Draws(pair_keys(base, column, pre)) if probability.random else None
-        chance = values(probability, layout, Pairs(pre, column), draws)
-        row, source = np.nonzero(chance >= uniform(own, pre))
-        yield Pairs(pre[source], targets[row])
 
 
 def convergent(

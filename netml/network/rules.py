@@ -1,7 +1,6 @@
 """connParams compiled: NetPyNE's connectivity rules as streams of synapses onto the reduced cells of one rank."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from netml.errors import ModelError
 from netml.network import pairs as sampling
+from netml.network import thinning
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, keys
 from netml.network.expression import Expression
@@ -90,8 +90,9 @@ class Rule:
         if self._kind == "probability":
             base = sampling.set_key(circuit.seed, "probability", self.pre, self.post)
             if isinstance(compiled, Expression):
-                _, most = compiled.bounds(partial(sampling.reach, circuit.layout, self.pre, self.post))
-                return sampling.with_probabilities(self.pre, post, compiled, circuit.layout, base, most)
+                every = (thinning.span(circuit.layout, cells) for cells in (self.pre, self.post))
+                most = float(thinning.highest(compiled, *every))
+                return thinning.with_probabilities(self.pre, post, compiled, circuit.layout, base, most)
             return sampling.with_probability(self.pre, post, compiled, base)
         own, pool = ("post", self.pre) if self._kind == "convergence" else ("pre", self.post)
         base = sampling.set_key(circuit.seed, self._kind, pool)
@@ -106,9 +107,17 @@ class Rule:
             return lambda cells: np.full(len(cells), compiled)
         if other := [name for name in compiled.names if not name.startswith(own)]:
             raise ModelError(f"{where} uses {other[0]!r}; it is a number for each {own}synaptic cell: use {own}_x, ...")
-        return lambda cells: sampling.values(
-            compiled, self._circuit.layout, Pairs(cells, cells), Draws(keys(base, cells) + np.uint64(1))
-        )
+
+        def number(cells: np.ndarray) -> np.ndarray:
+            found = sampling.values(
+                compiled, self._circuit.layout, Pairs(cells, cells), Draws(keys(base, cells) + np.uint64(1))
+            )
+            if not np.isfinite(found).all():
+                raise ModelError(f"{where} is {compiled.text!r}, which gives {found[~np.isfinite(found)][0]}; expected "
+                                 "a number for each cell")  # fmt: skip
+            return found
+
+        return number
 
     def _number(self, value: Any, where: str) -> float:
         if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
@@ -117,9 +126,10 @@ class Rule:
 
     def _from_list(self, here: np.ndarray) -> Iterator[Pairs]:
         wanted = np.asarray(self._params["connList"])
-        wanted = wanted.reshape(-1, 2) if wanted.size else np.empty((0, 2), np.int64)
-        if wanted.dtype.kind not in "iu":
-            raise ModelError(f"connList of {self._where} holds {wanted.dtype}; expected pairs of whole numbers")
+        wanted = wanted if wanted.size else np.empty((0, 2), np.int64)
+        if wanted.dtype.kind not in "iu" or wanted.shape[1:] != (2,):
+            raise ModelError(f"connList of {self._where} holds {wanted.dtype} of shape {wanted.shape}; expected "
+                             "pairs of whole numbers")  # fmt: skip
         for side, cells, at in (("pre", self.pre, wanted[:, 0]), ("post", self.post, wanted[:, 1])):
             if at.size and (at.min() < 0 or at.max() >= len(cells)):
                 raise ModelError(

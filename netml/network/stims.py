@@ -93,8 +93,7 @@ class Stimulations:
                 mine = gids[here[gids]]
                 if self._is_poisson(label, population) or not len(mine):
                     continue
-                parts = [made for _, made in self._contacts(label).on(population, Pairs(np.zeros_like(mine), mine))]
-                synapses = Synapses(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+                synapses = self._synapses(label, population, mine)
                 trains = _trains(source, synapses, self._circuit, self._seed, f"stimTargetParams {label!r}")
                 yield Background(f"{label}->{population}", population, synapses, trains)
 
@@ -160,11 +159,16 @@ class Stimulations:
                 found.append((name, mine))
         return found
 
-    def _contacts(self, label: str) -> Contacts:
-        target = self._all[label][0]
+    def _synapses(self, label: str, population: str, gids: np.ndarray) -> Synapses:
+        """Those of a stimulation onto cells of one population."""
+        target, where = self._all[label][0], f"stimTargetParams {label!r}"
         params = {"weight": 1.0, "delay": 1.0, **{name: value for name, value in target.items() if name in _CONTACT}}
         scale = self._circuit.net_params.scaleConnWeightNetStims
-        return Contacts(params, f"stimTargetParams {label!r}", self._circuit, scale=scale)
+        parts = Contacts(params, where, self._circuit, scale=scale).on(population, Pairs(np.zeros_like(gids), gids))
+        found = Synapses(*(np.concatenate(columns) for columns in zip(*(made for _, made in parts), strict=True)))
+        if not (found.delay_ms >= 0).all():
+            raise ModelError(f"{where} has a delay of {found.delay_ms.min()} ms; expected 0 or more")
+        return found
 
     def _is_poisson(self, label: str, population: str) -> bool:
         """One synapse at one place of every cell of a population, an own seed, and no memory between intervals."""
@@ -184,7 +188,7 @@ class Stimulations:
 
     def _poisson(self, label: str, population: str) -> Poisson:
         first = np.array([self._circuit.layout.populations[population].first])
-        ((_, made),) = self._contacts(label).on(population, Pairs(np.zeros_like(first), first))
+        made = self._synapses(label, population, first)
         where = f"the source of stimTargetParams {label!r}"
         interval = interval_of(dict(self._all[label][1]), where)
         if not interval > 0:

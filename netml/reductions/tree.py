@@ -46,14 +46,23 @@ class Tree:
         return np.sort(np.asarray(chosen))
 
 
-def reduce_tree(segments: SegmentTable, compartments: int) -> Tree:
+def reduce_tree(segments: SegmentTable, compartments: int, *, sites=(), focus: float = 1.0) -> Tree:
     """Group segments into compartments, the root segment (the soma) alone.
+
+    Arguments:
+        sites: Segments of recorded sites.
+        focus: How many segments one that lies nearer (electrotonically) to a site than to the soma counts for: the
+            more, the finer the compartments there.
 
     Raises:
         TrainingError: compartments is not positive.
     """
     root = int(np.flatnonzero(segments.parent < 0)[0])
-    label = group_segments(segments, max(compartments - 1, 1)) + 1 if len(segments) > 1 else np.zeros(1, int)
+    apart = electrotonic_distance(segments)
+    near = apart[[s for s in sites if s != root]].min(axis=0, initial=np.inf) < apart[root]
+    weight = np.where(near, focus, 1.0)
+    many = len(segments) > 1
+    label = group_segments(segments, max(compartments - 1, 1), used=weight) + 1 if many else np.zeros(1, int)
     label[root] = 0
     depth = path_lengths(segments.parent, np.full(len(segments), 0.5))[root]
     labels = np.unique(label)
@@ -64,7 +73,6 @@ def reduce_tree(segments: SegmentTable, compartments: int) -> Tree:
     parent = np.array([0] + [group[segments.parent[top[g]]] for g in order[1:]])
 
     area = np.pi * segments.diam_um * segments.length_um
-    apart = electrotonic_distance(segments)
     cross_um2 = 0.25 * np.pi * np.maximum(segments.diam_um, 1e-3) ** 2
     half_mohm = 0.5 * 0.01 * AXIAL_OHM_CM * segments.length_um / cross_um2
     resistance = path_lengths(segments.parent, half_mohm)

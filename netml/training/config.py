@@ -11,8 +11,8 @@ BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
 #: What a size sets, unless it is given.
 SIZES = {
     "small": {"compartments": 64, "memory": 24, "hidden": 64, "rank": 4},
-    "medium": {"compartments": 64, "memory": 32, "hidden": 112, "rank": 4},
-    "large": {"compartments": 64, "memory": 46, "hidden": 152, "rank": 6},
+    "medium": {"compartments": 128, "memory": 24, "hidden": 64, "rank": 4},
+    "large": {"compartments": 256, "memory": 32, "hidden": 112, "rank": 4},
 }
 
 
@@ -37,6 +37,9 @@ class TrainConfig(BaseModel):
     size: Literal["small", "medium", "large"] = Field("small", description="sets the sizes below that are not given")
     reduction: Literal["cable", "leaky_memory"] = Field("cable", description="kind of model")
     compartments: int = Field(64, gt=0, description="cable: compartments of the reduced tree")
+    site_focus: float = Field(
+        3.0, gt=0, description="cable: how many segments one counts for where a recorded site is nearer than the soma"
+    )
     reads: int = Field(3, gt=0, description="cable: compartments whose voltage the hidden units read")
     rank: int = Field(4, ge=0, description="cable: currents that spikes and memory inject into the tree")
     inactivation: bool = Field(True, description="cable: calcium and sodium conductances inactivate")

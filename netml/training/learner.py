@@ -70,8 +70,9 @@ class Learner(nn.Module):
 
 
 def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
-    tree = reduce_tree(cell.segments, config.compartments)
-    at = [int(tree.group[cell.segments.find(*cell.sites[name])]) for name in sites]
+    where = [cell.segments.find(*cell.sites[name]) for name in sites]
+    tree = reduce_tree(cell.segments, config.compartments, sites=where, focus=config.site_focus)
+    at = [int(tree.group[segment]) for segment in where]
     model = Cable(
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at,

@@ -37,6 +37,7 @@ def synthetic() -> Steps:
         random.integers(0, 2 * SEGMENTS, counts.sum()).astype(np.int32), np.full(counts.sum(), 4e-4, np.float32),
     )  # fmt: skip
     steps.spike = (random.random(rows) < 2e-3).astype(np.uint8)
+    steps.target = steps.spike.astype(np.float32)
     steps.voltage = random.normal(-66, 3, rows).astype(np.float32)
     steps.counts, steps.network = np.ones(rows, bool), np.zeros(rows, bool)
     steps.sites, steps.site_voltage, steps.current = (), np.empty((0, rows), np.float32), False

@@ -37,6 +37,15 @@ def rule(**values):
     return lambda net, cfg: net.connParams["E->E"].update(values)
 
 
+def kind(**values):
+    """Another kind of rule."""
+    def change(net, cfg):
+        del net.connParams["E->E"]["probability"]
+        net.connParams["E->E"].update(values)
+
+    return change
+
+
 def stim(**values):
     return lambda net, cfg: net.stimSourceParams["bg0"].update(values)
 
@@ -58,10 +67,16 @@ def stim(**values):
     (rule(delay="-dist_3D"), ["delay of -"]),
     (rule(delay=5000.0), ["delay of 5000.0"]),
     (rule(preConds={"gid": 3}), ["preConds", "'gid'"]),
+    (rule(preConds={"x": 50}), ["x of preConds", "50", "[from, to]"]),
+    (rule(sec=[["soma"]]), ["sec [['soma']]", "section list"]),
     (rule(postConds={"pop": "S"}), ["connects onto S"]),
     (lambda net, cfg: net.connParams["V->I"].update(delay=0.001), ["from V to I", "0.001"]),
     (lambda net, cfg: net.connParams["V->I"].update(connList=[[5, 0]]) or net.connParams["V->I"].pop("convergence"),
      ["connList", "presynaptic cell 5", "has 3"]),
+    (kind(connList=[[0, 1, 2], [0, 1, 2]]), ["connList", "(2, 3)", "pairs"]),
+    (kind(connList="pairs.txt"), ["connList", "pairs of whole numbers"]),
+    (kind(convergence="sqrt(-1 - post_x)"), ["convergence of connParams 'E->E'", "gives nan"]),
+    (kind(divergence="1/(pre_x - pre_x)"), ["divergence", "gives inf"]),
     (lambda net, cfg: net.popParams["E"].update(diversity=True), ["popParams 'E'", "'diversity'"]),
     (lambda net, cfg: net.popParams["E"].update(numCells="many"), ["numCells", "'many'"]),
     (lambda net, cfg: net.popParams.update(X={"cellType": "Ecell", "numCells": 2}), ["X has no reduction"]),
@@ -72,6 +87,8 @@ def stim(**values):
     (stim(shape={}), ["stimSourceParams 'bg0'", "'shape'"]),
     (stim(rate="variable"), ["rate", "'variable'"]),
     (stim(noise=2.0), ["noise 2.0"]),
+    (lambda net, cfg: net.popParams["E"].update(xRange="left"), ["xRange of popParams 'E'", "'left'"]),
+    (lambda net, cfg: net.stimTargetParams["bg0->all"].update(delay=-1.0), ["'bg0->all'", "delay of -1.0"]),
     (stim(rate=-5.0), ["interval of -200"]),
     (lambda net, cfg: net.stimTargetParams["bg0->all"].update(source="no"), ["'no'", "bg0, bg1, bg2"]),
     (lambda net, cfg: net.popParams["V"].pop("spkTimes"), ["'V'", "without spkTimes"]),

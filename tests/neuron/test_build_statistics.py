@@ -199,9 +199,10 @@ def test_a_connection_list_is_equal():
         np.testing.assert_array_equal(x[order[0]], y[order[1]])
 
 
-def test_rules_of_the_same_cells_choose_the_same_pairs():
+@pytest.mark.parametrize("probability", [0.3, "0.9*exp(-dist_3D/60)"])
+def test_rules_of_the_same_cells_choose_the_same_pairs(probability):
     """As NetPyNE's do; models/cortex puts two kinds of contact on one pair that way."""
-    net, cfg = base(probability=0.3, weight="lognormal(0.001, 0.0000004)")
+    net, cfg = base(probability=probability, weight="lognormal(0.001, 0.0000004)")
     net.connParams["again"] = {**net.connParams["r"], "sec": "apical", "loc": 0.1}  # where the weightNorm is 2
     for sample in (ours(net, cfg, 3)[0], netpyne(net, cfg, 3, ours(net, cfg, 3)[1])):
         pairs, counts = np.unique(np.stack(sample[:2]), axis=1, return_counts=True)

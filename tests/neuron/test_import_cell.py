@@ -142,7 +142,7 @@ def test_morphology_and_biophysics(tmp_path, form):
     if form == "swc":
         file = tmp_path / "cell.swc"
         basket(3).write_swc(file)
-    spec, said = make(file, tmp_path / "project", biophysics=f"{CELLS / 'cells.py'}:biophysics", v_init=-68)
+    spec, said = make(file, tmp_path / "project", biophysics=f"{CELLS / 'cells.py'}:biophysics")
     spikes, agreement = spikes_and_agreement(said)
     assert spikes > 5 and agreement == "exactly the original's"
     assert "16 degC, starting at -68 mV" in said
@@ -168,7 +168,7 @@ def without(spec: dict, section: str, part: str, value) -> dict:
 
 @pytest.mark.parametrize("change, message", [
     (("dend_0", "topol", {"parentSec": "trunk"}), "hang on unknown ones: trunk"),
-    (("dend_0", "mechs", {"no_such": {}}), "no mechanism 'no_such'.*put its mod file into"),
+    (("dend_0", "mechs", {"no_such": {}}), "no mechanism 'no_such'.*put its mod file into a folder given by --mod"),
     (("dend_0", "mechs", {"pas": {"gleak": 1}}), "section dend_0 sets gleak of pas, which has e, g, i"),
     (("apic_0", "mechs", {"pas": {"g": [1e-4, 2e-4]}}), "section apic_0 gives 2 values of g of pas to 13 segments"),
     (("dend_0", "pointps", {"clamp": {"mod": "IClamp"}}), "point processes"),

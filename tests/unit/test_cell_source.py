@@ -70,6 +70,7 @@ def test_broken_swc(tmp_path, text, message):
 
 @pytest.mark.parametrize("text, message", [
     ("", "no bracket"), (ASC[:-3], "1 open brackets at its end"), (ASC + ")", "line 3: a closing bracket without"),
+    (ASC.replace("(CellBody)", "(Color Red)"), "has no soma"),  # "CellBody" alone is a name
 ])  # fmt: skip
 def test_broken_asc(tmp_path, text, message):
     file = tmp_path / "m.asc"
