@@ -33,6 +33,9 @@ def replacing(path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file it did not take
+        raise
     finally:
         with suppress(OSError):
             temporary.unlink()

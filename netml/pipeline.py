@@ -4,6 +4,7 @@ Each stage is the public call that a user would make and leaves a finished file 
 way goes on where it was.
 """
 
+import json
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from netml.engine.launch import simulate
 from netml.engine.record import record
 from netml.errors import NetmlError
+from netml.files import output_folder
 from netml.toolchain import source_folder
 from netml.training import train
 from netml.validation import compare, validate
@@ -52,25 +54,31 @@ def demo(
     """Run models/cortex, learn its pyramidal cell from that, swap it in and compare.
 
     Arguments:
-        output: Folder for everything that is made; stages that are finished there are not run again.
-        ranks: MPI ranks; by default the number of cores, at most 4.
+        output: Folder for everything that is made; stages that are finished there are not run again, but those of
+            another seed or duration are refused.
+        ranks: MPI ranks; by default as many as this process has cores, at most 4.
         duration: Length of the two network runs in ms.
         seed: Seed of the runs, the records and the training.
         overwrite: Start anew.
         say: Receives one line at the start of each stage.
 
     Raises:
-        NetmlError: A stage failed; its message says which and why.
+        NetmlError: The folder holds stages of another seed or duration, or cannot be written; a stage failed (the
+            message says why).
     """
     folder = Path(output)
+    marker, made_with = folder / ".netml-demo", json.dumps({"seed": seed, "duration": float(duration)})
     if overwrite and folder.exists():
-        if not (folder / ".netml-demo").is_file():
+        if not marker.is_file():
             raise NetmlError(f"{folder} was not made by the demo; choose another --output or remove it yourself")
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".netml-demo").touch()
+    if marker.is_file() and (found := marker.read_text()) != made_with:
+        raise NetmlError(f"{folder} holds stages of a demo with {found or 'unknown settings'}, not {made_with}; give "
+                         "--overwrite to start anew, or choose another --output")  # fmt: skip
+    output_folder(folder)
+    marker.write_text(made_with)
     model = source_folder("models") / "cortex"
-    ranks = ranks or min(4, os.cpu_count() or 1)
+    ranks = ranks or min(4, len(os.sched_getaffinity(0)))
     seconds = {}
 
     def stage(number: int, title: str, made: Path, run: Callable):

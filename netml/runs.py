@@ -17,6 +17,7 @@ import numpy as np
 from netml import keys
 from netml.errors import RunError
 from netml.files import replacing
+from netml.hdf5 import OutputFile
 
 SPIKES, RUN = "spikes.h5", "run.h5"
 SONATA_MAGIC, SONATA_VERSION = 0x0A7A, (0, 1)
@@ -59,7 +60,7 @@ def writing_run(folder, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / RUN) as run_path, replacing(folder / SPIKES) as spikes_path:
-            with h5py.File(run_path, "w") as run, h5py.File(spikes_path, "w") as spikes:
+            with OutputFile(run_path) as run, OutputFile(spikes_path) as spikes:
                 run.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
                 spikes.attrs["magic"] = np.uint32(SONATA_MAGIC)
                 spikes.attrs["version"] = np.array(SONATA_VERSION, np.uint32)

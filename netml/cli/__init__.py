@@ -3,7 +3,9 @@
 import os
 import sys
 import traceback
+from typing import Annotated
 
+from netml import __version__
 from netml.errors import TRACEBACK_VARIABLE, NetmlError, understood
 
 INTERRUPTED = 130
@@ -29,12 +31,23 @@ def app():
 
     application = typer.Typer(
         name="netml",
-        help="Detailed circuit -> learned reduction -> swapped network.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
+
+    def say_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"netml {__version__}")
+            raise typer.Exit
+
+    version = typer.Option("--version", callback=say_version, is_eager=True, help="Show the version and exit.")
+
+    @application.callback()
+    def root(version: Annotated[bool, version] = False) -> None:
+        """Detailed circuit -> learned reduction -> swapped network."""
+
     for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare, describe):
         application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     application.add_typer(importing.group, name="import")

@@ -9,7 +9,9 @@ import typer
 def command(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The reference, a folder of netml simulate.")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run compared with it.")],
-    output: Annotated[Path, typer.Option(help="Folder of the report; RUN_B-comparison by default.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the report; RUN_B-comparison by default.")
+    ] = None,
     floor: Annotated[list[Path], typer.Option(help="Detailed run, another seed: noise floor; may be repeated.")] = None,
     skip: Annotated[
         float, typer.Option(min=0, help="Start that does not count, ms; 200, or less in a short run.")

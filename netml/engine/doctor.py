@@ -98,7 +98,8 @@ def _cpu() -> str:
     flags = set((found.get("flags") or found.get("Features") or "").split())
     vectors = [name for name in FEATURES if name in flags]
     model = found.get("model name") or platform.machine()
-    return f"{len(os.sched_getaffinity(0))} cores, {model}, {' '.join(vectors) or 'no vector instructions known'}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} core{'s' * (cores != 1)}, {model}, {' '.join(vectors) or 'no vector instructions known'}"
 
 
 def _cache() -> str:

@@ -19,12 +19,14 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from netml import errors
 from netml.circuit.project import find_project
 from netml.engine import mpi, worker
+from netml.engine import output as run_folder
 from netml.engine.simulation import SimulateConfig
 from netml.errors import LaunchError, NetmlError
 from netml.progress import FILE_VARIABLE, Follower, reporter
@@ -75,8 +77,17 @@ def simulate(
         swap={population: str(path) for population, path in (swap or {}).items()}, fraction=fraction,
         output=None if output is None else str(output), overwrite=overwrite, progress=progress,
     )  # fmt: skip
-    find_project(model)  # a wrong path is said at once
-    return launch("netml.engine.simulation:run", config, ranks=ranks, progress=progress)
+    project = find_project(model)  # a wrong path is said at once
+    if mpi.launched_size() is not None:
+        return launch("netml.engine.simulation:run", config, ranks=ranks, progress=progress)
+    # The folder is chosen here: a rank that is killed cannot remove it.
+    folder = run_folder.choose(config.output, project.name, overwrite)
+    try:
+        return launch("netml.engine.simulation:run", replace(config, output=str(folder), overwrite=True), ranks=ranks,
+                      progress=progress)  # fmt: skip
+    except BaseException:
+        run_folder.release(folder)
+        raise
 
 
 def launch(task: str, config: Any, *, ranks: int | None = None, progress: bool = True) -> Any:

@@ -170,20 +170,21 @@ class EveryStep:
 
 
 def reserve(chosen: str | None, model: str, overwrite: bool, world: World) -> Path:
-    """Return the run's folder, decided by rank 0; every rank must call it.
-
-    Raises:
-        RunError: a finished run is there and overwrite is off. OutputError: the folder cannot be made or written.
-    """
+    """Return the run's folder, as `choose` does on rank 0; every rank must call it."""
     from neuron import h
 
     folder: Any = None
     if world.rank == 0:
-        folder = _choose(chosen, model, overwrite)
+        folder = choose(chosen, model, overwrite)
     return h.ParallelContext().py_broadcast(folder, 0) if world.size > 1 else folder
 
 
-def _choose(chosen: str | None, model: str, overwrite: bool) -> Path:
+def choose(chosen: str | None, model: str, overwrite: bool) -> Path:
+    """Make and return a run's folder: the chosen one, or a new one of RUNS.
+
+    Raises:
+        RunError: a finished run is there and overwrite is off. OutputError: the folder cannot be made or written.
+    """
     if chosen is not None:
         folder = Path(chosen)
         if (folder / RUN).exists() and not overwrite:
@@ -200,11 +201,10 @@ def _choose(chosen: str | None, model: str, overwrite: bool) -> Path:
             number += 1
 
 
-def release(folder: Path, world: World) -> None:
+def release(folder: Path) -> None:
     """Remove the folder of a failed run if it is still empty."""
-    if world.rank == 0:
-        with suppress(OSError):
-            folder.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def save_as_configured(sim: Any, folder: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from netml.engine.population_state import cell_states
 from netml.errors import ModelError, OutputError, RunError
 from netml.files import output_folder
+from netml.hdf5 import OutputFile
 from netml.runs import RUN, add_spikes, add_trace, writing_run
 
 HELD = 1_000_000
@@ -56,13 +57,13 @@ class Recorder:
         self._columns = self._own_columns()
         self._path = part_path(self.folder, network.world.rank)
         try:
-            self._file = h5py.File(self._path, "w")
+            self._file = OutputFile(self._path)
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error}") from error
         self._file.attrs["columns"] = np.array(
             [f"{label}:{gid}" for label, gid in self._columns], dtype=h5py.string_dtype()
         )
-        self._file.create_dataset("samples", (0, len(self._columns)), np.float32, maxshape=(None, len(self._columns)),
+        self._file.create_dataset("samples", (0, len(self._columns)), np.float32, maxshape=(None, None),
                                   chunks=(256, max(len(self._columns), 1)))  # fmt: skip
         self._times: list[np.ndarray] = []
         self._gids: list[np.ndarray] = []
@@ -91,6 +92,7 @@ class Recorder:
             data.resize(len(data) + len(self._rows), axis=0)
             data[len(data) - len(self._rows) :] = np.array(self._rows)
         self._file.flush()
+        self._file.check()
         self._times, self._gids, self._rows = [], [], []
 
     def close(self) -> None:
@@ -106,6 +108,7 @@ class Recorder:
             parts = [stack.enter_context(h5py.File(path)) for path in paths]
             with writing_run(self.folder, metadata) as (spikes, run):
                 for label in self._network.layout.populations:
+                    add_spikes(spikes, label, np.empty(0), np.empty(0))  # a silent one is there, too
                     for times, cells in merged([part[f"spikes/{label.replace('/', '%2F')}"] for part in parts]):
                         add_spikes(spikes, label, times, cells)
                 self._merge_samples(run, parts)

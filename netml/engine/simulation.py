@@ -321,7 +321,8 @@ def run(config: SimulateConfig) -> Path:
         simulation.run()
         return simulation.write(folder)
     except BaseException:
-        output.release(folder, world)
+        if world.rank == 0:
+            output.release(folder)
         raise
     finally:
         simulation.progress.close()

@@ -10,6 +10,7 @@ import numpy as np
 from netml import keys
 from netml.errors import RecordsError
 from netml.files import replacing
+from netml.hdf5 import OutputFile
 from netml.records.trial import CellInfo, Trial
 
 INDEX = "index.json"
@@ -30,7 +31,7 @@ class RecordWriter:
         self.path = Path(folder) / shard_name(rank)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = self.path.with_name(self.path.name + ".partial")
-        self._file = h5py.File(self._temporary, "w")
+        self._file = OutputFile(self._temporary)
         self._file.attrs.update(format=keys.RECORDS_FORMAT, version=keys.RECORDS_VERSION)
         for name, quantity in keys.RECORDS.items():
             if "<site>" not in name:
@@ -59,6 +60,7 @@ class RecordWriter:
 
         Raises:
             RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a site of the cell.
+            OSError: The disk takes no more.
         """
         trial.check(self.cell)
         if absent := set(self.cell.sites) - set(trial.voltage):
@@ -76,6 +78,7 @@ class RecordWriter:
         voltage = next(iter(self.cell.sites))
         for group, data in (("events", "time"), ("current", "time"), ("spikes", "time"), ("voltage", voltage)):
             self._append(f"{group}/ptr", [self._file[f"{group}/{data}"].shape[0]])
+        self._file.check()
         self.trials += 1
 
     def close(self) -> None:
@@ -87,10 +90,12 @@ class RecordWriter:
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.close()
-        else:
-            self._file.close()
+        try:
+            if kind is None:
+                self.close()
+            else:
+                self._file.close()
+        finally:
             self._temporary.unlink(missing_ok=True)
 
 

@@ -55,7 +55,7 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
         top = max(axes[1, k].get_ylim()[1] for k in range(len(runs)))
         for column in range(len(runs)):
             axes[1, column].set_ylim(0, top)
-        axes[1, 0].legend(loc="upper right", ncols=3)
+        figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower right", ncols=3)
         grid = axes[0, 0].get_gridspec()
         grid.set_height_ratios([3, 1])
 
@@ -111,7 +111,7 @@ def same_cells(runs) -> bytes:
     return draw((max(4.8, 3.0 * len(names)), 3.4), (1, len(names)), plot)
 
 
-def distributions(runs, attribute: str, label: str, bin_text: str = "") -> bytes:
+def distributions(runs, attribute: str, label: str) -> bytes:
     """Cumulative distribution of ``cv`` or ``correlations`` in every population."""
     names = list(runs[0][1])
 
@@ -131,7 +131,7 @@ def distributions(runs, attribute: str, label: str, bin_text: str = "") -> bytes
                 continue
             ax.set_xlabel(label)
             ax.set_ylim(0, 1.02)
-            ax.legend(loc="lower right", title=bin_text or None, fontsize=8)
+            ax.legend(loc="best", fontsize=8)
         axes[0, 0].set_ylabel("cumulative fraction")
 
     return draw((max(4.8, 3.1 * len(names)), 3.3), (1, len(names)), plot)

@@ -7,7 +7,7 @@ from pathlib import Path
 from netml.artifact import Artifact
 from netml.device.choice import usable
 from netml.errors import TrainingError
-from netml.files import output_folder
+from netml.files import output_folder, replacing
 from netml.progress import Silent, track
 from netml.records import Records
 from netml.reductions.kernel import LANES
@@ -42,7 +42,8 @@ def train(
         tensorboard: Folder for an event log of TensorBoard, too.
         report: Called after every update, see :meth:`netml.training.trainer.Trainer.run`; what it raises ends the
             training.
-        fields: Of :class:`netml.training.config.TrainConfig`.
+        fields: Of :class:`netml.training.config.TrainConfig`: ``size``, ``budget``, ``updates``, ``seed``, ``dt_r_ms``
+            and the rest of the recipe, each with its meaning and unit there.
 
     Returns:
         The path of the artifact.
@@ -97,8 +98,9 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
             made = [artifact.header["provenance"] for artifact in teachers]
             kept = ("config", "updates", "written")
             artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
-        artifact.save(output)
-        verify(Artifact.load(output), trainer.average, records, config.split(records)["validation"][0])
+        with replacing(output) as unproven:
+            artifact.save(unproven)
+            verify(Artifact.load(unproven), trainer.average, records, config.split(records)["validation"][0])
     finally:
         if team:
             team.stop()

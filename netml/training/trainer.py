@@ -1,5 +1,6 @@
 """The training loop: teacher-forced, then free-running; resumable to the bit."""
 
+import io
 import math
 from collections.abc import Callable
 from copy import deepcopy
@@ -240,8 +241,10 @@ class Trainer:
             "threshold": self.threshold, "stale": self.stale, "best": self.best, "history": self.history,
         }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()  # of a full disk torch says "unexpected pos 128 vs 0"
+        torch.save(state, buffer)
         with replacing(path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.

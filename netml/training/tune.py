@@ -5,11 +5,12 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from netml.artifact import Artifact
-from netml.errors import TrainingError
+from netml.errors import OutputError, TrainingError
 from netml.files import output_folder, replacing
 from netml.progress import track
 from netml.records import Records
@@ -58,16 +59,51 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
         TrainingError: Optuna is not installed, an unknown or impossible field, no trial came to its end, or a study of
             another search in the folder.
         RecordsError: As :func:`netml.train`.
-        OutputError: The folder cannot be written.
+        OutputError: The folder or the study in it cannot be written, or the study is damaged.
     """
-    optuna = _optuna()
+    _optuna()
     if launched()[1] > 1:
         raise TrainingError("a search runs on one process; to use several, call it several times with the same output")
     space = dict(SPACE if space is None else space)
     _check(space, fields)
     folder = output_folder(output)
     records = records if isinstance(records, Records) else Records.open(records)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _told(folder / "study.db"):
+        study = _study(folder, space, fields, records, seed, heartbeat_s)
+        with track("tune", trials, enabled=progress) as shown:
+            # Trials that a killed process left have no time: they are made up for.
+            while (finished := sum("seconds" in t.user_attrs for t in study.get_trials(deepcopy=False))) < trials:
+                shown.update(finished, _note(study))
+                study.optimize(
+                    lambda trial: _train(trial, records, folder, space, fields), n_trials=1, catch=(TrainingError,)
+                )
+                _write(study, folder)
+        if not (folder / "best.json").exists():
+            errors = [t.user_attrs["error"] for t in study.get_trials() if "error" in t.user_attrs] or ["none"]
+            raise TrainingError(f"none of the {trials} trials came to its end; the last error: {errors[-1]}")
+    return folder / "best.json"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """One line for what SQLite says of a full disk, a damaged or a locked file."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        why = str(getattr(cause, "orig", None) or cause or error).splitlines()[0]
+        raise OutputError(f"cannot read or write {path}: {why}; free some of its disk, or choose another --output"
+                          ) from error  # fmt: skip
+
+
+def _study(folder: Path, space: dict, fields: dict, records: Records, seed: int, heartbeat_s: int):
+    """The search in ``study.db``, new or begun."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # of a failed trial it would show the traceback
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the heartbeat, since 2021
         storage = optuna.storages.RDBStorage(
@@ -83,18 +119,7 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
     if study.user_attrs.setdefault("about", about) != about:
         raise TrainingError(f"{folder} holds another search, {study.user_attrs['about']}; choose another --output")
     study.set_user_attr("about", about)
-    with track("tune", trials, enabled=progress) as shown:
-        # Trials that a killed process left have no time: they are made up for.
-        while (finished := sum("seconds" in t.user_attrs for t in study.get_trials(deepcopy=False))) < trials:
-            shown.update(finished, _note(study))
-            study.optimize(
-                lambda trial: _train(trial, records, folder, space, fields), n_trials=1, catch=(TrainingError,)
-            )
-            _write(study, folder)
-    if not (folder / "best.json").exists():
-        errors = [t.user_attrs["error"] for t in study.get_trials() if "error" in t.user_attrs] or ["none"]
-        raise TrainingError(f"none of the {trials} trials came to its end; the last error: {errors[-1]}")
-    return folder / "best.json"
+    return study
 
 
 def _train(trial, records: Records, folder: Path, space: dict, fields: dict) -> float:
@@ -127,9 +152,9 @@ def _train(trial, records: Records, folder: Path, space: dict, fields: dict) -> 
         trial.set_user_attr("error", str(error))
         raise
     finally:
-        trial.set_user_attr("seconds", time.perf_counter() - start)
-        for left in folder.glob(f"{path.name}*"):
+        for left in folder.glob(f"{path.name}*"):  # first: a full disk may then take the line
             left.unlink()
+        trial.set_user_attr("seconds", time.perf_counter() - start)
 
 
 def _suggest(trial, name: str, given):
@@ -180,12 +205,11 @@ def _check(space: dict, fields: dict) -> None:
     TrainConfig.of(**fields)
 
 
-def _optuna():
+def _optuna() -> None:
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError as error:
         raise TrainingError(f"the search needs Optuna ({error}): pip install 'netml[tune]'") from error
-    return optuna
 
 
 def parse_range(text: str):

@@ -18,7 +18,6 @@ REST_MV = 0.5  # how far the voltage may drift without input
 RETURN_MS, SETTLED_MV = 3000.0, 1.0  # after input ends: when the cell is at rest again, and how near
 SHIFT_MV = 0.1
 LONG_STEPS = 1_000_000
-LEVELS = np.linspace(0.25, 1.5, 6)  # of the excitation of training
 GROUPS = 4  # of recorded trials, by their excitation
 GROWTH = 1.05  # of the largest state, from the first quarter of a long run to the last
 
@@ -39,9 +38,7 @@ class Check:
     expected: str
 
 
-def physics(
-    artifact: Artifact, predictions: list[Prediction] | None = None, *, long_steps: int = LONG_STEPS
-) -> list[dict]:
+def physics(artifact: Artifact, predictions: list[Prediction] | None = None) -> list[dict]:
     """Check a reduction against what no cell can do.
 
     Arguments:
@@ -124,7 +121,7 @@ def time_shift(driver: Driver) -> Check:
                  f"{gap:.4f} mV, {moved} steps with other spikes", f"at most {SHIFT_MV:g} mV, none")  # fmt: skip
 
 
-def bounded(driver: Driver, long_steps: int = LONG_STEPS) -> Check:
+def bounded(driver: Driver) -> Check:
     """A long run of 16 different inputs, from none to a hundred times the training's: finite, and growing no more."""
     pattern = 2000
     n = len(driver.types)
@@ -145,7 +142,7 @@ def bounded(driver: Driver, long_steps: int = LONG_STEPS) -> Check:
         numbers = (np.abs(out.state).max(), np.abs(out.v_mv).max(), np.abs(out.logit).max())
         sizes.append(float(max(numbers)) if np.isfinite(numbers).all() else np.inf)
 
-    driver.run(lanes, pattern, repeats=max(8, -(-long_steps // pattern)), each=watch)
+    driver.run(lanes, pattern, repeats=max(8, -(-LONG_STEPS // pattern)), each=watch)
     quarter = len(sizes) // 4
     early, late = max(sizes[:quarter]), max(sizes[-quarter:])
     return Check(f"state bounded over {pattern * len(sizes):,} steps of any input",

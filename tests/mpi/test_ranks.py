@@ -251,5 +251,5 @@ def test_stopped_run_ends_everywhere_and_leaves_no_whole_folder(tmp_path, how):
     if how != "parent killed":
         assert errors.startswith("netml: error: a rank died" if how == "a rank killed" else "netml: interrupted\n")
     wait_gone(pids)
-    with pytest.raises(RunError, match="unfinished"):
+    with pytest.raises(RunError, match="is an unfinished run" if how == "parent killed" else "is no run"):
         netml.Run.open(folder / "run")

@@ -193,6 +193,7 @@ def test_events_reach_the_synapse_that_was_named(folder):
 def test_wrong_calls_say_what_was_expected(folder):
     with stepped.build(folder) as simulation:
         simulation.advance(3)
+        simulation.inject("V", [0], 3.0)  # now is not too late
         for call, words in (
             (lambda: simulation.advance(0.5), "whole number of steps of 1.0 ms"),
             (lambda: simulation.advance(float("nan")), "cannot advance by nan"),
@@ -288,6 +289,9 @@ def test_a_recording_is_a_run_and_keeps_little_in_memory(folder, tmp_path, monke
         assert run.traces["V_soma"][3].shape == (10, 60)
         with pytest.raises(RunError, match="already holds a finished run"):
             simulation.record(tmp_path / "run")
+        simulation.record(tmp_path / "later")
+        simulation.advance(10)
+        assert netml.Run.open(simulation.finish()).spikes("V")[0].size == 0  # which spikes no more after 55.5 ms
 
 
 def test_files_of_many_spikes_are_merged_in_blocks():

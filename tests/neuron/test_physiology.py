@@ -1,6 +1,7 @@
 """Cells under current clamp, and what `netml validate-cells` says of those of models/cortex."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from netml.circuit.physiology import Current, Site, read_targets
 from netml.errors import ModelError
 from netml.toolchain import source_folder
-from netml.validation.physiology import measure, summary, time_above_threshold, validate_cells
+from netml.validation.physiology import measure, row, summary, time_above_threshold, validate_cells
 
 CELLS = source_folder("models") / "cortex" / "cells"
 L_UM = DIAM_UM = 20.0
@@ -57,6 +58,14 @@ def test_ball_answers_a_step_as_ohm_says(tmp_path, dt):
     rows = validate_cells(model(tmp_path, {"step": step(features=features)}), dt=dt, progress=False)["features"]
     assert [row["cell"] for row in rows] == ["BALL", "BALL"] and rows[0]["source"] == "closed form"
     assert all(abs(row["z"]) < 1 for row in rows), rows
+
+
+def test_z_has_the_sign_of_what_is_too_much_and_its_bounds_count_as_within():
+    target = SimpleNamespace(target=10.0, sd=2.0, source="a paper")
+    values = (14.0, 6.0, 16.0, 16.1, 0.0, 20.1, None)
+    rows = [row("PT", "step", "AP_height", target, value) for value in values]
+    assert [one["z"] for one in rows[:3]] == [2.0, -2.0, 3.0] and rows[-1]["z"] is None
+    assert summary(rows) == {"features": 7, "within_2_sd": 2, "beyond_3_sd": 4, "beyond_5_sd": 2}
 
 
 def test_a_feature_without_spikes_is_missing_not_zero(tmp_path):

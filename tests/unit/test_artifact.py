@@ -71,6 +71,13 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
             np.testing.assert_array_equal(loaded.arrays[name], array)
 
 
+def test_a_training_on_one_current_alone_is_one():
+    channels = {"channel_input": np.array([0, 1, 2] * 2 + [0, 1, 3], np.int32)}
+    made = make_artifact(header=CURRENT | {"current_range_na": [0.1, 0.1]}, **channels,
+                         **{name: np.ones(9, np.float32) for name in PER_CHANNEL[1:]})  # fmt: skip
+    assert made.channels == 9
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -64,6 +64,18 @@ def test_random_currents_are_reproducible_and_in_range(kind):
         assert max(time.size for time, *_ in drawn) <= 20
 
 
-def test_noise_has_the_spread_that_was_drawn():
-    course = currents._noise(np.random.default_rng(1), 200_000, (0.0, 0.0))
-    assert 0.1 < course.std() < 1.05 and abs(course.mean()) < 0.2
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_has_the_spread_and_the_memory_that_were_drawn(seed):
+    course = currents._noise(np.random.default_rng(seed), 400_000, (0.0, 0.0))
+    random = np.random.default_rng(seed)
+    random.uniform(0.0, 0.0)  # the mean
+    spread, tau_ms = np.exp(random.uniform(np.log(0.1), 0.0)), np.exp(random.uniform(0.0, np.log(100.0)))
+    assert course.std() == pytest.approx(spread, rel=0.1)  # 2,000 times the longest memory, or more
+    assert -1 / np.log(np.corrcoef(course[1:], course[:-1])[0, 1]) == pytest.approx(tau_ms, rel=0.1)
+
+
+def test_two_fifths_of_the_stretches_are_without_current():
+    course = currents._stretches(np.random.default_rng(2), 400_000, (1.0, 2.0))
+    assert (course == 0).mean() == pytest.approx(0.4, abs=0.06)  # of some 1,200; three deviations
+    lengths = np.diff(np.flatnonzero(np.diff(course)))
+    assert lengths.min() >= 100

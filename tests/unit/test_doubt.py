@@ -14,6 +14,7 @@ from netml.engine import distrust
 from netml.errors import TrainingError
 from netml.records import Records, windows
 from netml.validation import doubt, validate
+from netml.validation.cell_metrics import Prediction
 from netml.validation.network import swap_warnings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
@@ -92,8 +93,27 @@ def test_spread_and_error():
     assert found["trials"] == 400 and found["factor"] == pytest.approx(1.0, abs=0.1)
     assert found["error_hz"] == pytest.approx(np.sqrt(np.mean(hard**2)), rel=0.1)
     assert found["rank_correlation"] > 0.4
+    two = doubt.spread(np.array([[1.0], [3.0]]), np.zeros(1))  # as a sample: the members stand for many more
+    assert two["sd_hz"] == two["largest_sd_hz"] == pytest.approx(np.sqrt(2))
+    assert two["factor"] == pytest.approx(np.sqrt(0.5))
     wrong_together = doubt.spread(np.tile(truth + hard, (4, 1)), truth)
     assert wrong_together["sd_hz"] == pytest.approx(0, abs=1e-9) and wrong_together["rank_correlation"] is None
+
+
+def test_a_trial_as_far_out_as_the_worst_held_out_one_is_not_distrusted():
+    """Shares of 0, 1/4 and 3/4 of the steps; errors of 0, 1 and 3 spikes in a second."""
+
+    def trial(beyond: int, spikes: int) -> Prediction:
+        bins = np.arange(1000)
+        spike = bins < spikes
+        return Prediction(kind="x", dt_ms=1.0, logit=np.zeros(1000), v_mv=np.zeros(1000), spike=spike,
+                          true_v_mv=np.zeros(1000), true_spike=bins < 0, true_spike_ms=np.zeros(0),
+                          beyond=bins < beyond)  # fmt: skip
+
+    artifact = SimpleNamespace(header={"held_out_beyond": {"largest": 0.25}})
+    found = doubt.beyond(artifact, [trial(0, 0), trial(250, 1), trial(750, 3)], skip_ms=0)
+    assert found["distrusted"] == 1 and found["mean"] == pytest.approx(1 / 3)
+    assert found["error_hz"] == pytest.approx(np.sqrt(0.5)) and found["error_distrusted_hz"] == pytest.approx(3.0)
 
 
 def test_validation_says_whether_the_signs_warned_rightly(records, ensemble, tmp_path):

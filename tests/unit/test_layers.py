@@ -12,7 +12,7 @@ import netml
 ROOT = Path(netml.__file__).parent
 # From the ground up; a module may import its own layer and those before it.
 LAYERS = [
-    ("errors", "keys", "files"),
+    ("errors", "keys", "files", "hdf5"),
     ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit",),
     ("network",),

@@ -146,11 +146,19 @@ def test_rates_and_trials_without_spikes():
     assert alone["spikes"]["rate_model_hz"] == 0.0
 
 
+def test_a_bin_counts_if_it_starts_after_the_part_that_is_skipped():
+    p = prediction([], [], steps=1000)
+    assert [p.after(skip) for skip in (0, 200, 200.5, 201)] == [0, 200, 201, 201]
+    assert p.duration_ms(200.5) == 799
+
+
 def test_the_published_protocol_leaves_trials_out():
     few = prediction([700.0, 900.0], [700, 900])
     none, many = prediction([], []), prediction(np.arange(10, 2000, 50), [])
     result = cell_metrics.published([few, none, many])
     assert (result["trials"], result["trials_left_out"]) == (1, 2) and result["auc"] == 1.0
+    edges = [prediction(np.arange(600, 600 + 10 * n, 10), []) for n in (1, 24, 25)]
+    assert cell_metrics.published_trials(edges) == edges[:2]
     empty = cell_metrics.published([none])
     assert empty["trials"] == 0 and empty["auc"] is None and empty["explained_variance"] is None
 
@@ -167,6 +175,8 @@ def test_f_i_curve_counts_spikes_of_constant_stretches():
     assert points[0.0]["rate_true_hz"] == points[0.0]["rate_model_hz"] == pytest.approx(1 / 0.3)
     assert found["rate_error_hz"] == pytest.approx((0 + 0 + 1 + 1) / (0.3 + 0.41 + 0.2 + 1.0))
     assert found["one_silent"] == 0.25
+    border = replace(prediction([300], [300], steps=600), current_na=np.repeat([0.0, 0.2], 300))  # its bin ends there
+    assert currents.stretches(border) == [(0.0, 0.3, 1, 1), (0.2, 0.3, 0, 0)]
     ramp = replace(prediction([5], [5], steps=1000), current_na=np.linspace(0, 1, 1000))
     assert currents.f_i_curve([ramp]) is None
 
@@ -176,6 +186,7 @@ def test_cv_and_ks():
     assert spikes.cv_of_isi([np.arange(0, 1000, 10.0)]) == pytest.approx([0.0])
     assert spikes.cv_of_isi([poisson(random, 50, 200_000)]) == pytest.approx([1.0], abs=0.03)
     assert len(spikes.cv_of_isi([np.array([1.0, 5.0]), np.zeros(0)])) == 0
+    assert len(spikes.cv_of_isi([np.arange(5.0), np.arange(4.0)])) == 1  # four intervals are enough, three are not
     assert spikes.ks_distance([1, 2, 3], [1, 2, 3]) == 0.0
     assert spikes.ks_distance([1, 2], [3, 4]) == 1.0
     assert spikes.ks_distance([], [1]) is None

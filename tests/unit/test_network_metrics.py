@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from netml.validation import network_metrics
+from netml.runs import Run
+from netml.validation import network, network_metrics
 from netml.validation.speed import speed
 
 LENGTH = 20_000.0
@@ -56,6 +57,21 @@ def test_a_run_does_not_differ_from_itself_and_differs_from_a_faster_one():
     floor, real = network_metrics.difference(a, other), network_metrics.difference(a, faster)
     assert real["rate"] == pytest.approx(0.5, abs=0.05) and abs(floor["rate"]) < 0.05
     assert real["rate_ks"] > 0.9 > floor["rate_ks"]
+
+
+def test_differences_are_b_less_a():
+    """Clocks of unlike periods against one Poisson train that all cells share: CV 0 and 1, correlation 0 and 1."""
+    beats = [np.arange(k, 20_000.0, 50.0 + k) for k in range(1, 11)]
+    shared = np.sort(np.random.default_rng(5).uniform(0, 20_000, 400))
+    clocks, same = (
+        stats(np.concatenate(trains), np.repeat(np.arange(10), [len(t) for t in trains]), cells=10, stop=20_000.0)
+        for trains in (beats, [shared] * 10)
+    )
+    found, back = network_metrics.difference(clocks, same), network_metrics.difference(same, clocks)
+    assert found["cv"] == pytest.approx(1.0, abs=0.1)
+    assert found["correlation"] == pytest.approx(1.0, abs=0.1)
+    for name in ("cv", "correlation"):
+        assert back[name] == -found[name]
 
 
 def test_the_window_counts_and_nothing_outside():
@@ -113,3 +129,23 @@ def test_cost_of_replaced_cells():
 def test_cost_that_cannot_be_known(a, b, why):
     result = speed(a, b)
     assert result["cells_ratio"] is None and why in result["why_not"]
+
+
+def run(seed, duration_ms=2000.0, **changes) -> Run:
+    about = {"seed": seed, "duration_ms": duration_ms, "populations": {"PYR": {"size": 3}}}
+    return Run(f"run-{seed}", about | changes, {}, {"PYR": (np.array([500.0]), np.array([0]))})
+
+
+def test_the_window_skips_a_fifth_and_at_most_200_ms():
+    assert network.window([run(1), run(2, 3000.0)], None) == (200.0, 2000.0)
+    assert network.window([run(1), run(2, 500.0)], None) == (100.0, 500.0)
+    assert network.window([run(1)], 50) == (50.0, 2000.0)
+
+
+def test_a_noise_floor_is_a_detailed_run_of_another_seed():
+    assert network.warnings(run(1), run(1), [run(2)]) == []
+    for floor, message in ((run(1), "may be the same run again"), (run(2, swap={"PYR": {}}), "is swapped")):
+        (found,) = network.warnings(run(1), run(1), [floor])
+        assert message in found
+    (found,) = network.warnings(run(1), run(1), [])
+    assert found.startswith("No noise floor")

@@ -5,20 +5,11 @@ import json
 import h5py
 import numpy as np
 import pytest
+from surrogate import SPEC
 
 from netml.circuit.cell import segment_table
 from netml.errors import RecordsError
 from netml.records import CellInfo, Records, RecordWriter, Trial, windows, write_index
-
-SPEC = {
-    "secs": {
-        "soma": {"geom": {"L": 20, "diam": 20, "nseg": 1}, "topol": {}},
-        "dend": {
-            "geom": {"L": 90, "diam": 2, "nseg": 3},
-            "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0},
-        },
-    }
-}
 
 
 @pytest.fixture
@@ -75,6 +66,17 @@ def test_records_from_before_there_were_currents(tmp_path, cell):
     (tmp_path / "index.json").write_text(json.dumps(index))
     records = Records.open(tmp_path)
     assert not records.with_current.any() and records.trial(0).current_na.size == 0
+
+
+def test_a_kind_of_three_trials_has_one_in_each_part(tmp_path, cell):
+    write(tmp_path, cell, [[make_trial(seed) for seed in range(3)]])
+    assert {name: len(trials) for name, trials in Records.open(tmp_path).split(held_out=(0.1, 0.1)).items()} == {
+        "train": 1, "validation": 1, "test": 1,
+    }  # fmt: skip
+
+
+def test_a_spike_at_the_very_end_belongs_to_the_trial(cell):
+    make_trial(0, spike_time=np.array([0.0, 100.0])).check(cell)
 
 
 def test_split_gives_every_kind_its_share(tmp_path, cell):

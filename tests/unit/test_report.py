@@ -19,6 +19,7 @@ from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError, RunError
 from netml.records import RecordWriter, Trial, windows, write_index
 from netml.reductions import kernel
+from netml.report import tables
 from netml.report.tables import Table, show
 from netml.runs import write_run
 from netml.validation import compare, validate
@@ -113,6 +114,13 @@ def check_page(path, figures):
     assert not re.search(r"https?://|url\(|@import", source)
     assert {name for name in figures if f'id="{name}"' in source} == set(figures)
     return page.text
+
+
+def test_numbers_as_text():
+    assert (tables.percent(0.0423, signed=True), tables.percent(-0.5)) == ("+4.2 %", "-50.0 %")
+    assert tables.percent(None) == "–"
+    assert (tables.number(2.345, 2, "ms"), tables.number(1234), tables.number(None)) == ("2.35 ms", "1,234", "–")
+    assert (tables.factor(3.456), tables.factor(2345.6), tables.factor(None)) == ("3.46 ×", "2,346 ×", "–")
 
 
 def test_a_cell_that_is_its_own_truth_is_perfect(cell, tmp_path):

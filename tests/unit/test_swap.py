@@ -52,6 +52,7 @@ def test_unknown_population_lists_the_known(net, path):
 def test_fraction(net, path, fraction):
     with pytest.raises(ModelError, match="expected 0 to 1"):
         netml.swap(net[0], {"E": path}, fraction=fraction)
+    assert netml.swap(net[0], {"E": path}, fraction=0).netmlSwap["E"]["fraction"] == 0  # the detailed network
 
 
 def test_missing_file(net, tmp_path):

@@ -22,8 +22,8 @@ from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, load
-from netml.training.loss import loss, spike_entropy
+from netml.training.data import Steps, Walk, load
+from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
@@ -101,6 +101,24 @@ def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path):
     for name in a.arrays:
         np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
     assert a.header["threshold"] == b.header["threshold"]
+
+
+def test_an_artifact_that_differs_from_what_was_trained_is_not_kept(records, tmp_path, monkeypatch):
+    """The file is damaged between being written and being read again."""
+    output = tmp_path / "cell.netml"
+    output.write_text("of an earlier training")
+
+    def damaged(path):
+        artifact = read(path)
+        artifact.arrays["params"][:] += 1
+        return artifact
+
+    read = Artifact.load
+    monkeypatch.setattr(Artifact, "load", damaged)
+    with pytest.raises(TrainingError, match="differs from the trained model"):
+        train(records, output=output, progress=False, **(SMALL | {"updates": 20}))
+    assert output.read_text() == "of an earlier training"
+    assert {path.name for path in tmp_path.iterdir()} == {"cell.netml", "cell.netml.log", "cell.netml.checkpoint"}
 
 
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
@@ -223,6 +241,35 @@ def test_calibration_finds_the_true_number_of_spikes():
     logits = np.random.default_rng(0).normal(size=5000)
     threshold, _, emitted = calibrate(lambda t: (t, int((0.8 * logits + 0.3 > t).sum())), 100, logits, 20)
     assert emitted == 100 and int((0.8 * logits + 0.3 > threshold).sum()) == 100
+
+
+def test_a_sequence_begins_every_trial_at_rest(records):
+    """And keeps its state within one: what a window leaves (here 7) is what the next begins with."""
+    config = TrainConfig.of(**SMALL)
+    steps, training, _ = load(Records.open(records), config)
+    walk, rest, begun = Walk(steps, training, 16, window=100, seed=0), np.full((1, 5, 16), -1, np.float32), 0
+    walk.next(rest, 0)
+    for _ in range(30):
+        walk.state[:] = 7
+        _, rows = walk.next(rest, 0)
+        begins = rows[0, 0] == steps.first[walk.trial]
+        np.testing.assert_array_equal(walk.state[0], np.broadcast_to(np.where(begins, -1, 7), (5, 16)))
+        begun += begins.sum()
+    assert begun > 16
+
+
+def test_where_the_truth_is_clipped_more_is_no_error_and_less_is():
+    """Truth at the clip: -40 is right, -57 is 2 off; truth at -60: -40 is 20 off.  The last step does not count."""
+    true, v = torch.tensor([-55.0, -55.0, -60.0, -60.0]), torch.tensor([-40.0, -57.0, -40.0, 0.0])
+    counts = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    _, _, squared = loss(
+        torch.zeros(4), v, torch.zeros(4), true, counts, entropy=1.0, variance=2.0, v_clip_mv=-55.0, voltage_weight=1.0
+    )
+    assert float(squared) == pytest.approx((0 + 4 + 400) / 3 / 2)
+    sites = [torch.stack([one, one], 1)[None, ..., None].expand(1, 4, 2, 16) for one in (v, true)]  # two alike
+    counted = counts[None, :, None].expand(1, 4, 16)
+    found = site_loss(*sites, counted, torch.tensor([2.0, 8.0]), -55.0)
+    assert float(found) == pytest.approx(404 / 3 / 2 + 404 / 3 / 8)
 
 
 def test_a_constant_at_the_base_rate_has_loss_one():

@@ -1,4 +1,7 @@
-"""Turn a file of the l5pc benchmark recordings into netml records: to_records.py FILE.h5 FOLDER [--trials N] [--step MS]."""
+"""Turn a file of the l5pc benchmark recordings into netml records.
+
+to_records.py FILE.h5 FOLDER [--trials N] [--step MS]
+"""
 
 import argparse
 from pathlib import Path
