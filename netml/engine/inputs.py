@@ -171,7 +171,7 @@ def shuffled(trials, channels: int, seed: int, trial: int):
     """Input of the network put together anew: every channel takes its events from a trial drawn at random, all of them
     later by one random time, and those that leave the trial at its end come in at its start.
 
-    Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: so this is for
+    Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: this is for
     cells whose sources are mostly independent.
 
     Arguments:
