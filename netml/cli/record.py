@@ -28,7 +28,11 @@ def command(
         int | None, typer.Option(help="Trials with currents into the soma; one for five protocol trials.")
     ] = None,
     kinds: Annotated[
-        str | None, typer.Option(help="Kinds of the protocol trials, in turn: weights,moved,crowded,volleys,dense.")
+        str | None,
+        typer.Option(
+            help="Kinds of the protocol trials, in turn: weights,moved,crowded,volleys,dense; shuffled is the "
+            "network's own input, put together anew."
+        ),
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
     seed: Annotated[int, typer.Option(help="First seed; network run k takes seed + k.")] = 1,

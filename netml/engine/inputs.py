@@ -1,8 +1,8 @@
-"""Random synaptic input for single cells, over a wide range around what a network gives.
+"""Random synaptic input for single cells, over a wide range around what a network gives, or just as a network gives it.
 
 A trial is drawn from a :class:`Profile` (how often and how strongly each channel of the cell is driven in
-its network) and one of the kinds in :data:`KINDS`. Only numpy here: the same trial comes out of the same
-(seed, trial number) on any number of ranks.
+its network) and one of the kinds in :data:`KINDS`, or put together from the network's own trials (:data:`SHUFFLED`).
+Only numpy here: the same trial comes out of the same (seed, trial number) on any number of ranks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from netml.errors import RecordsError
 
 KINDS = ("silence", "sparse", "dense", "bursts", "volleys", "weights", "moved", "crowded")
+#: Input of the network itself, see :func:`shuffled`.
+SHUFFLED = "shuffled"
 #: What no network need give; scores show each beside the plain kind.
 UNSEEN = ("weights", "moved", "crowded")
 #: Kind of each trial in turn: most of those that make the cell spike.
@@ -163,6 +165,31 @@ def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int,
     keep = (time > 0.0) & (time < duration_ms)
     order = np.argsort(time[keep], kind="stable")
     return time[keep][order], channel[keep][order].astype(np.int32), weight.astype(np.float32)
+
+
+def shuffled(trials, channels: int, seed: int, trial: int):
+    """Input of the network put together anew: every channel takes its events from a trial drawn at random, all of them
+    later by one random time, and those that leave the trial at its end come in at its start.
+
+    Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: this is for
+    cells whose sources are mostly independent.
+
+    Arguments:
+        trials: Of the network, all of one duration.
+
+    Returns (time float64 ms sorted; channel int32; weight float32 uS), one each an event.
+    """
+    rng = np.random.default_rng([seed, trial, len(KINDS)])
+    duration_ms = trials[0].duration_ms
+    source, later = rng.integers(len(trials), size=channels), rng.uniform(0.0, duration_ms, channels)
+    parts = []
+    for k, one in enumerate(trials):
+        taken = (source[one.event_channel] == k) & (one.event_weight > 0)
+        channel = one.event_channel[taken]
+        parts.append(((one.event_time[taken] + later[channel]) % duration_ms, channel, one.event_weight[taken]))
+    time, channel, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(time, kind="stable")
+    return time[order], channel[order].astype(np.int32), weight[order].astype(np.float32)
 
 
 def _log_uniform(rng, limits, size=None):

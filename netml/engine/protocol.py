@@ -14,7 +14,7 @@ import numpy as np
 
 from netml.circuit.synapses import OFF, alike, is_plastic
 from netml.engine import currents
-from netml.engine.inputs import TURNS, Drive, Profile, Ranges, draw
+from netml.engine.inputs import SHUFFLED, TURNS, Drive, Profile, Ranges, draw, shuffled
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -70,11 +70,7 @@ class TestCell:
                     for name, value in OFF.items():
                         setattr(here[-1], name, value)
             self._synapses += here
-        self._inputs = []
-        for synapse in self._synapses:
-            netcon = h.NetCon(None, synapse)
-            netcon.delay = QUEUE_DELAY_MS
-            self._inputs.append(netcon)
+        self._inputs: dict[int, list] = {}  # channel -> a NetCon for each weight that its events had in one trial
         section, x = info.sites["soma"]
         self.soma = cell.secs[section]["hObj"](x)
         self._clamp = h.IClamp(self.soma)
@@ -99,20 +95,32 @@ class TestCell:
             )
         return {label: kind.e > -45.0 for label, kind in kinds.items()}
 
-    def weigh(self, weight: np.ndarray) -> None:
-        """Set the weight in uS of every channel."""
-        for netcon, value in zip(self._inputs, weight.tolist(), strict=True):
-            netcon.weight[0] = value
+    def weigh(self, channel: np.ndarray, weight: np.ndarray) -> list:
+        """The NetCon of every event, with its weight in uS; before finitialize."""
+        from neuron import h
+
+        pairs, which = np.unique(np.stack([channel, weight]).astype(float), axis=1, return_inverse=True)
+        used = []
+        for number, value in pairs.T.tolist():
+            inputs = self._inputs.setdefault(int(number), [])
+            turn = len(used) - int(np.searchsorted(pairs[0], number))
+            if turn == len(inputs):
+                inputs.append(h.NetCon(None, self._synapses[int(number)]))
+                inputs[turn].delay = QUEUE_DELAY_MS
+            inputs[turn].weight[0] = value
+            used.append(inputs[turn])
+        return [used[k] for k in which.ravel()]
 
     def inject(self, time: np.ndarray, current: np.ndarray) -> None:
         """Set the current into the soma, in nA from each of the times (ms) on; before finitialize."""
         self._times.from_python(np.concatenate([[0.0], np.repeat(time, 2), [1e9]]))
         self._currents.from_python(np.repeat(np.concatenate([[0.0], current]), 2))
 
-    def queue(self, time: np.ndarray, channel: np.ndarray) -> None:
+    @staticmethod
+    def queue(time: np.ndarray, netcons: list) -> None:
         """Queue events at their arrival times; after finitialize, before the run."""
-        for at, which in zip(time.tolist(), channel.tolist(), strict=True):
-            self._inputs[which].event(at)
+        for at, netcon in zip(time.tolist(), netcons, strict=True):
+            netcon.event(at)
 
     def voltage(self, duration_ms: float) -> dict[str, np.ndarray]:
         """See :meth:`VoltageRecorder.read`."""
@@ -121,7 +129,7 @@ class TestCell:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The input of a trial: events (time ms, channel; weight uS of every channel) and a current (from ms on, nA)."""
+    """The input of a trial: events (time ms, channel, weight uS) and a current (from ms on, nA)."""
 
     kind: str
     time: np.ndarray
@@ -131,9 +139,9 @@ class _Drawn:
     current: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def silent(cls, profile: Profile) -> _Drawn:
+    def silent(cls) -> _Drawn:
         """Nothing."""
-        return cls("", np.empty(0), np.empty(0, np.int32), profile.weight_us.astype(np.float32))
+        return cls("", np.empty(0), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class Protocol:
@@ -145,10 +153,11 @@ class Protocol:
         drive: What it gets in its network.
         ranges: How far trials leave that.
         kinds: Of the trials of synaptic input, in turn.
+        network: Trials of the network, of this duration, that shuffled ones are made of.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS):
-        self.sim, self.info, self.ranges, self.kinds = sim, info, ranges or Ranges(), kinds
+    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS, network=()):
+        self.sim, self.info, self.ranges, self.kinds, self.network = sim, info, ranges or Ranges(), kinds, network
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         cells = list(sim.net.cells)
@@ -183,7 +192,7 @@ class Protocol:
                     duration_ms=self.duration_ms,
                     event_time=trial.time,
                     event_channel=trial.channel,
-                    event_weight=trial.weight[trial.channel],
+                    event_weight=trial.weight,
                     spike_time=own,
                     voltage=cell.voltage(self.duration_ms),
                     current_time=trial.changes,
@@ -220,7 +229,7 @@ class Protocol:
     def _fires(self, currents_na) -> list[bool]:
         """Whether the cell fires at each of some constant currents, nA."""
         found = []
-        quiet = _Drawn.silent(self.profile)
+        quiet = _Drawn.silent()
         for start in range(0, len(currents_na), len(self.cells)):
             tested = [
                 replace(quiet, changes=np.array([SETTLE_MS]), current=np.array([value]))
@@ -232,28 +241,32 @@ class Protocol:
     def _draw(self, k: int, seed: int, scale_na: float | None) -> _Drawn:
         """The input of trial k; with a current where its scale is given."""
         if scale_na is None:
-            kind = self.kinds[k % len(self.kinds)]
-            return _Drawn(kind, *draw(kind, self.profile, self.duration_ms, seed, k, self.ranges))
+            return self._events(self.kinds[k % len(self.kinds)], seed, k)
         kind = currents.KINDS[k % len(currents.KINDS)]
         changes, current, under = currents.draw(kind, scale_na, self.duration_ms, seed, k)
-        events = _Drawn.silent(self.profile)
-        if under:
-            events = _Drawn(kind, *draw(under, self.profile, self.duration_ms, seed, k, self.ranges))
+        events = self._events(under, seed, k) if under else _Drawn.silent()
         return replace(events, kind=kind, changes=changes, current=current)
+
+    def _events(self, kind: str, seed: int, k: int) -> _Drawn:
+        if kind == SHUFFLED:
+            return _Drawn(kind, *shuffled(self.network, self.info.channels, seed, k))
+        time, channel, weight = draw(kind, self.profile, self.duration_ms, seed, k, self.ranges)
+        return _Drawn(kind, time, channel, weight[channel])
 
     def _psolve(self, drawn: list[_Drawn], duration_ms: float) -> list[np.ndarray]:
         """Run the cells from their initial state, each on its input; returns the spike times of each."""
         from neuron import h
 
-        inputs = drawn + [_Drawn.silent(self.profile)] * (len(self.cells) - len(drawn))
+        inputs = drawn + [_Drawn.silent()] * (len(self.cells) - len(drawn))
+        netcons = []
         for cell, trial in zip(self.cells, inputs, strict=True):
-            cell.weigh(trial.weight)
+            netcons.append(cell.weigh(trial.channel, trial.weight))
             cell.inject(trial.changes, trial.current)
         for name in ("spkt", "spkid"):
             self.sim.simData[name].resize(0)
         h.finitialize(float(self.sim.cfg.hParams["v_init"]))
-        for cell, trial in zip(self.cells, inputs, strict=True):
-            cell.queue(trial.time, trial.channel)
+        for cell, trial, own in zip(self.cells, inputs, netcons, strict=True):
+            cell.queue(trial.time, own)
         self.sim.pc.psolve(duration_ms)
         time, gid = (np.array(self.sim.simData[name]) for name in ("spkt", "spkid"))
         return [np.sort(time[gid == cell.gid]) for cell in self.cells[: len(drawn)]]

@@ -7,18 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any
 
 from netml.engine import mpi
-from netml.engine.inputs import TURNS, Drive, Ranges
+from netml.engine.inputs import SHUFFLED, TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather, joined
 from netml.engine.simulation import SimulateConfig, Simulation
 from netml.errors import ModelError, RecordsError
 from netml.progress import Silent, reporter
-from netml.records import CellInfo, RecordWriter
+from netml.records import CellInfo, Records, RecordWriter, Trial
+from netml.records.trial import NETWORK
+from netml.records.writer import shards_of
 
 CELLS_A_RANK = 8  # of the protocol, at once; more take memory and gain nothing
+POOL = 200  # trials of the network in memory, at most
 logger = logging.getLogger("netml")
 
 
@@ -150,6 +154,15 @@ def _silent(found: NetworkResult, spikes: dict[str, int]) -> Iterator[str]:
             yield f"no event at synapses of type {', '.join(absent)}, which the protocol needs, on {population}"
 
 
+def _pool(job: ProtocolJob) -> list[Trial]:
+    """Trials of the network for shuffled ones, evenly chosen."""
+    if SHUFFLED not in job.kinds:
+        return []
+    recorded = Records(Path(job.folder), job.cell, {}, shards_of(Path(job.folder)))
+    network = [k for k in range(len(recorded)) if recorded.kinds[k] == NETWORK]
+    return [recorded.trial(k) for k in network[:: -(-len(network) // POOL)]]
+
+
 def protocol(job: ProtocolJob) -> None:
     """Record single cells under random input and currents."""
     world = mpi.start()
@@ -157,7 +170,7 @@ def protocol(job: ProtocolJob) -> None:
     simulation = _Isolated(job, world, progress)
     simulation.build()
     try:
-        cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds)
+        cells = Protocol(simulation.sim, job.cell, job.drive, job.ranges, job.kinds, _pool(job))
     except RecordsError as error:
         raise RecordsError(f"{job.population}: {error}") from None
     share = len(range(world.rank, job.trials + job.current_trials, world.size))

@@ -99,6 +99,15 @@ class RecordWriter:
             self._temporary.unlink(missing_ok=True)
 
 
+def shards_of(folder: Path) -> list[dict]:
+    """Name, trials and bytes of every finished shard."""
+    shards = []
+    for path in sorted(folder.glob("shard-*.h5")):
+        with h5py.File(path) as file:
+            shards.append({"file": path.name, "trials": file["trial/gid"].shape[0], "bytes": path.stat().st_size})
+    return shards
+
+
 def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
     """Write ``index.json`` over the shards of a folder; with it the records are complete.
 
@@ -113,11 +122,7 @@ def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
     folder = Path(folder)
     if unfinished := sorted(p.name for p in folder.glob("*.partial")):
         raise RecordsError(f"{folder} holds unfinished shards ({', '.join(unfinished)}): a rank failed; record again")
-    shards = []
-    for path in sorted(folder.glob("shard-*.h5")):
-        with h5py.File(path) as file:
-            shards.append({"file": path.name, "trials": file["trial/gid"].shape[0], "bytes": path.stat().st_size})
-    if not shards:
+    if not (shards := shards_of(folder)):
         raise RecordsError(f"{folder} holds no shard")
     index = {
         "format": keys.RECORDS_FORMAT,

@@ -93,7 +93,10 @@ for target in netParams.stimTargetParams.values():
 
 @pytest.fixture(scope="module", params=["neuron", "coreneuron"])
 def together(request, tmp_path_factory):
-    """Three populations from one run, two of them, of one cell, as one; the connections have short-term plasticity."""
+    """Three populations from one run, two of them, of one cell, as one; the connections have short-term plasticity.
+
+    Of the protocol, two trials are the network's input put together anew.
+    """
     folder = tmp_path_factory.mktemp(request.param)
     made = record(
         plastic(folder / "model"),
@@ -101,6 +104,7 @@ def together(request, tmp_path_factory):
         network_trials=2,
         protocol_trials=4,
         current_trials=1,
+        kinds=("dense", "shuffled"),
         cfg={"rate": 150.0},
         output=folder / "records",
     )
@@ -113,6 +117,7 @@ def test_populations_are_recorded_together(together, tmp_path):
     for name, gids in {"E+E2": [0, 1, 2, 3, 4, 5, 8, 9, 10], "I": [6, 7]}.items():
         trials = [records[name].trial(k) for k in np.flatnonzero(records[name].kinds == "network")]
         assert [(trial.seed, trial.gid) for trial in trials] == [(seed, gid) for seed in (1, 2) for gid in gids]
+        assert (records[name].kinds == "shuffled").sum() == 2
         assert len(records[name]) == len(trials) + 5 and records[name].provenance["population"] == name
     assert records["E+E2"].cell.label == "E" and records["E+E2"].cell.synapses == ("exc", "exc_stp", "inh_stp")
     for name, one in records.items():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw
+from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw, shuffled
 from netml.errors import RecordsError
 from netml.records import Trial
 
@@ -117,6 +117,27 @@ def test_crowded_channels_get_several_events_a_millisecond(profile):
         time, channel, _ = draw("crowded", silent, 2000.0, 0, k)
         most.append(np.unique(np.floor(time).astype(int) * 1000 + channel, return_counts=True)[1].max(initial=0))
     assert np.median(most) >= 4
+
+
+def test_a_shuffled_trial_is_made_of_whole_channels_of_trials_of_the_network():
+    """Each channel has the weights of one trial, in their order, and its intervals, but for the two at the seam."""
+    rng = np.random.default_rng(0)
+    trials = [network_trial(rng.integers(40, size=4000), rng.random(4000) + k) for k in range(3)]
+    time, channel, weight = shuffled(trials, 2 * SEGMENTS, seed=3, trial=5)
+    sources = []
+    for c in range(40):
+        own, at = weight[channel == c], time[channel == c]
+        sources.append(int(own[0]))
+        network = trials[sources[-1]]
+        there = network.event_channel == c
+        first = int(np.flatnonzero(network.event_weight[there] == own[0])[0])
+        assert np.array_equal(np.roll(network.event_weight[there], -first), own)
+        shifted = np.roll(network.event_time[there], -first) - at
+        assert np.ptp(shifted % (SECONDS * 1000)) == pytest.approx(0, abs=1e-6)
+    assert set(sources) == {0, 1, 2} and (np.diff(time) >= 0).all()
+    assert weight.dtype == np.float32 and channel.dtype == np.int32
+    assert all(map(np.array_equal, shuffled(trials, 2 * SEGMENTS, 3, 5), (time, channel, weight)))
+    assert not np.array_equal(shuffled(trials, 2 * SEGMENTS, 3, 6)[0][:9], time[:9])
 
 
 def test_unknown_kind(profile):
