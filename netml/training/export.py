@@ -22,16 +22,22 @@ from netml.training.ranges import held_out, input_limits
 from netml.training.trainer import Trainer
 
 CALIBRATION_ROUNDS = 20
+FEW_SPIKES = 200  # fewer say the rate to no better than 7 %
 CHECK_STEPS = 2000
 #: Largest difference of logit and of voltage (in units of its scale) that float32 sums in another order explain.
 TOLERANCE = 1e-3
 
 
 def to_artifact(trainer: Trainer, records: Records) -> Artifact:
-    """Calibrate the threshold free-running on the validation trials and pack everything a runtime needs."""
+    """Calibrate the threshold free-running on the validation trials, and on the training trials where those hold few
+    spikes, and pack everything a runtime needs."""
     learner, config, cell = trainer.average, trainer.config, records.cell
     learner.model.settle()
     scores = trainer.score(learner, trainer.validation, rounds=CALIBRATION_ROUNDS)
+    if trainer.spikes_to_calibrate(trainer.validation) < FEW_SPIKES:
+        every = [*trainer.training, *trainer.validation]
+        threshold = trainer.score(learner, every, rounds=CALIBRATION_ROUNDS)["threshold"]
+        scores = trainer.score(learner, trainer.validation, rounds=0, threshold=threshold)
     model = learner.model
     with torch.no_grad():
         params, gain = model.pack().numpy(), learner.gain().numpy()

@@ -54,9 +54,8 @@ class Trainer:
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
-        judged = steps.rows_of(validation)
-        in_network = judged & steps.network
-        self.calibrating = in_network if steps.spike[in_network].any() else judged
+        in_network = steps.rows_of(validation) & steps.network
+        self.calibrating = steps.network if steps.spike[in_network].any() else np.ones_like(steps.network)
         self._normalise()
         self.average = deepcopy(self.learner)
         self.optimizer = torch.optim.AdamW(
@@ -191,11 +190,16 @@ class Trainer:
             self.stale += 1
         return scores
 
-    def score(self, learner: Learner, trials, rounds: int) -> dict:
+    def spikes_to_calibrate(self, trials) -> int:
+        """True spikes in those of some trials that the threshold is calibrated on."""
+        return int(self.steps.spike[self.steps.rows_of(trials) & self.calibrating].sum())
+
+    def score(self, learner: Learner, trials, rounds: int, threshold: float | None = None) -> dict:
         """Scores of a free-running model, with the threshold calibrated on those of the trials that lived in a network.
 
         Arguments:
             rounds: Runs to spend on the threshold.
+            threshold: Taken as it is, in place of a calibrated one.
         """
         params, gain = self._packed(learner)
         rest = self.recurrence.rest(params, 1)
@@ -208,10 +212,11 @@ class Trainer:
             logit, v, spike, rows = logit[counts], v[counts], spike[counts], rows[counts]
             return (logit, v, rows), int(spike[self.calibrating[rows]].sum())
 
-        (logit, v, rows), _ = free_run(self.threshold)
+        (logit, v, rows), emitted = free_run(self.threshold if threshold is None else threshold)
         chosen = self.calibrating[rows]
         spikes = int(self.steps.spike[rows][chosen].sum())
-        threshold, (logit, v, rows), emitted = calibrate(free_run, spikes, logit[chosen], rounds)
+        if threshold is None:
+            threshold, (logit, v, rows), emitted = calibrate(free_run, spikes, logit[chosen], rounds)
         true, voltage = self.steps.spike[rows], self.steps.voltage[rows]
         ones = torch.ones(logit.size)
         total, cross, squared = loss(

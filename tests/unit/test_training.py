@@ -27,6 +27,7 @@ from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
+from netml.validation.prediction import predict
 
 SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16,
          "window_ms": 100.0, "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
@@ -53,6 +54,17 @@ def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     gain = artifact.arrays["channel_gain"]
     assert (gain > 0).all()
     assert gain[2] > gain[6]  # excitation near the soma does more than far from it
+
+
+def test_few_validation_spikes_do_not_set_the_rate_alone(records, tmp_path):
+    recipe = {"updates": 200, "held_out": (0.02, 0.02), "skip_ms": 100.0}
+    artifact = Artifact.load(train(records, output=tmp_path / "lif.netml", **(SMALL | recipe)))
+    trials, split = Records.open(records), TrainConfig.of(held_out=recipe["held_out"]).split(Records.open(records))
+    assert trials.spike_counts[split["validation"]].sum() < 100
+    found = list(predict(artifact, [trials.trial(k) for k in split["train"] + split["validation"]]))
+    emitted, true = (sum(int(spikes[100:].sum()) for spikes in each)
+                     for each in ([p.spike for p in found], [p.true_spike for p in found]))  # fmt: skip
+    assert emitted == pytest.approx(true, rel=0.03)
 
 
 def test_learns_the_f_i_curve(tmp_path):
