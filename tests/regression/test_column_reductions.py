@@ -1,7 +1,4 @@
-"""The reductions of the column's cells, free-running in its network, on a run that training never saw.
-
-Not of PT, which is not good enough: models/cortex/README.md.
-"""
+"""The reductions of the column's cells, free-running in its network, on a run that training never saw."""
 
 import pytest
 
@@ -9,7 +6,7 @@ import netml
 from netml.toolchain import source_folder
 
 CORTEX = source_folder("models") / "cortex"
-POPULATIONS = ("L23", "IT", "PV23+PV5", "SST23+SST5")
+POPULATIONS = ("L23", "IT", "PT", "PV23+PV5", "SST23+SST5")
 SEED = 90_001  # of the background; the training sets have seeds from 501 and 601 on
 
 pytestmark = pytest.mark.slow
