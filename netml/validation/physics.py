@@ -121,7 +121,7 @@ def time_shift(driver: Driver) -> Check:
                  f"{gap:.4f} mV, {moved} steps with other spikes", f"at most {SHIFT_MV:g} mV, none")  # fmt: skip
 
 
-def bounded(driver: Driver) -> Check:
+def bounded(driver: Driver, long_steps: int = LONG_STEPS) -> Check:
     """A long run of 16 different inputs, from none to a hundred times the training's: finite, and growing no more."""
     pattern = 2000
     n = len(driver.types)
@@ -142,7 +142,7 @@ def bounded(driver: Driver) -> Check:
         numbers = (np.abs(out.state).max(), np.abs(out.v_mv).max(), np.abs(out.logit).max())
         sizes.append(float(max(numbers)) if np.isfinite(numbers).all() else np.inf)
 
-    driver.run(lanes, pattern, repeats=max(8, -(-LONG_STEPS // pattern)), each=watch)
+    driver.run(lanes, pattern, repeats=max(8, -(-long_steps // pattern)), each=watch)
     quarter = len(sizes) // 4
     early, late = max(sizes[:quarter]), max(sizes[-quarter:])
     return Check(f"state bounded over {pattern * len(sizes):,} steps of any input",

@@ -93,6 +93,9 @@ def records(tmp_path_factory):
 )
 def test_a_full_disk_is_said(records, tmp_path, words, limit, file):
     """RLIMIT_FSIZE stands for it: no larger file can be written."""
+    if TINY in words:  # its mechanisms may not be built yet, and compilers know no such limit
+        built = [sys.executable, "-m", "netml.cli", *words, "-o", str(tmp_path / "built")]
+        subprocess.run(built, check=True, capture_output=True, timeout=600)
     words = [str(records) if word == "RECORDS" else word for word in words] + ["-o", str(tmp_path / "x")]
     done = subprocess.run([sys.executable, "-c", FULL, str(limit), *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
