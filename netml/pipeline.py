@@ -62,6 +62,9 @@ def demo(
         overwrite: Start anew.
         say: Receives one line at the start of each stage.
 
+    Returns:
+        The pages and what they say.
+
     Raises:
         NetmlError: The folder holds stages of another seed or duration, or cannot be written; a stage failed (the
             message says why).

@@ -48,7 +48,7 @@ def import_cell(
     rate: float = 4.0,
     overwrite: bool = False,
     progress: bool = True,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Make a NetPyNE project of one cell, as a population under random input, to record, train and swap.
 
@@ -67,7 +67,7 @@ def import_cell(
         rate: Hz, at which the cell fires once the excitatory weights are tuned; 0 leaves them.
         overwrite: Replace a cell that is there.
         progress: Show it, where standard error is a terminal.
-        say: Gets a line of news at a time.
+        say: Gets a line of news at a time; none: nobody does.
 
     Returns:
         The project's folder.
@@ -76,6 +76,7 @@ def import_cell(
         ModelError: The source fails, holds what NetPyNE cannot, or the imported cell is another than the original.
         CompileError: Its mod files. PickleError: Its pickle.
     """
+    say = say or (lambda line: None)
     found = find_source(_written(source), _written(biophysics), arguments)
     for name, value in (("celsius", celsius), ("v_init", v_init), ("threshold", threshold), ("rate", rate)):
         if value is not None and not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from netml.errors import TrainingError
@@ -18,7 +19,8 @@ class TrainingLog:
         tensorboard: Folder of an event log; None: none.
 
     Raises:
-        TrainingError: A TensorBoard log is wanted, but the package is not installed.
+        TrainingError: A TensorBoard log is wanted, but the package is not installed; when called, the file cannot be
+            written.
     """
 
     def __init__(self, path, tensorboard=None):
@@ -48,8 +50,11 @@ class TrainingLog:
         line = {"update": update, "seconds": round(time.perf_counter() - self._start, 3),
                 "loss": _mean(self._losses), **scores}  # fmt: skip
         self._losses = []
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise TrainingError(f"cannot write {self._path}: {error.strerror}") from error
         if self._writer:
             for name, value in scores.items():
                 self._writer.add_scalar(f"validation/{name.removeprefix('validation_')}", value, update)
@@ -57,7 +62,8 @@ class TrainingLog:
 
     def close(self) -> None:
         if self._file:
-            self._file.close()
+            with suppress(OSError):  # what could not be written has been said
+                self._file.close()
         if self._writer:
             self._writer.close()
 
