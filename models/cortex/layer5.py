@@ -15,8 +15,7 @@ netParams = specs.NetParams()
 netParams.sizeX, netParams.sizeY, netParams.sizeZ = 200.0, 150.0, 200.0
 netParams.defaultThreshold = -20.0
 
-for label in ("PYR", "PV"):
-    netParams.cellParams[label] = read_cell(label)
+netParams.cellParams["PYR"], netParams.cellParams["PV"] = read_cell("PYR"), read_cell("FS")
 
 netParams.popParams["PYR"] = {"cellType": "PYR", "numCells": cfg.n_pyr}
 netParams.popParams["PV"] = {"cellType": "PV", "numCells": cfg.n_pv}

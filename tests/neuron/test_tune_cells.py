@@ -47,6 +47,32 @@ def test_a_stage_moves_its_regions_only(tuning):
     assert len(search.objectives) == sum(len(p.targets) for p in search.targets.protocols)
 
 
+def test_the_passive_stage_of_l23_sees_its_psp(tuning):
+    """It moves one leak, one Ih and one capacitance, and counts rise and decay, which the weight does not change."""
+    start = start_of("L23")
+    search = tuning.Search("L23", start, start, tuning.STAGES["L23"]["passive"])
+    moved = search.parameters([0.5] * len(search.params))
+    assert {m for region in start for m in start[region] if moved[region][m] != start[region][m]} == {
+        "pas", "netml_ih", "membrane"
+    }  # fmt: skip
+    assert moved["basal"]["membrane"] == moved["apical"]["membrane"] == {"cm": pytest.approx(2 * 1.5**0.5, rel=1e-5)}
+    spec = tuning.tuned_cell("L23", moved)
+    assert {sec["geom"]["cm"] for name, sec in spec["secs"].items() if name not in ("soma", "axon")} == {
+        moved["basal"]["membrane"]["cm"]
+    }  # fmt: skip
+    assert not any("membrane" in sec["mechs"] for sec in spec["secs"].values())
+    assert [one.feature for one in search.pair.recorded] == ["rise_20_80_ms", "decay_ms"]
+    tuning.mechanisms.load(tuning.h, tuning.mechanisms.build([source_folder("mod")]))
+    found = search.evaluate_with_lists(search.point())
+    assert len(found) == len(search.objectives) == 2 + 4
+    decays = {}
+    for cm in (1.5, 2.0):
+        start["basal"]["membrane"]["cm"] = start["apical"]["membrane"]["cm"] = cm
+        rows = tuning.psp_rows(search.pair, tuning.tuned_cell("L23", start))
+        decays[cm] = next(row["value"] for row in rows if row["feature"] == "decay_ms")
+    assert 0.7 * decays[2.0] < decays[1.5] < 0.95 * decays[2.0]  # less to charge, the same leak
+
+
 def test_a_bad_candidate_is_not_run_to_its_end(tuning, monkeypatch):
     """Its loss is still beyond what it was given up for, and all objectives are there."""
     targets = tuning.read_targets(CELLS / "PT.targets.json")

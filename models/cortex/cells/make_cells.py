@@ -3,8 +3,8 @@
     python models/cortex/cells/make_cells.py
 
 The JSON files are what the circuit loads; this script is how they came about. Channel densities
-start from Hay et al. (2011), doi:10.1371/journal.pcbi.1002107, and are tuned by hand to the
-generated morphology, see README.md of the circuit for what the cells then do. Those of the cells in TUNED
+of PYR and FS, the cells of layer5, start from Hay et al. (2011), doi:10.1371/journal.pcbi.1002107, and are set by hand
+to the generated morphology, see README.md of the circuit for what the cells then do. Those of the cells in TUNED
 stand in NAME.parameters.json, which tune_cells.py writes.
 """
 
@@ -154,6 +154,8 @@ def tuned_mechanisms(parameters: dict, zone_um: tuple[float, float] | None = Non
         kind = name.split("_")[0]
         region = "apical" if kind in ("trunk", "oblique", "tuft") else kind
         found = {mechanism: dict(values) for mechanism, values in parameters[region].items()}
+        spines = 2.0 if region in ("apical", "basal") else 1.0  # they double the membrane
+        cm = found.pop("membrane", {"cm": spines})["cm"]
         if region == "apical":
             soma = found["netml_ih"]["gbar"]
             found["netml_ih"]["gbar"] = along(morphology, name, lambda path_um: ih_density(path_um, soma))
@@ -162,7 +164,7 @@ def tuned_mechanisms(parameters: dict, zone_um: tuple[float, float] | None = Non
                 found[mechanism]["gbar"] = along(morphology, name, density)
         if kind == "oblique":  # all below the zone
             found = {mechanism: values for mechanism, values in found.items() if mechanism not in CALCIUM}
-        return found, 2.0 if region in ("apical", "basal") else 1.0  # uF/cm2: spines double the membrane
+        return found, cm
 
     return mechanisms
 
@@ -177,6 +179,7 @@ TUNED = {  # morphology, by parameters, of the cells whose densities tune_cells.
     "PT": pt_morphology,
     "IT": lambda _: pyramidal(IT_SEED, IT_STATISTICS),
     "L23": lambda _: pyramidal(L23_SEED, L23_STATISTICS),
+    "PV": lambda _: basket(PV_SEED),
     "SST": lambda _: basket(SST_SEED, SST_STATISTICS),
 }
 
@@ -191,8 +194,8 @@ def tuned_cell(label: str, parameters: dict) -> dict:
     return cell(morphology, tuned_mechanisms(parameters, PT_ZONE_UM if label == "PT" else None), lists)
 
 
-def pv_mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
-    """Mechanisms of a section of the fast-spiking cell, and its capacitance in uF/cm2."""
+def fs_mechanisms(morphology: Morphology, name: str) -> tuple[dict, float]:
+    """Mechanisms of a section of layer5's fast-spiking cell, and its capacitance in uF/cm2."""
     if name == "soma":
         return {
             "pas": {"g": 2.5e-4, "e": -72.0},
@@ -244,10 +247,10 @@ def pyramidal_lists(morphology: Morphology) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    pyr, pv = pyramidal(PYR_SEED), basket(PV_SEED)
+    pyr, fs = pyramidal(PYR_SEED), basket(PV_SEED)
     cells = {
         "PYR": (pyr, cell(pyr, pyr_mechanisms, pyramidal_lists(pyr))),
-        "PV": (pv, cell(pv, pv_mechanisms, {"dendritic": pv.names("dend")})),
+        "FS": (fs, cell(fs, fs_mechanisms, {"dendritic": fs.names("dend")})),
     }
     for label, morphology in TUNED.items():
         parameters = json.loads((FOLDER / f"{label}.parameters.json").read_text())
