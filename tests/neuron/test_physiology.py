@@ -174,7 +174,7 @@ def test_pt_fires_when_the_back_propagating_spike_meets_an_epsp(rows):
     assert 20 < above < 80  # a back-propagating spike has a few, a plateau that does not end hundreds
 
 
-@pytest.mark.parametrize("cell, features, within", [("PV", 6, 6), ("L23", 6, 6), ("IT", 7, 7), ("SST", 8, 8)])
+@pytest.mark.parametrize("cell, features, within", [("PV", 6, 6), ("L23", 6, 6), ("IT", 7, 6), ("SST", 8, 8)])
 def test_others_meet_theirs(rows, cell, features, within):
     count = summary(row for row in rows if row["cell"] == cell)
     assert count["features"] == features and count["within_2_sd"] >= within and count["beyond_3_sd"] == 0, count
