@@ -9,8 +9,8 @@ CELL.start.json, each within a factor of RANGE of its start, PT's trunk diameter
 of L23's and IT's dendrites (membrane and spines) within MEMBRANE_RANGE, reversal of the leak and shifts within
 ADDITIVE_MV. The STAGES of a cell are searched one after the other, each from the best of the one before: a stage names
 the regions and mechanisms whose densities it moves, the protocols that it runs and a connection onto the cell whose
-recorded potentials count as well. A candidate is run with NEURON's variable step and one compartment a dendritic section
-(half as long as whole for PT, no gain for the others); the best few of a stage are then run whole. PT's best were worse
+recorded potentials count as well. A candidate is run with NEURON's variable step and one compartment a dendritic
+section (half as long as whole for PT, no gain for the others); the best few of a stage are then run whole. PT's best were worse
 as whole cells than the start: --whole runs every candidate so. A candidate that is far worse than the best one is not
 run to its end (GIVE_UP).
 
@@ -50,7 +50,7 @@ RANGE, DIAMETER_RANGE, MEMBRANE_RANGE, ADDITIVE_MV = 10.0, 3.0, 1.5, {"e": 8.0, 
 WIDER_MV = {"IT": {"vshift": 12.0}}  # its spikes begin at -36 mV, 15 mV above those of the others
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar"), ("membrane", "cm")}  # one value for all regions
 ATOL = 0.03  # of the variable step
-AFTER_MS = 100.0  # the last step ends before the run does, by that much where nothing happens; eFEL needs the window's end
+AFTER_MS = 100.0  # where nothing happens the last step may end so long before the run does; eFEL needs the window's end
 SIGMA = 0.06  # of the half range: first standard deviation of the candidates
 GIVE_UP = 1.5  # a candidate is not run further once its loss is that many times the lowest
 PLACEMENTS = 2  # of a connection's contacts: candidates are compared on the same ones
@@ -188,8 +188,8 @@ def kinetics(connection: str | None) -> Pair | None:
 def psp_rows(pair: Pair, spec: dict) -> list[dict]:
     """Features of the connection's potentials in a cell that is not in its file yet."""
     held = HeldCell(spec, pair.hold_mv)
-    placements = pair.placements(spec, PLACEMENTS)
-    return pairs.rows(pair, [{None: held.potential(pair.mod, pair.parameters, pair.weight_us, one)} for one in placements])
+    drawn = pair.placements(spec, PLACEMENTS)
+    return pairs.rows(pair, [{None: held.potential(pair.mod, pair.parameters, pair.weight_us, one)} for one in drawn])
 
 
 def range_of(mechanism: str) -> float:
