@@ -10,9 +10,9 @@ of L23's and IT's dendrites (membrane and spines) within MEMBRANE_RANGE, reversa
 ADDITIVE_MV. The STAGES of a cell are searched one after the other, each from the best of the one before: a stage names
 the regions and mechanisms whose densities it moves, the protocols that it runs and a connection onto the cell whose
 recorded potentials count as well. A candidate is run with NEURON's variable step and one compartment a dendritic
-section (half as long as whole for PT, no gain for the others); the best few of a stage are then run whole. PT's best were worse
-as whole cells than the start: --whole runs every candidate so. A candidate that is far worse than the best one is not
-run to its end (GIVE_UP).
+section (half as long as whole for PT, no gain for the others); the best few of a stage are then run whole. PT's best
+were worse as whole cells than the start: --whole runs every candidate so. A candidate that is far worse than the best
+one is not run to its end (GIVE_UP).
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates. CELL.parameters.json is written
