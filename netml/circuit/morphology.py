@@ -14,6 +14,7 @@ A branch longer than `MAX_SECTION_UM` is cut into equal sections. A section has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class Section:
     diam_um: float
     nseg: int
 
-    @property
+    @cached_property
     def length_um(self) -> float:
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
