@@ -54,7 +54,7 @@ def test_bursts_must_not_hang_on_a_little_sodium(tuning, monkeypatch):
     search = tuning.Search("PT", start, start, stage)
     ran = []
 
-    def rows_of(targets, spec, enough=np.inf, atol=None):
+    def rows_of(targets, spec, enough=np.inf):
         sodium = spec["secs"]["trunk_1"]["mechs"]["netml_nat"]["gbar"] / start["apical"]["netml_nat"]["gbar"]
         ran.append(([p.name for p in targets.protocols], round(sodium, 6)))
         return [{"z": 5.0 if sodium < 1 else 0.0} for p in targets.protocols for _ in p.targets]

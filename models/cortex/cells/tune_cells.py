@@ -14,10 +14,10 @@ doi:10.1162/106365601750190398), or DEAP's elitist one, in which the best candid
 (Igel, Hansen & Roth 2007, doi:10.1162/evco.2007.15.1.1): PT's bursts come or fail with little, and the mean of good
 candidates is often none.
 
-Candidates are run with NEURON's variable step and one compartment a dendritic section (three times as fast as whole for
-PT, no gain for the others, which were found with --whole), protocols that must hold with a margin whole. One that is
-worse than the parent, or than the median of the generation before, is not run to its end. The best few of a stage are
-then run whole, at the tolerance of `netml validate-cells`.
+Candidates are run with the variable step of `netml validate-cells`, and PT's, but in its last stage and under the
+protocols that must hold with a margin, with one compartment a dendritic section, which is three times as fast. One that
+is worse than the parent, or than the median of the generation before, is not run to its end. The best few of a stage
+are then run whole.
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates, on any number of processes.
@@ -47,7 +47,7 @@ from neuron import h
 from netml.circuit.connections import Pair, find_pairs
 from netml.circuit.physiology import CellTargets, Protocol, read_targets
 from netml.engine import mechanisms
-from netml.engine.clamp import VARIABLE_ATOL, ClampedCell
+from netml.engine.clamp import ClampedCell
 from netml.engine.pairs import HeldCell
 from netml.toolchain import source_folder
 from netml.validation import pairs
@@ -59,7 +59,6 @@ FAR_SD, MISSING = 5.0, 25.0  # beyond the first a miss counts by its logarithm; 
 RANGE, DIAMETER_RANGE, MEMBRANE_RANGE, ADDITIVE_MV = 10.0, 6.0, 1.5, {"e": 8.0, "vshift": 4.0}
 WIDER_MV = {"IT": {"vshift": 12.0}}  # its spikes begin at -36 mV, 15 mV above those of the others
 SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar"), ("membrane", "cm")}  # one value for all regions
-ATOL = 0.015  # of the variable step: a coarse PT at it is within 0.5 SD of a whole one at 0.01
 MARGIN = 0.03  # of apical sodium, that burst or none must not hang on
 AFTER_MS = 100.0  # where nothing happens the last step may end so long before the run does; eFEL needs the window's end
 PLACEMENTS = 2  # of a connection's contacts: candidates are compared on the same ones
@@ -79,6 +78,7 @@ class Stage:
         connection: onto the cell, whose recorded potentials' kinetics count as well.
         sigma: first standard deviation of the candidates, of the half range.
         elitist: children of the best candidate instead of generations.
+        whole: run candidates with all segments.
         robust: names of protocols whose misses are means over the cell and two with MARGIN less and more apical sodium.
     """
 
@@ -89,6 +89,7 @@ class Stage:
     connection: str | None = None
     sigma: float = 0.15
     elitist: bool = False
+    whole: bool = True
     robust: tuple[str, ...] = ()
 
 
@@ -101,9 +102,9 @@ ALL = {  # rest and deflections take a tenth of a second, and hardly depend on w
 STAGES = {"L23": {name: replace(stage, connection="L23->L23") for name, stage in ALL.items()}}
 BURSTS = ("bAP", "soma alone", "EPSP alone", "BAC")
 STAGES["PT"] = {
-    "all": Stage(REGIONS, share=0.1),
-    "margin": Stage(REGIONS, share=0.3, sigma=0.06, robust=BURSTS),
-    "best": Stage(REGIONS, share=0.6, sigma=0.04, elitist=True, robust=BURSTS),
+    "all": Stage(REGIONS, share=0.1, whole=False),
+    "margin": Stage(REGIONS, share=0.3, sigma=0.06, robust=BURSTS, whole=False),
+    "best": Stage(REGIONS, share=0.6, sigma=0.03, robust=BURSTS, elitist=True),
 }
 
 
@@ -114,11 +115,10 @@ class Search(Evaluator):
         cell: a name in TUNED.
         start: mechanisms by region; the centre of the ranges of all stages.
         best: mechanisms by region; what the parameters that the stage does not move keep.
-        whole: run candidates with all segments.
     """
 
-    def __init__(self, cell: str, start: dict, best: dict, stage: Stage, whole: bool = False):
-        self.cell, self.start, self.best, self.whole = cell, start, best, whole
+    def __init__(self, cell: str, start: dict, best: dict, stage: Stage):
+        self.cell, self.start, self.best, self.whole = cell, start, best, stage.whole
         self.additive = ADDITIVE_MV | WIDER_MV.get(cell, {})
         self.enough = np.inf  # loss at which a candidate is given up
         targets = read_targets(FOLDER / f"{cell}.targets.json")
@@ -164,7 +164,7 @@ class Search(Evaluator):
                 found[region][mechanism][name] = digits(moved)
         return found
 
-    def run(self, parameters: dict, enough: float = np.inf, atol: float = ATOL) -> tuple[np.ndarray, list[dict]]:
+    def run(self, parameters: dict, enough: float = np.inf) -> tuple[np.ndarray, list[dict]]:
         """How much each feature adds to the loss, and a row for each."""
         spec = tuned_cell(self.cell, parameters)
         rows = psp_rows(self.pair, spec) if self.pair else []
@@ -173,9 +173,9 @@ class Search(Evaluator):
             tried: list[list[dict]] = []
             for share in (0.0, -MARGIN, MARGIN):
                 if costs(sum(tried, [])).sum() / 3 <= enough:
-                    tried.append(rows_of(self.robust, tuned_cell(self.cell, more_sodium(parameters, share)), atol=atol))
+                    tried.append(rows_of(self.robust, tuned_cell(self.cell, more_sodium(parameters, share))))
             rows, found = rows + tried[0], np.append(found, np.sum([costs(one) for one in tried], axis=0) / 3)
-        others = rows_of(self.targets, spec if self.whole else coarse(spec), enough - found.sum(), atol)
+        others = rows_of(self.targets, spec if self.whole else coarse(spec), enough - found.sum())
         return np.append(found, costs(others)), rows + others
 
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
@@ -192,7 +192,7 @@ def more_sodium(parameters: dict, by: float) -> dict:
     return changed
 
 
-def rows_of(targets: CellTargets, spec: dict, enough: float = np.inf, atol: float = ATOL) -> list[dict]:
+def rows_of(targets: CellTargets, spec: dict, enough: float = np.inf) -> list[dict]:
     """What a cell does: a row a feature, as of `netml validate-cells`.
 
     The shortest protocols come first; once their loss is beyond `enough`, the others' features count as not there.
@@ -205,7 +205,7 @@ def rows_of(targets: CellTargets, spec: dict, enough: float = np.inf, atol: floa
             features = sum(len(one.targets) for one in targets.protocols) + len(targets.slopes)
             return rows + [{"z": None}] * (features - len(rows))
         needed = replace(protocol, total_ms=last_ms(protocol))
-        traces[protocol.name] = cell.run(needed, dt_ms=None, atol=atol)
+        traces[protocol.name] = cell.run(needed, dt_ms=None)
         rows += scores(replace(targets, protocols=(protocol,), slopes=()), traces)
     return scores(targets, traces)
 
@@ -344,7 +344,6 @@ def main() -> None:
     options.add_argument("--processes", type=int, default=1, help="that share the candidates")
     options.add_argument("--folder", type=Path, help="of the checkpoints; default: tuning/CELL here")
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
-    options.add_argument("--whole", action="store_true", help="run candidates with all segments")
     options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
     mechanisms.load(h, mechanisms.build([source_folder("mod")]))
@@ -355,13 +354,13 @@ def main() -> None:
 
     stages = STAGES.get(chosen.cell, ALL)
     known = [json.loads(output.read_text())] if output.exists() else []
-    everything = Search(chosen.cell, start, start, [*stages.values()][-1], whole=True)
+    everything = Search(chosen.cell, start, start, [*stages.values()][-1])
     lowest = np.inf
 
     def judge(parameters: dict) -> float:
         """The loss of the whole cell, which is kept if it is the best."""
         nonlocal lowest
-        found, rows = everything.run(parameters, atol=VARIABLE_ATOL)
+        found, rows = everything.run(parameters)
         loss = float(found.sum())
         print(f"  loss {loss:.2f}, {summary(rows)}", flush=True)
         if loss < lowest:
@@ -374,7 +373,7 @@ def main() -> None:
         if chosen.only not in (None, name):
             continue
         print(f"stage {name}", flush=True)
-        search = Search(chosen.cell, start, best, stage, chosen.whole)
+        search = Search(chosen.cell, start, best, stage)
         minutes = chosen.minutes * (1.0 if chosen.only else stage.share)
         checkpoint = folder / f"{name}.checkpoint"
         candidates = run_stage(search, stage, checkpoint, minutes, chosen.seed, chosen.processes)
