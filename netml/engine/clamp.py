@@ -88,11 +88,11 @@ class ClampedCell:
             raise ModelError(f"{site.section} does not reach {site.path_um:g} um from the soma")
         return self._sections[self._table.section[nearest]](self._table.x[nearest])
 
-    def run(self, protocol: Protocol, dt_ms: float | None = 0.025) -> Traces:
+    def run(self, protocol: Protocol, dt_ms: float | None = 0.025, atol: float = VARIABLE_ATOL) -> Traces:
         """Run a protocol.
 
         Args:
-            dt_ms: fixed time step; None for NEURON's variable one, of absolute tolerance VARIABLE_ATOL.
+            dt_ms: fixed time step; None for NEURON's variable one, of absolute tolerance ``atol``.
 
         Returns:
             Time in ms and voltage in mV by the protocol's names of recorded sites.
@@ -105,7 +105,7 @@ class ClampedCell:
         variable = h.CVode()
         variable.active(dt_ms is None)
         if dt_ms is None:
-            variable.atol(VARIABLE_ATOL)
+            variable.atol(atol)
         else:
             h.dt = dt_ms
         h.celsius = self._celsius
