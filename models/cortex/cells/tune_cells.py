@@ -20,7 +20,8 @@ is worse than the parent, or than the median of the generation before, is not ru
 are then run whole.
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
-so that it can be ended at any time. The same seed and start give the same candidates, on any number of processes.
+so that it can be ended at any time. The same seed and start give the same candidates, on any number of processes (a
+CMA-ES that goes on runs its first generation to the end, which can change what follows).
 CELL.parameters.json is written whenever a cell is better than what stands there.
 """
 
