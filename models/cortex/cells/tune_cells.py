@@ -9,15 +9,14 @@ PT's trunk diameters within DIAMETER_RANGE, the capacitance of L23's and IT's de
 MEMBRANE_RANGE, reversal of the leak and shifts within ADDITIVE_MV. The STAGES of a cell come one after the other, each
 from the best of the one before: a stage names the regions and mechanisms whose densities it moves, the protocols that
 it runs, a connection onto the cell whose recorded potentials count as well, and protocols that must hold with a little
-more and less apical sodium too (MARGIN). It is BluePyOpt's CMA-ES (Hansen & Ostermeier 2001,
-doi:10.1162/106365601750190398), or DEAP's elitist one, in which the best candidate so far is the parent of the next
-(Igel, Hansen & Roth 2007, doi:10.1162/evco.2007.15.1.1): PT's bursts come or fail with little, and the mean of good
-candidates is often none.
+more and less apical sodium too (MARGIN). The search is BluePyOpt's CMA-ES (Hansen & Ostermeier 2001,
+doi:10.1162/106365601750190398), which knows the loss alone, or, for PT, one that learns every feature (surrogate.py):
+in a box around the best point it runs those that would be best if the features were as drawn from what it knows
+(Thompson sampling); the box grows with success and shrinks without (Eriksson et al. 2019, arXiv:1910.01465).
 
-Candidates are run with the variable step of `netml validate-cells`, and PT's, but in its last stage and under the
-protocols that must hold with a margin, with one compartment a dendritic section, which is three times as fast. One that
-is worse than the parent, or than the median of the generation before, is not run to its end. The best few of a stage
-are then run whole.
+Candidates are run with the variable step of `netml validate-cells`, and PT's, but in its last stage, with one
+compartment a dendritic section but the trunk's, which is twice as fast. In a CMA-ES, one that is worse than the median
+of the generation before is not run to its end. The best few of a stage are then run whole.
 
 After every generation a checkpoint is written to --folder, and the script goes on from there when it is started again,
 so that it can be ended at any time. The same seed and start give the same candidates, on any number of processes (a
@@ -37,13 +36,14 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+import torch
 from bluepyopt.deapext.optimisationsCMA import DEAPOptimisationCMA
 from bluepyopt.evaluators import Evaluator
 from bluepyopt.objectives import Objective
 from bluepyopt.parameters import Parameter
-from deap import base, cma
 from make_cells import TUNED, digits, tuned_cell
 from neuron import h
+from surrogate import Processes, lowest
 
 from netml.circuit.connections import Pair, find_pairs
 from netml.circuit.physiology import CellTargets, Protocol, read_targets
@@ -63,7 +63,10 @@ SHARED = {("pas", "g"), ("pas", "e"), ("netml_ih", "gbar"), ("membrane", "cm")} 
 MARGIN = 0.03  # of apical sodium, that burst or none must not hang on
 AFTER_MS = 100.0  # where nothing happens the last step may end so long before the run does; eFEL needs the window's end
 PLACEMENTS = 2  # of a connection's contacts: candidates are compared on the same ones
-CHILDREN = 4  # of the elitist search
+KNOWN = 300  # points nearest to the best, from which features are learned
+WARMTH = (0.0, 0.3, 1.0, 0.3, 1.0, 0.3, 1.0, 0.3)  # of a batch's draws: the first is what is expected
+BOX, STRETCH = (0.01, 0.5), 1.5  # how small and large its box may be, and what two successes or failures make of it
+ABSENT = 15.0  # what it takes a feature that is not there for, on the side where most are
 WHOLE = 5  # best candidates of a stage that are run with all their segments
 
 
@@ -78,7 +81,7 @@ class Stage:
         mechanisms: of the regions, whose densities are moved; none: all.
         connection: onto the cell, whose recorded potentials' kinetics count as well.
         sigma: first standard deviation of the candidates, of the half range.
-        elitist: children of the best candidate instead of generations.
+        learns: every feature, instead of a CMA-ES on their sum.
         whole: run candidates with all segments.
         robust: names of protocols whose misses are means over the cell and two with MARGIN less and more apical sodium.
     """
@@ -89,7 +92,7 @@ class Stage:
     mechanisms: tuple[str, ...] = ()
     connection: str | None = None
     sigma: float = 0.15
-    elitist: bool = False
+    learns: bool = False
     whole: bool = True
     robust: tuple[str, ...] = ()
 
@@ -102,10 +105,10 @@ ALL = {  # rest and deflections take a tenth of a second, and hardly depend on w
 # eFEL's time constant is of the first 10 ms, and does not see a slow membrane: the recorded PSP does
 STAGES = {"L23": {name: replace(stage, connection="L23->L23") for name, stage in ALL.items()}}
 BURSTS = ("bAP", "soma alone", "EPSP alone", "BAC")
-STAGES["PT"] = {  # as Hay et al. (2011), the calcium spike first: where the steps come first the burst may never
-    "dendrite": Stage(("apical", "trunk"), BURSTS, share=0.15, sigma=0.2, robust=BURSTS),
-    "margin": Stage(REGIONS, share=0.45, sigma=0.06, robust=BURSTS, whole=False),
-    "best": Stage(REGIONS, share=0.4, sigma=0.03, robust=BURSTS, elitist=True),
+STAGES["PT"] = {  # the calcium spike first, as Hay et al. (2011): where there is none, what changes it is not seen
+    "dendrite": Stage(("apical", "trunk"), BURSTS, share=0.25, sigma=0.2, robust=BURSTS),
+    "coarse": Stage(REGIONS, share=0.45, sigma=0.06, learns=True, whole=False, robust=BURSTS),
+    "whole": Stage(REGIONS, share=0.3, sigma=0.02, learns=True, robust=BURSTS),
 }
 
 
@@ -142,8 +145,11 @@ class Search(Evaluator):
                     places.setdefault(key, []).append((region, mechanism, name))
         self.places = [places[key] for key in sorted(places, key=str)]
         parameters = [Parameter(".".join(one[0]), bounds=(-1.0, 1.0)) for one in self.places]
-        features = sum(len(p.targets) for p in chosen) + len(slopes) + (len(self.pair.recorded) if self.pair else 0)
-        super().__init__([Objective(str(k)) for k in range(features)], parameters)
+        once, thrice = (sum(len(p.targets) for p in some) for some in (others, self.robust.protocols))
+        once += len(slopes)
+        first = len(self.pair.recorded) if self.pair else 0
+        self.weights = np.repeat([1.0, 1 / 3, 1.0], [first, 3 * thrice, once])
+        super().__init__([Objective(str(k)) for k in range(len(self.weights))], parameters)
 
     def point(self) -> list[float]:
         """Where `best` lies in the cube."""
@@ -166,22 +172,30 @@ class Search(Evaluator):
         return found
 
     def run(self, parameters: dict, enough: float = np.inf) -> tuple[np.ndarray, list[dict]]:
-        """How much each feature adds to the loss, and a row for each."""
+        """Each feature's miss (those that must hold with a margin thrice), and a row for each of the cell itself."""
         spec = tuned_cell(self.cell, parameters)
         rows = psp_rows(self.pair, spec) if self.pair else []
-        found = costs(rows)
+        found = misses(rows)
         if self.robust.protocols:
-            tried: list[list[dict]] = []
             for share in (0.0, -MARGIN, MARGIN):
-                if costs(sum(tried, [])).sum() / 3 <= enough:
-                    tried.append(rows_of(self.robust, tuned_cell(self.cell, more_sodium(parameters, share))))
-            rows, found = rows + tried[0], np.append(found, np.sum([costs(one) for one in tried], axis=0) / 3)
-        others = rows_of(self.targets, spec if self.whole else coarse(spec), enough - found.sum())
-        return np.append(found, costs(others)), rows + others
+                cell = tuned_cell(self.cell, more_sodium(parameters, share))
+                tried = rows_of(self.robust, cell if self.whole else coarse(cell), 3 * (enough - self.loss(found)))
+                found = np.append(found, misses(tried))
+                rows = rows if share else rows + tried
+        others = rows_of(self.targets, spec if self.whole else coarse(spec), enough - self.loss(found))
+        return np.append(found, misses(others)), rows + others
+
+    def loss(self, found: np.ndarray) -> float:
+        """Of the first few misses, or all."""
+        return float((self.weights[: len(found)] * costs(found)).sum())
+
+    def misses(self, point: list[float]) -> np.ndarray:
+        """Of all features at a point."""
+        return self.run(self.parameters(point), self.enough)[0]
 
     def evaluate_with_lists(self, point: list[float]) -> list[float]:
-        """How much each feature of a point adds to the loss."""
-        return self.run(self.parameters(point), self.enough)[0].tolist()
+        """How much each of them adds to the loss."""
+        return (self.weights * costs(self.misses(point))).tolist()
 
     init_simulator_and_evaluate_with_lists = evaluate_with_lists
 
@@ -201,12 +215,16 @@ def rows_of(targets: CellTargets, spec: dict, enough: float = np.inf) -> list[di
     cell = ClampedCell(spec, targets.celsius, targets.v_init_mv)
     traces: dict[str, dict] = {}
     rows: list[dict] = []
+    ran: list[Protocol] = []
     for protocol in sorted(targets.protocols, key=last_ms):
-        if costs(rows).sum() > enough:
+        if costs(misses(rows)).sum() > enough:
             features = sum(len(one.targets) for one in targets.protocols) + len(targets.slopes)
             return rows + [{"z": None}] * (features - len(rows))
         needed = replace(protocol, total_ms=last_ms(protocol))
-        traces[protocol.name] = cell.run(needed, dt_ms=None)
+        same = (one for one in ran if one.currents == needed.currents and one.total_ms == needed.total_ms)
+        known = next((one for one in same if needed.record.items() <= one.record.items()), None)
+        traces[protocol.name] = traces[known.name] if known else cell.run(needed, dt_ms=None)
+        ran.append(needed)
         rows += scores(replace(targets, protocols=(protocol,), slopes=()), traces)
     return scores(targets, traces)
 
@@ -237,19 +255,24 @@ def last_ms(protocol: Protocol) -> float:
     return protocol.total_ms if after else min(protocol.total_ms, protocol.window_ms[1] + AFTER_MS)
 
 
-def costs(rows: list[dict]) -> np.ndarray:
-    """Of each feature its miss in SD: within FREE_SD a tenth of it, beyond FAR_SD growing with its logarithm only."""
-    size = np.array([np.inf if row["z"] is None else max(abs(row["z"]), 1e-9) for row in rows])
-    size = np.where(size > FAR_SD, FAR_SD * (1 + np.log(size / FAR_SD)), size)
-    size = np.where(np.isinf(size), MISSING, size)
+def misses(rows: list[dict]) -> np.ndarray:
+    """Of each feature z, beyond FAR_SD growing with its logarithm only; NaN: not there."""
+    z = np.array([np.nan if row["z"] is None else row["z"] for row in rows])
+    far = FAR_SD * (1 + np.log(np.maximum(np.abs(z), FAR_SD) / FAR_SD))
+    return np.where(np.abs(z) > FAR_SD, np.copysign(far, z), z)
+
+
+def costs(found: np.ndarray) -> np.ndarray:
+    """Of each miss what it adds to the loss: within FREE_SD a tenth of it."""
+    size = np.where(np.isnan(found), MISSING, np.abs(found))
     return np.maximum(size - FREE_SD, 0.0) + 0.1 * size
 
 
 def coarse(spec: dict) -> dict:
-    """The cell with one compartment a dendritic section. The axon, where spikes start, keeps its own: without them
-    spikes fail and double at random."""
+    """The cell with one compartment a dendritic section. The axon, where spikes start, keeps its own (without them
+    spikes fail and double at random), and the trunk (bursts need them)."""
     for name, sec in spec["secs"].items():
-        if name in ("soma", "axon"):
+        if name in ("soma", "axon", *spec["secLists"]["trunk"]):
             continue
         for values in sec["mechs"].values():
             for key, value in values.items():
@@ -257,18 +280,6 @@ def coarse(spec: dict) -> dict:
                     values[key] = value[len(value) // 2]
         sec["geom"]["nseg"] = 1
     return spec
-
-
-class Fitness(base.Fitness):
-    weights = (-1.0,)
-
-
-class Candidate(list):
-    """A point, as DEAP wants it."""
-
-    def __init__(self, point):
-        super().__init__(float(np.clip(x, -1.0, 1.0)) for x in point)
-        self.fitness = Fitness()
 
 
 def run_stage(search: Search, stage: Stage, checkpoint: Path, minutes: float, seed: int, processes: int) -> list[dict]:
@@ -279,14 +290,14 @@ def run_stage(search: Search, stage: Stage, checkpoint: Path, minutes: float, se
         ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool,  # mechanisms are loaded already
     ):
 
-        def evaluate(points) -> list[list[float]]:
-            values = list(pool.map(search.evaluate_with_lists, map(list, points)))
-            losses = np.sum(values, axis=1)
-            print(f"{checkpoint.stem}: {losses.size} candidates, best loss {losses.min():.2f}, median "
+        def evaluate(points) -> np.ndarray:
+            found = np.array(list(pool.map(search.misses, map(list, points))))
+            losses = [search.loss(one) for one in found]
+            print(f"{checkpoint.stem}: {len(losses)} candidates, best loss {min(losses):.2f}, median "
                   f"{np.median(losses):.2f}", file=log, flush=True)  # fmt: skip
-            return values
+            return found
 
-        run = children if stage.elitist else generations
+        run = learning if stage.learns else generations
         best = run(search, evaluate, checkpoint, stage.sigma, seed, lambda: time.monotonic() > end)
     return [search.parameters(list(one)) for one in best]
 
@@ -300,11 +311,11 @@ def generations(
     over = Event()
 
     def mapped(_, points):
-        values = evaluate(points)
-        search.enough = float(np.median(np.sum(values, axis=1)))  # it learns from the better half
+        values = search.weights * costs(evaluate(points))
+        search.enough = float(np.median(values.sum(axis=1)))  # it learns from the better half
         if ended():
             over.set()
-        return values
+        return values.tolist()
 
     optimiser.toolbox.register("map", mapped)
     *_, best, _, _ = optimiser.run(max_ngen=100_000, cp_filename=str(checkpoint), continue_cp=checkpoint.exists(),
@@ -312,29 +323,47 @@ def generations(
     return best
 
 
-def children(
+def learning(
     search: Search, evaluate: Callable, checkpoint: Path, sigma: float, seed: int, ended: Callable[[], bool]
 ) -> list:
-    """Elitist CMA-ES by DEAP, CHILDREN at a time; the last parents, the last first."""
+    """Thompson sampling in a box around the best point, from Gaussian processes of all features; the best first."""
+    random = torch.Generator().manual_seed(seed)
     if checkpoint.exists():
-        strategy, parents, state = pickle.loads(checkpoint.read_bytes())
-        np.random.set_state(state)
+        points, found, radius, streak, state = pickle.loads(checkpoint.read_bytes())
+        random.set_state(state)
     else:
-        np.random.seed(seed)
-        parent = Candidate(search.point())
-        parent.fitness.values = (float(np.sum(evaluate([parent]))),)
-        strategy, parents = cma.StrategyOnePlusLambda(parent, sigma, lambda_=CHILDREN), [parent]
-    while not ended():
-        (search.enough,) = strategy.parent.fitness.values
-        found = strategy.generate(Candidate)
-        for child, values in zip(found, evaluate(found), strict=True):
-            child.fitness.values = (float(np.sum(values)),)
-        strategy.update(found)
-        if strategy.parent != parents[0]:
-            parents.insert(0, strategy.parent)
-        checkpoint.with_suffix(".new").write_bytes(pickle.dumps((strategy, parents, np.random.get_state())))
+        centre = np.array(search.point())
+        around = torch.randn(len(centre) + 10, len(centre), generator=random, dtype=torch.float64).numpy()
+        points = np.clip(np.vstack([centre, centre + sigma * around]), -1.0, 1.0)
+        found, radius, streak = evaluate(points), 2 * sigma, 0
+    weights = torch.as_tensor(search.weights)
+    while True:
+        losses = np.array([search.loss(one) for one in found])
+        best = points[losses.argmin()]
+        state = random.get_state()
+        checkpoint.with_suffix(".new").write_bytes(pickle.dumps((points, found, radius, streak, state)))
         checkpoint.with_suffix(".new").replace(checkpoint)
-    return parents
+        if ended():
+            return list(points[losses.argsort()])
+        nearest = np.argsort(((points - best) ** 2).sum(axis=1))[:KNOWN]
+        sides = np.where(np.median(np.nan_to_num(found), axis=0) < 0, -1.0, 1.0)
+        values = np.where(np.isnan(found), ABSENT * sides, found)
+        known = Processes(points[nearest], values[nearest], best, radius)
+        tried = []
+        for warmth in WARMTH:
+            drawn = known.draw(random, warmth)
+
+            def loss(x, drawn=drawn):
+                size = drawn(x).abs()
+                return (torch.nn.functional.softplus(size - FREE_SD, beta=4.0) + 0.1 * size) @ weights
+
+            tried.append(lowest(loss, best, radius, random))
+        new = evaluate(tried)
+        success = min(search.loss(one) for one in new) < losses.min()
+        streak = max(streak, 0) + 1 if success else min(streak, 0) - 1
+        if abs(streak) == 2:
+            radius, streak = float(np.clip(radius * STRETCH ** (streak / 2), *BOX)), 0
+        points, found = np.vstack([points, tried]), np.vstack([found, new])
 
 
 def main() -> None:
@@ -347,6 +376,7 @@ def main() -> None:
     options.add_argument("--start", type=Path, help="other than CELL.start.json")
     options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
+    torch.set_num_threads(1)  # more would wait for each other beside the processes
     mechanisms.load(h, mechanisms.build([source_folder("mod")]))
     folder = chosen.folder or Path("tuning") / chosen.cell
     folder.mkdir(parents=True, exist_ok=True)
@@ -362,7 +392,7 @@ def main() -> None:
         """The loss of the whole cell, which is kept if it is the best."""
         nonlocal lowest
         found, rows = everything.run(parameters)
-        loss = float(found.sum())
+        loss = everything.loss(found)
         print(f"  loss {loss:.2f}, {summary(rows)}", flush=True)
         if loss < lowest:
             lowest = loss
