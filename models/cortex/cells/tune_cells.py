@@ -14,7 +14,7 @@ doi:10.1162/106365601750190398), which knows the loss alone, or, for PT, one tha
 in a box around the best point it runs those that would be best if the features were as drawn from what it knows
 (Thompson sampling); the box grows with success and shrinks without (Eriksson et al. 2019, arXiv:1910.01465).
 
-Candidates are run with the variable step of `netml validate-cells`, and PT's, but in its last stage, with one
+Candidates are run with the variable step of `netml validate-cells`, and in a stage that is not `whole` with one
 compartment a dendritic section but the trunk's, which is twice as fast. In a CMA-ES, one that is worse than the median
 of the generation before is not run to its end. The best few of a stage are then run whole.
 
@@ -82,7 +82,7 @@ class Stage:
         connection: onto the cell, whose recorded potentials' kinetics count as well.
         sigma: first standard deviation of the candidates, of the half range.
         learns: every feature, instead of a CMA-ES on their sum.
-        whole: run candidates with all segments.
+        whole: run candidates with all segments, not as `coarse` leaves them.
         robust: names of protocols whose misses are means over the cell and two with MARGIN less and more apical sodium.
     """
 
@@ -386,16 +386,16 @@ def main() -> None:
     stages = STAGES.get(chosen.cell, ALL)
     known = [json.loads(output.read_text())] if output.exists() else []
     everything = Search(chosen.cell, start, start, [*stages.values()][-1])
-    lowest = np.inf
+    least = np.inf
 
     def judge(parameters: dict) -> float:
         """The loss of the whole cell, which is kept if it is the best."""
-        nonlocal lowest
+        nonlocal least
         found, rows = everything.run(parameters)
         loss = everything.loss(found)
         print(f"  loss {loss:.2f}, {summary(rows)}", flush=True)
-        if loss < lowest:
-            lowest = loss
+        if loss < least:
+            least = loss
             output.write_text(json.dumps(parameters, indent=1) + "\n")
         return loss
 
