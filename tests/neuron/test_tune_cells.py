@@ -137,13 +137,13 @@ def test_learning_every_feature_takes_few_candidates(tuning, tmp_path):
 
 
 def test_processes_agree_with_the_points_and_know_where_they_end(tuning):
-    import surrogate
+    import gaussian_processes
     import torch
 
     random = np.random.default_rng(2)
     points = random.uniform(-0.2, 0.2, (60, 4))
     values = np.stack([points @ [1.0, -2.0, 0.0, 3.0], np.cos(8 * points[:, 0]), np.full(60, 2.0)], axis=1)
-    known = surrogate.Processes(points, values, np.zeros(4), 0.2)
+    known = gaussian_processes.Processes(points, values, np.zeros(4), 0.2)
     generator = torch.Generator().manual_seed(1)
     mean = known.draw(generator, 0.0)
     np.testing.assert_allclose(mean(torch.as_tensor(points)).numpy(), values, atol=0.05)
@@ -156,7 +156,7 @@ def test_processes_agree_with_the_points_and_know_where_they_end(tuning):
     )
     assert 0 < near < 0.3 * far
     centre, target = np.full(4, 0.9), torch.tensor([0.95, 2.0, 0.85, -1.0], dtype=torch.float64)
-    found = surrogate.lowest(lambda x: ((x - target) ** 2).sum(1), centre, 0.2, generator)
+    found = gaussian_processes.lowest(lambda x: ((x - target) ** 2).sum(1), centre, 0.2, generator)
     np.testing.assert_allclose(found, [0.95, 1.0, 0.85, 0.7], atol=0.01)  # in the box and in the cube
 
 

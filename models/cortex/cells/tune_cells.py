@@ -10,9 +10,10 @@ MEMBRANE_RANGE, reversal of the leak and shifts within ADDITIVE_MV. The STAGES o
 from the best of the one before: a stage names the regions and mechanisms whose densities it moves, the protocols that
 it runs, a connection onto the cell whose recorded potentials count as well, and protocols that must hold with a little
 more and less apical sodium too (MARGIN). The search is BluePyOpt's CMA-ES (Hansen & Ostermeier 2001,
-doi:10.1162/106365601750190398), which knows the loss alone, or, for PT, one that learns every feature (surrogate.py):
-in a box around the best point it runs those that would be best if the features were as drawn from what it knows
-(Thompson sampling); the box grows with success and shrinks without (Eriksson et al. 2019, arXiv:1910.01465).
+doi:10.1162/106365601750190398), which knows the loss alone, or, for PT, one that learns every feature
+(gaussian_processes.py): in a box around the best point it runs those that would be best if the features were as drawn
+from what it knows (Thompson sampling); the box grows with success and shrinks without (Eriksson et al. 2019,
+arXiv:1910.01465).
 
 Candidates are run with the variable step of `netml validate-cells`, and in a stage that is not `whole` with one
 compartment a dendritic section but the trunk's, which is twice as fast. In a CMA-ES, one that is worse than the median
@@ -41,9 +42,9 @@ from bluepyopt.deapext.optimisationsCMA import DEAPOptimisationCMA
 from bluepyopt.evaluators import Evaluator
 from bluepyopt.objectives import Objective
 from bluepyopt.parameters import Parameter
+from gaussian_processes import Processes, lowest
 from make_cells import TUNED, digits, tuned_cell
 from neuron import h
-from surrogate import Processes, lowest
 
 from netml.circuit.connections import Pair, find_pairs
 from netml.circuit.physiology import CellTargets, Protocol, read_targets
