@@ -123,7 +123,7 @@ class Curves:
 
 
 def test_learning_every_feature_takes_few_candidates(tuning, tmp_path):
-    """Within 110 candidates all features of a function of 20 parameters are near their targets."""
+    """Within 111 candidates all features of a function of 20 parameters are near their targets."""
     curves = Curves()
     rounds = iter([False] * 10 + [True])
 
