@@ -31,7 +31,7 @@ def command(
         str | None,
         typer.Option(
             help="Kinds of the protocol trials, in turn: weights,moved,crowded,volleys,dense; shuffled is the "
-            "network's own input, put together anew."
+            "network's own input, put together anew, paused the same with a pause."
         ),
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,

@@ -1,7 +1,7 @@
 """Random synaptic input for single cells, over a wide range around what a network gives, or just as a network gives it.
 
 A trial is drawn from a :class:`Profile` (how often and how strongly each channel of the cell is driven in
-its network) and one of the kinds in :data:`KINDS`, or put together from the network's own trials (:data:`SHUFFLED`).
+its network) and one of the kinds in :data:`KINDS`, or put together from the network's trials (:data:`FROM_NETWORK`).
 Only numpy here: the same trial comes out of the same (seed, trial number) on any number of ranks.
 """
 
@@ -14,8 +14,7 @@ import numpy as np
 from netml.errors import RecordsError
 
 KINDS = ("silence", "sparse", "dense", "bursts", "volleys", "weights", "moved", "crowded")
-#: Input of the network itself, see :func:`shuffled`.
-SHUFFLED = "shuffled"
+PAUSE_MS = (300.0, 3000.0)  # of paused trials
 #: What no network need give; scores show each beside the plain kind.
 UNSEEN = ("weights", "moved", "crowded")
 #: Kind of each trial in turn: most of those that make the cell spike.
@@ -190,6 +189,22 @@ def shuffled(trials, channels: int, seed: int, trial: int):
     time, channel, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(time, kind="stable")
     return time[order], channel[order].astype(np.int32), weight[order].astype(np.float32)
+
+
+def paused(trials, channels: int, seed: int, trial: int):
+    """As :func:`shuffled`, but for a pause in which nothing arrives, from any moment on and perhaps to the end.
+
+    What brings the cell to rest, and wakes it, is then in the records of a network that never pauses.
+    """
+    time, channel, weight = shuffled(trials, channels, seed, trial)
+    rng = np.random.default_rng([seed, trial, len(KINDS) + 1])
+    start = rng.uniform(0.0, trials[0].duration_ms)
+    heard = (time < start) | (time >= start + _log_uniform(rng, PAUSE_MS))
+    return time[heard], channel[heard], weight[heard]
+
+
+#: Kinds of input that are the network's own, put together anew.
+FROM_NETWORK = {"shuffled": shuffled, "paused": paused}
 
 
 def _log_uniform(rng, limits, size=None):

@@ -14,7 +14,7 @@ import numpy as np
 
 from netml.circuit.synapses import OFF, alike, is_plastic
 from netml.engine import currents
-from netml.engine.inputs import SHUFFLED, TURNS, Drive, Profile, Ranges, draw, shuffled
+from netml.engine.inputs import FROM_NETWORK, TURNS, Drive, Profile, Ranges, draw
 from netml.engine.recording import VoltageRecorder, check_buffers, steps_per_sample, whole_milliseconds
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
@@ -153,7 +153,7 @@ class Protocol:
         drive: What it gets in its network.
         ranges: How far trials leave that.
         kinds: Of the trials of synaptic input, in turn.
-        network: Trials of the network, of this duration, that shuffled ones are made of.
+        network: Trials of the network, of this duration, that shuffled and paused ones are made of.
     """
 
     def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS, network=()):
@@ -248,8 +248,8 @@ class Protocol:
         return replace(events, kind=kind, changes=changes, current=current)
 
     def _events(self, kind: str, seed: int, k: int) -> _Drawn:
-        if kind == SHUFFLED:
-            return _Drawn(kind, *shuffled(self.network, self.info.channels, seed, k))
+        if remake := FROM_NETWORK.get(kind):
+            return _Drawn(kind, *remake(self.network, self.info.channels, seed, k))
         time, channel, weight = draw(kind, self.profile, self.duration_ms, seed, k, self.ranges)
         return _Drawn(kind, time, channel, weight[channel])
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from netml.circuit.project import find_project
 from netml.engine import mpi
-from netml.engine.inputs import KINDS, SHUFFLED, TURNS
+from netml.engine.inputs import FROM_NETWORK, KINDS, TURNS
 from netml.engine.launch import launch
 from netml.engine.record_rank import NetworkJob, NetworkResult, ProtocolJob
 from netml.engine.recording import whole_milliseconds
@@ -90,8 +90,8 @@ def record(
     if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
     kinds = tuple(kinds or TURNS)
-    if unknown := set(kinds) - {*KINDS, SHUFFLED}:
-        known = ", ".join((*KINDS, SHUFFLED))
+    if unknown := set(kinds) - {*KINDS, *FROM_NETWORK}:
+        known = ", ".join((*KINDS, *FROM_NETWORK))
         raise ModelError(f"unknown kind of protocol {', '.join(sorted(unknown))}; known: {known}")
     project = find_project(model)
     config = SimulateConfig(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netml.engine import mpi
-from netml.engine.inputs import SHUFFLED, TURNS, Drive, Ranges
+from netml.engine.inputs import FROM_NETWORK, TURNS, Drive, Ranges
 from netml.engine.protocol import Protocol, isolate
 from netml.engine.recording import NetworkRecorder, gather, joined
 from netml.engine.simulation import SimulateConfig, Simulation
@@ -155,8 +155,8 @@ def _silent(found: NetworkResult, spikes: dict[str, int]) -> Iterator[str]:
 
 
 def _pool(job: ProtocolJob) -> list[Trial]:
-    """Trials of the network for shuffled ones, evenly chosen."""
-    if SHUFFLED not in job.kinds:
+    """Trials of the network for those made of them, evenly chosen."""
+    if not FROM_NETWORK.keys() & set(job.kinds):
         return []
     recorded = Records(Path(job.folder), job.cell, {}, shards_of(Path(job.folder)))
     network = [k for k in range(len(recorded)) if recorded.kinds[k] == NETWORK]

@@ -95,16 +95,16 @@ for target in netParams.stimTargetParams.values():
 def together(request, tmp_path_factory):
     """Three populations from one run, two of them, of one cell, as one; the connections have short-term plasticity.
 
-    Of the protocol, two trials are the network's input put together anew.
+    Of the protocol, three trials are the network's input put together anew, one of them with a pause.
     """
     folder = tmp_path_factory.mktemp(request.param)
     made = record(
         plastic(folder / "model"),
         **COMMON | {"engine": request.param, "population": ["E+E2", "I"]},
         network_trials=2,
-        protocol_trials=4,
+        protocol_trials=5,
         current_trials=1,
-        kinds=("dense", "shuffled"),
+        kinds=("dense", "shuffled", "paused", "shuffled", "dense"),
         cfg={"rate": 150.0},
         output=folder / "records",
     )
@@ -117,8 +117,8 @@ def test_populations_are_recorded_together(together, tmp_path):
     for name, gids in {"E+E2": [0, 1, 2, 3, 4, 5, 8, 9, 10], "I": [6, 7]}.items():
         trials = [records[name].trial(k) for k in np.flatnonzero(records[name].kinds == "network")]
         assert [(trial.seed, trial.gid) for trial in trials] == [(seed, gid) for seed in (1, 2) for gid in gids]
-        assert (records[name].kinds == "shuffled").sum() == 2
-        assert len(records[name]) == len(trials) + 5 and records[name].provenance["population"] == name
+        assert [(records[name].kinds == kind).sum() for kind in ("shuffled", "paused")] == [2, 1]
+        assert len(records[name]) == len(trials) + 6 and records[name].provenance["population"] == name
     assert records["E+E2"].cell.label == "E" and records["E+E2"].cell.synapses == ("exc", "exc_stp", "inh_stp")
     for name, one in records.items():
         # Weights that plasticity leaves are float32 in the records: 1e-7 of them, which a spike's upstroke amplifies.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from netml.engine.inputs import KINDS, Drive, Profile, Ranges, draw, shuffled
+from netml.engine.inputs import KINDS, PAUSE_MS, Drive, Profile, Ranges, draw, paused, shuffled
 from netml.errors import RecordsError
 from netml.records import Trial
 
@@ -138,6 +138,22 @@ def test_a_shuffled_trial_is_made_of_whole_channels_of_trials_of_the_network():
     assert weight.dtype == np.float32 and channel.dtype == np.int32
     assert all(map(np.array_equal, shuffled(trials, 2 * SEGMENTS, 3, 5), (time, channel, weight)))
     assert not np.array_equal(shuffled(trials, 2 * SEGMENTS, 3, 6)[0][:9], time[:9])
+
+
+def test_a_paused_trial_is_a_shuffled_one_that_is_silent_for_a_while():
+    rng = np.random.default_rng(0)
+    trials = [network_trial(rng.integers(40, size=4000), rng.random(4000)) for _ in range(3)]
+    ends = []
+    for k in range(20):
+        full, (time, channel, weight) = shuffled(trials, 2 * SEGMENTS, 3, k), paused(trials, 2 * SEGMENTS, 3, k)
+        assert time.size < full[0].size
+        kept = np.isin(full[0], time)
+        assert all(map(np.array_equal, (part[kept] for part in full), (time, channel, weight)))
+        left_out = full[0][~kept]
+        assert not ((time > left_out[0]) & (time < left_out[-1])).any()
+        ends.append(left_out[-1] == full[0][-1])
+        assert ends[-1] or left_out[-1] - left_out[0] > 0.9 * PAUSE_MS[0]
+    assert 2 < sum(ends) < 18  # some end in silence, the others wake from it
 
 
 def test_unknown_kind(profile):
