@@ -52,7 +52,7 @@ cfg.rates = {"L23": 1.5, "IT": 2.5, "PT": 4.0, "PV": 12.0, "SST": 6.0}
 # events a s onto a cell, and their conductance by kind of cell, uS: of excitation from beyond the circuit (events found
 # by tune_column.py), and of inhibition by the interneurons that it leaves out; chosen for irregular firing
 cfg.external = {
-    "L23": 1540.0, "PV23": 1550.0, "SST23": 300.0, "IT": 830.0, "PT": 60.0, "PV5": 1600.0, "SST5": 315.0,
+    "L23": 1620.0, "PV23": 1570.0, "SST23": 298.0, "IT": 865.0, "PT": 750.0, "PV5": 1610.0, "SST5": 308.0,
 }  # fmt: skip
 cfg.external_weight = {"E": 1.8e-3, "PV": 1.2e-3, "SST": 3e-3}
 cfg.others = {"L23": 2600.0, "PV23": 600.0, "SST23": 1000.0, "IT": 2800.0, "PT": 8800.0, "PV5": 600.0, "SST5": 1000.0}
