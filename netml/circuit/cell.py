@@ -6,11 +6,14 @@ what was recorded, trained and swapped can be checked to be one and the same cel
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from netml.circuit.conditions import conditions_hold
 from netml.errors import ModelError
 
 
@@ -177,7 +180,7 @@ def cell_label(netParams, population: str) -> str:
         raise ModelError(f"population {population} is {tags['originalFormat']}; only NetPyNE cells can be reduced")
     fitting = [
         label for label, rule in netParams.cellParams.items()
-        if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
+        if (conditions_hold(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
     ]  # fmt: skip
     if len(fitting) != 1:
         found = f"{len(fitting)} cellParams entries ({', '.join(fitting)})" if fitting else "no cellParams entry"
@@ -187,13 +190,6 @@ def cell_label(netParams, population: str) -> str:
     return fitting[0]
 
 
-def _fits(conditions: dict, tags: dict) -> bool:
-    """Whether conditions on population tags hold; those on positions are met by some cell, so they count as met."""
-    return all(
-        tags.get(key) in value if isinstance(value, (list, tuple)) else tags.get(key) == value
-        for key, value in conditions.items()
-        if key in ("cellType", "cellModel", "pop")
-    )
 
 
 def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
@@ -206,17 +202,33 @@ def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
         syn_mech_params: Parameters by synapse type, only the types of interest.
     """
     physics = {"secs": cell_spec.get("secs", {}), "globals": cell_spec.get("globals", {}), "synapses": syn_mech_params}
-    return hashlib.sha256(json.dumps(plain(physics), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(canonical(physics), sort_keys=True).encode()).hexdigest()
 
 
-def plain(value):
+def canonical(value):
     """Numbers as floats of 12 digits, so that 1 and 1.0, list and tuple, or a JSON round trip make no difference."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
+        return [canonical(v) for v in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float, np.number)):
         return float(f"{float(value):.12g}")
     return repr(value)
+
+
+def to_plain_python(value: Any) -> Any:
+    """NetPyNE's Dict, ODict and lists as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): to_plain_python(item) for key, item in value.items()}
+    return [to_plain_python(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def threshold_mv(net_params: Any, spec: dict) -> float:
+    """Voltage whose upward crossing is a spike, as NetPyNE chooses it."""
+    secs = spec["secs"]
+    source = next((sec for sec in secs.values() if "spikeGenLoc" in sec), None)
+    if source is None:
+        source = next(sec for sec in secs.values() if not (sec.get("topol") or {}).get("parentSec"))
+    return float(source.get("threshold", net_params.defaultThreshold))

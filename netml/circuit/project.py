@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from netml import toolchain
-from netml.circuit.cell import plain
+from netml.circuit.cell import canonical
 from netml.errors import ModelError
 
 INDEX = "index.npjson"
@@ -272,7 +272,8 @@ def fingerprint(net_params: Any) -> str:
             return {str(key): seedless(one) for key, one in value.items() if key != "seed"}
         if isinstance(value, (list, tuple)):
             return [seedless(one) for one in value]
-        return plain(value) if isinstance(value, (str, int, float, np.generic, np.ndarray)) else type(value).__name__
+        plain = isinstance(value, (str, int, float, np.generic, np.ndarray))
+        return canonical(value) if plain else type(value).__name__
 
     parts = {name: seedless(value) for name, value in vars(net_params).items() if name.endswith("Params")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -22,7 +22,7 @@ def command(
     """Compare two runs of a circuit: rates, CV, correlations, spectra, run time."""
     from netml.cli.report import show
     from netml.report import network_report
-    from netml.validation import compare
+    from netml.stages.compare import compare
 
     folder = output or run_b.with_name(f"{run_b.name}-comparison")
     result = compare(run_a, run_b, output=folder, floor=floor or (), skip_ms=skip, bin_ms=bin_ms)

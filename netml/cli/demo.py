@@ -18,7 +18,7 @@ def command(
     """Run, record, train, validate, swap and compare models/cortex; one that was stopped goes on."""
     from rich.console import Console
 
-    from netml.pipeline import demo
+    from netml.stages.demo import demo
 
     console = Console()
     result = demo(output, ranks=ranks, duration=duration, seed=seed, overwrite=overwrite,

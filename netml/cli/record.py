@@ -51,8 +51,8 @@ def command(
 ) -> None:
     """Record what chosen cells of a model receive and do, in its network and alone under random input."""
     from netml.circuit.project import parse_settings
-    from netml.engine import mpi
-    from netml.engine.record import parse_cells, parse_site, record
+    from netml.engine.ranks import mpi
+    from netml.engine.recording.record import parse_cells, parse_site, record
     from netml.errors import LaunchError
 
     launched = mpi.launched_size()

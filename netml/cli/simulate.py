@@ -29,8 +29,8 @@ def command(
 ) -> None:
     """Run a NetPyNE project in NEURON or CoreNEURON under MPI; leaves spikes (SONATA) and traces in a run folder."""
     from netml.circuit.project import parse_settings
-    from netml.engine.launch import simulate
-    from netml.engine.mpi import is_first
+    from netml.engine.circuit.simulate import simulate
+    from netml.engine.ranks.mpi import is_first
     from netml.errors import ModelError
 
     artifacts = {}

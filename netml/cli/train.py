@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
     from netml.artifact import Artifact
-    from netml.ensemble import train_ensemble
+    from netml.stages.train_ensemble import train_ensemble
     from netml.training.api import train
     from netml.training.team import launched
 

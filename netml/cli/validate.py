@@ -21,7 +21,7 @@ def command(
     """Measure a reduction against its cell, free-running, on trials it was not trained on."""
     from netml.cli.report import show
     from netml.report import cell_report, current_report
-    from netml.validation import validate
+    from netml.stages.validate import validate
 
     folder = output or artifact.with_name(f"{artifact.stem}-validation")
     result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip, physics=physics)

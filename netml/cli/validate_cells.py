@@ -19,7 +19,7 @@ def command(
     from netml.files import output_folder, replacing
     from netml.report import physiology_report
     from netml.report.tables import show
-    from netml.validation import validate_cells
+    from netml.stages.validate_cells import validate_cells
 
     if json:
         output_folder(json.parent)

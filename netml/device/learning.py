@@ -12,7 +12,7 @@ from netml.device.ranges import pieces
 from netml.device.ring import Ring
 from netml.device.sources import Sources
 from netml.device.time import NEVER, decay
-from netml.engine.plasticity import RewardStdp
+from netml.population.plasticity import RewardStdp
 
 DELAYS = 2**32  # keys are row x DELAYS + delay
 

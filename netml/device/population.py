@@ -1,7 +1,8 @@
 """The reduced cells of one artifact on a torch device, and the synapses onto them.
 
-The interface, the times and the sums are those of :class:`netml.engine.population.Population`, whose spikes it gives
-but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no single cell.
+The interface, the times and the sums are those of :class:`netml.population.population.Population`, whose spikes it
+gives but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no single
+cell.
 """
 
 import numpy as np
@@ -17,10 +18,10 @@ from netml.device.projection import Projection
 from netml.device.ring import TOP, Ring
 from netml.device.sources import Sources
 from netml.device.time import TICKS_PER_MS
-from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population_model import quantum, synaptic_gain
-from netml.engine.soma_current import SomaCurrent
 from netml.errors import ModelError
+from netml.population.from_artifact import quantum, synaptic_gain
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.soma_current import SomaCurrent
 from netml.reductions.kernel import Reduction
 
 

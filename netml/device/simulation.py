@@ -15,8 +15,8 @@ from netml.device.choice import usable
 from netml.device.network import Network
 from netml.device.population import Population
 from netml.device.time import TICKS_PER_MS
-from netml.engine.build import add_projections, checked, compiled, fill, seeds_of
 from netml.errors import ModelError
+from netml.network.compile import add_projections, add_synapses, compile_circuit, load_reductions, seeds_of
 from netml.network.stims import Stimulations, sources
 
 #: A current into the soma of a cell.
@@ -38,8 +38,8 @@ def build(
         ModelError, ArtifactError: See :func:`netml.build`; reductions of different steps.
     """
     found = usable(device)
-    artifacts, seeds = checked(netParams, reductions), seeds_of(simConfig, seed)
-    circuit = compiled(netParams, artifacts, simConfig, seeds)
+    artifacts, seeds = load_reductions(netParams, reductions), seeds_of(simConfig, seed)
+    circuit = compile_circuit(netParams, artifacts, simConfig, seeds)
     layout, populations = circuit.layout, {}
     here, index = np.ones(layout.cells, bool), np.zeros(layout.cells, np.int64)
     trains = {}
@@ -61,7 +61,7 @@ def build(
         populations[label].set_current(0.0)  # refused where the reduction takes none
         clamps[label].append((index[gid], clamp.start_ms, clamp.start_ms + clamp.duration_ms, clamp.amplitude_na))
     projections = add_projections(circuit, populations, plasticity or {})
-    for _ in fill(circuit, populations, projections, index, here):
+    for _ in add_synapses(circuit, populations, projections, index, here):
         pass
     first = {label: layout.populations[label].first for label in populations}
     network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)

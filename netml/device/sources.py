@@ -3,7 +3,7 @@
 import torch
 
 from netml.device.time import NEVER, decay
-from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.population.plasticity import RewardStdp, ShortTerm
 
 
 class Sources:

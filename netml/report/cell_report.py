@@ -191,7 +191,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
 
     Arguments:
         folder: Receives ``report.html`` and ``figures/``.
-        result: What :func:`netml.validation.cell.validate` measured.
+        result: What :func:`netml.stages.validate.validate` measured.
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
     """
     source = result["source"]

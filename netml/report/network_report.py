@@ -99,7 +99,7 @@ def write_report(folder: Path, result: dict, runs) -> Path:
 
     Arguments:
         folder: Receives ``report.html`` and ``figures/``.
-        result: What :func:`netml.validation.compare.compare` measured.
+        result: What :func:`netml.stages.compare.compare` measured.
         runs: (label, Run, {population: Population}) of A, B and the floors.
     """
     page = html.Page(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from netml.circuit.connections import Pair
-from netml.engine.pairs import SAMPLE_MS
+from netml.engine.experiments.paired_recording import SAMPLE_MS
 
 
 def rows(pair: Pair, potentials: Sequence[Mapping[float | None, np.ndarray]]) -> list[dict[str, Any]]:

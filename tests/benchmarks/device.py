@@ -15,7 +15,7 @@ import torch
 from netml.artifact import Artifact
 from netml.device.network import Network
 from netml.device.population import Population
-from netml.engine import population as engine
+from netml.population import population as engine
 from netml.toolchain import source_folder
 
 BATCH = 10_000_000  # synapses added at once

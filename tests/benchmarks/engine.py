@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import engine_peers  # noqa: E402
 from population import random_artifact  # noqa: E402
 
-from netml.engine import mpi  # noqa: E402
+from netml.engine.ranks import mpi  # noqa: E402
 from netml.reductions.kernel import FLAGS, LANES, Dims, Reduction  # noqa: E402
 from netml.toolchain import build_library, source_folder  # noqa: E402
 

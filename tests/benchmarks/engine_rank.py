@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 world = mpi.start()
 
@@ -24,11 +24,11 @@ from neuron import h  # noqa: E402
 from population import random_artifact  # noqa: E402
 
 from netml.artifact import Artifact  # noqa: E402
-from netml.engine import mechanisms  # noqa: E402
-from netml.engine.plasticity import RewardStdp  # noqa: E402
-from netml.engine.population import Population  # noqa: E402
-from netml.engine.population_library import view  # noqa: E402
-from netml.engine.population_model import synaptic_gain  # noqa: E402
+from netml.engine.mechanisms.build import build_engine_library, load_mechanisms  # noqa: E402
+from netml.population.c_interface import view  # noqa: E402
+from netml.population.from_artifact import synaptic_gain  # noqa: E402
+from netml.population.plasticity import RewardStdp  # noqa: E402
+from netml.population.population import Population  # noqa: E402
 from netml.reductions.kernel import LANES, Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
@@ -85,7 +85,7 @@ def main() -> None:
     cells, synapses, segments = options["cells"], options["synapses"], options["segments"]
     gids = np.arange(world.rank, cells, world.size)
     context = h.ParallelContext()
-    mechanisms.load(h, mechanisms.build_engine_library())
+    load_mechanisms(h, build_engine_library())
     made = artifact(round(1000 / options["rate_hz"]), options.get("artifact"))
     bytes_per_plastic_synapse(made, options)  # the first time, the code itself comes into memory
     plastic_bytes = bytes_per_plastic_synapse(made, options)

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.engine.population import Population
+from netml.population.population import Population
 from netml.reductions.kernel import Dims, pack, parameter_shapes
 
 

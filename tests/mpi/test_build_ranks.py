@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import netml
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "final_voltages.py"
 

@@ -13,8 +13,9 @@ import pytest
 
 import netml
 from netml import toolchain
-from netml.engine import mechanisms, mpi
-from netml.engine.launch import launch
+from netml.engine.mechanisms.build import build_mechanisms
+from netml.engine.ranks import mpi
+from netml.engine.ranks.launch import launch
 from netml.errors import LaunchError, ModelError, RunError
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny"
@@ -228,7 +229,7 @@ def test_library_in_the_working_folder_is_left_alone(single, tmp_path, monkeypat
     """NEURON loads ./x86_64 by itself, which NetPyNE users have: its mechanisms would clash with ours."""
     built = tmp_path / "x86_64" / "libnrnmech.so"
     built.parent.mkdir()
-    shutil.copy(mechanisms.build([toolchain.source_folder("mod"), TINY / "mod"]).nrnmech, built)
+    shutil.copy(build_mechanisms([toolchain.source_folder("mod"), TINY / "mod"]).nrnmech, built)
     monkeypatch.chdir(tmp_path)
     assert_same_spikes(netml.Run.open(netml.simulate(TINY)), single)
 

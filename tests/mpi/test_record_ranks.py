@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netml.engine.record import record
+from netml.engine.recording.record import record
 from netml.records import Records
 
 TINY = Path(__file__).resolve().parent.parent / "fixtures" / "tiny"

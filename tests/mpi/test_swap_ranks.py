@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from netml.circuit.cell import segment_table
-from netml.engine import mpi
-from netml.engine.population import Population
-from netml.engine.population_library import TICKS_PER_MS
+from netml.engine.ranks import mpi
+from netml.population.c_interface import TICKS_PER_MS
+from netml.population.population import Population
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netml.artifact import Artifact
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.team import Team, launched

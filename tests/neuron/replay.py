@@ -72,12 +72,12 @@ def main(model, population, folder, out):
     from neuron import h
 
     from netml.circuit.project import find_project, load_project
-    from netml.engine import mechanisms
+    from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
     from netml.records import Records
     from netml.toolchain import source_folder
 
     h.load_file("stdrun.hoc")
-    mechanisms.load(h, mechanisms.build([source_folder("mod"), Path(model) / "mod"]))
+    load_mechanisms(h, build_mechanisms([source_folder("mod"), Path(model) / "mod"]))
     net_params, cfg = load_project(find_project(model))
     records = Records.open(folder)
     for name, value in cfg.hParams.items():

@@ -12,7 +12,7 @@ from scipy import stats
 
 import netml
 from netml.circuit.cell import fingerprint
-from netml.engine.recorder import merged
+from netml.engine.reduced_network.stream_writer import merged
 from netml.errors import ArtifactError, CheckpointError, ModelError, OutputError, RunError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
@@ -274,7 +274,7 @@ def test_a_stimulation_gives_its_events(folder, change):
 
 
 def test_a_recording_is_a_run_and_keeps_little_in_memory(folder, tmp_path, monkeypatch):
-    from netml.engine import recorder
+    from netml.engine.reduced_network import stream_writer as recorder
 
     monkeypatch.setattr(recorder, "HELD", 50)
     with stepped.build(folder) as simulation:

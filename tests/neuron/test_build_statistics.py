@@ -14,7 +14,7 @@ import pytest
 from netpyne import sim
 from scipy import stats
 
-from netml.engine import build as builder
+from netml.engine.reduced_network import build as builder
 from netml.network.layout import Layout
 from netml.network.rules import Rule
 

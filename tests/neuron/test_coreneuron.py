@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import netml
-from netml.engine import coreneuron, mechanisms
+from netml.engine.mechanisms import coreneuron
+from netml.engine.mechanisms.build import HIDDEN, build_mechanisms
 from netml.errors import CompileError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -25,17 +26,17 @@ BREAKPOINT { i = g*shape(v)*(v + 65) }
 
 def test_a_mod_file_that_it_does_not_translate(tmp_path):
     (tmp_path / "file_of_table.mod").write_text(TABLE)
-    library = mechanisms.build([tmp_path], "coreneuron")
+    library = build_mechanisms([tmp_path], "coreneuron")
     assert library.refused.startswith("user_table (file_of_table.mod): its translator fails: ")
     assert "shape" in library.refused and "\n" not in library.refused
     assert library.nrnmech.is_file() and library.corenrnmech is None
-    assert mechanisms.build([tmp_path], "neuron").nrnmech == library.nrnmech
+    assert build_mechanisms([tmp_path], "neuron").nrnmech == library.nrnmech
 
 
 def test_what_neuron_does_not_build_either_is_an_error(tmp_path):
     (tmp_path / "wrong.mod").write_text(TABLE.replace("(v + 65)", "(v + 65"))
     with pytest.raises(CompileError, match=r"building .*wrong.mod failed"):
-        mechanisms.build([tmp_path], "coreneuron")
+        build_mechanisms([tmp_path], "coreneuron")
 
 
 def test_a_global_that_threads_would_share(tmp_path):
@@ -62,7 +63,7 @@ def test_a_mod_file_of_which_it_keeps_other_numbers(tmp_path):
     (tmp_path / "built").mkdir()
     for name in files:
         shutil.copy(folder / name, tmp_path / "built")
-        environment = {key: value for key, value in os.environ.items() if key not in mechanisms.HIDDEN}
+        environment = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         environment |= {"NRNUNITS": str(translator.parents[1] / "share" / "nrn" / "lib" / "nrnunits.lib")}
         subprocess.run([translator, name], cwd=tmp_path / "built", env=environment, check=True, capture_output=True)
     assert coreneuron.unthreaded(tmp_path, files) == (

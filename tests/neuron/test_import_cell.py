@@ -13,10 +13,10 @@ import pytest
 
 import netml
 from netml.circuit.morphology import basket
-from netml.engine.import_cell import import_cell
-from netml.engine.import_cell_rank import FIRST, search
-from netml.engine.launch import simulate
-from netml.engine.record import record
+from netml.engine.cell_import.import_cell import import_cell
+from netml.engine.cell_import.tasks import FIRST, search
+from netml.engine.circuit.simulate import simulate
+from netml.engine.recording.record import record
 from netml.errors import CompileError, ModelError, PickleError
 from netml.records import Records
 from netml.runs import Run

@@ -11,9 +11,9 @@ sys.path.insert(0, str(TESTS / "parity"))
 
 from test_population import random_model  # noqa: E402
 
-from netml.engine import mechanisms  # noqa: E402
-from netml.engine.plasticity import RewardStdp, ShortTerm  # noqa: E402
-from netml.engine.population import Population  # noqa: E402
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms  # noqa: E402
+from netml.population.plasticity import RewardStdp, ShortTerm  # noqa: E402
+from netml.population.population import Population  # noqa: E402
 
 STEPS = 400
 FLOAT32 = 3e-6  # weight and eligibility of a synapse are kept in float32
@@ -23,7 +23,7 @@ FLOAT32 = 3e-6  # weight and eligibility of a synapse are kept in float32
 def h():
     from neuron import h
 
-    mechanisms.load(h, mechanisms.build([TESTS / "fixtures" / "plasticity"]))
+    load_mechanisms(h, build_mechanisms([TESTS / "fixtures" / "plasticity"]))
     return h
 
 

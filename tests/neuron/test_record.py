@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netml.engine.record import parse_cells, parse_site, record
+from netml.engine.recording.record import parse_cells, parse_site, record
 from netml.errors import LaunchError, ModelError, RecordsError
 from netml.records import Records
 

@@ -10,9 +10,9 @@ from netml.artifact import Artifact
 from netml.device import ranges
 from netml.device.network import Network
 from netml.device.population import Population
-from netml.engine import population as engine
-from netml.engine.plasticity import RewardStdp, ShortTerm
 from netml.errors import DeviceError, ModelError
+from netml.population import population as engine
+from netml.population.plasticity import RewardStdp, ShortTerm
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 RELATIVE = 1e-5  # float32 sums in another order

@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_population import CELLS, RELATIVE, SEGMENTS, SOURCES, SYNAPSES, filled, random_model, random_rows, spikes
 
-from netml.engine import population_state
-from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population import Population
 from netml.errors import ModelError
+from netml.population import state as population_state
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.population import Population
 from netml.records.windows import event_step
 
 STEPS = 300

@@ -6,11 +6,11 @@ import torch
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp, mean_of_steps, total
-from netml.engine import population_state
-from netml.engine.ensemble import Ensemble, population_of
-from netml.engine.population import Population
-from netml.engine.population_library import TICKS_PER_MS
 from netml.errors import ArtifactError, ModelError
+from netml.population import state as population_state
+from netml.population.c_interface import TICKS_PER_MS
+from netml.population.ensemble import Ensemble, population_of
+from netml.population.population import Population
 from netml.records.windows import event_step
 from netml.reductions.kernel import LANES
 from netml.reductions.leaky_memory import LeakyMemory
@@ -390,9 +390,9 @@ def test_inside_neuron():
     """NetStims drive it through one NetCon a source; voltages, spikes and their times are those of the reference."""
     from neuron import h
 
-    from netml.engine import mechanisms
+    from netml.engine.mechanisms.build import build_engine_library, load_mechanisms
 
-    mechanisms.load(h, mechanisms.build_engine_library())
+    load_mechanisms(h, build_engine_library())
     seed = 5
     model, artifact = random_model(seed)
     rows = random_rows(seed, longest_ms=9.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from netml.circuit.current import Clamp, mean_of_steps, total
-from netml.engine import currents
 from netml.errors import ModelError
+from netml.stimuli import random_current as currents
 
 
 def test_clamps_add_up():

@@ -10,10 +10,11 @@ import pytest
 
 import netml
 from netml.artifact import Artifact
-from netml.engine import distrust
 from netml.errors import TrainingError
+from netml.population import out_of_distribution as distrust
 from netml.records import Records, windows
-from netml.validation import doubt, validate
+from netml.stages.validate import validate
+from netml.validation import doubt
 from netml.validation.cell_metrics import Prediction
 from netml.validation.network import swap_warnings
 
@@ -134,7 +135,7 @@ def test_validation_says_whether_the_signs_warned_rightly(records, ensemble, tmp
 def test_a_run_names_the_cells_to_distrust(tmp_path):
     from netpyne import sim
 
-    from netml.engine.reduced_pop import report
+    from netml.engine.circuit.swapped_population import report
 
     net, cfg = hybrid.network(n_e=6, n_i=2)
     made = [hybrid.artifact(net, "Ecell", seed=seed) for seed in (2, 3, 4)]

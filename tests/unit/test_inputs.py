@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from netml.engine.inputs import KINDS, PAUSE_MS, Drive, Profile, Ranges, draw, paused, shuffled
 from netml.errors import RecordsError
 from netml.records import Trial
+from netml.stimuli.random_input import KINDS, PAUSE_MS, Drive, Profile, Ranges, draw, paused, shuffled
 
 SEGMENTS, SECONDS = 60, 10.0
 EXACT = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), unseen=0.0)

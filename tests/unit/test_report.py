@@ -22,7 +22,8 @@ from netml.reductions import kernel
 from netml.report import tables
 from netml.report.tables import Table, show
 from netml.runs import write_run
-from netml.validation import compare, validate
+from netml.stages.compare import compare
+from netml.stages.validate import validate
 
 
 def make_trials(artifact):

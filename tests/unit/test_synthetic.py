@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from netml.artifact import Artifact
-from netml.engine import currents
 from netml.errors import TrainingError
 from netml.records import Records
+from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.data import load

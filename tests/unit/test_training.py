@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from netml.artifact import Artifact
-from netml.engine import currents
 from netml.errors import DeviceError, RecordsError, TrainingError
 from netml.records import Records
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
+from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.data import Steps, Walk, load

@@ -122,13 +122,13 @@ class Cell:
 
 def in_neuron(side: str, cells: int, duration_ms: float, repeats: int) -> dict:
     """CPU seconds of the time loop and spike trains (ms) of cells in NEURON or CoreNEURON."""
-    from netml.engine import mechanisms
+    from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 
     tuned = side.endswith("coreneuron")
-    library = mechanisms.build([source_folder("mod")], *(("coreneuron", "fast") if tuned else ("neuron", "exact")))
+    library = build_mechanisms([source_folder("mod")], *(("coreneuron", "fast") if tuned else ("neuron", "exact")))
     from neuron import coreneuron, h
 
-    mechanisms.load(h, library)
+    load_mechanisms(h, library)
     h.load_file("stdrun.hoc")
     params, cfg, sites = load()
     made = [Cell(h, params.cellParams["PYR"], params.synMechParams, sites) for _ in range(cells)]
@@ -166,7 +166,7 @@ def in_neuron(side: str, cells: int, duration_ms: float, repeats: int) -> dict:
 
 def in_netml(cells: int, duration_ms: float, repeats: int) -> dict:
     """The same of the shipped reduction in the population engine; its steps alone are timed."""
-    from netml.engine.population import Population
+    from netml.population.population import Population
 
     params, _, sites = load()
     table = segment_table(params.cellParams["PYR"])

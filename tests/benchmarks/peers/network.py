@@ -75,7 +75,7 @@ def in_nest(model: str, edges: Edges, cells: int, duration_ms: float, spikes: st
 def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     """Send the spikes in a file along the same connections onto reduced PYR cells; one thread."""
     from netml.artifact import Artifact
-    from netml.engine.population import Population
+    from netml.population.population import Population
     from netml.toolchain import source_folder
 
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")

@@ -1,0 +1,69 @@
+"""`simulate`: a NetPyNE project under MPI, into a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from netml.circuit.project import find_project
+from netml.engine.circuit import output as run_folder
+from netml.engine.circuit.run import SimulateConfig, run
+from netml.engine.ranks import mpi
+from netml.engine.ranks.launch import launch
+
+
+def simulate(
+    model: str | Path,
+    *,
+    ranks: int | None = None,
+    duration: float | None = None,
+    seed: int | None = None,
+    dt: float | None = None,
+    engine: str = "neuron",
+    build: str = "exact",
+    output: str | Path | None = None,
+    cfg: Mapping[str, Any] | None = None,
+    swap: Mapping[str, str | Path] | None = None,
+    fraction: float = 1.0,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Run a NetPyNE project under MPI and write its run folder.
+
+    Args:
+        model: project folder, or its index.npjson.
+        ranks: MPI ranks, 1 by default; started here unless mpirun already started this process as one of them.
+        duration, dt: ms; the model's by default.
+        seed: of the background input (cfg.seeds["stim"]); the circuit stays the same.
+        engine: "neuron" or "coreneuron"; NEURON also for a model that CoreNEURON does not take, with a warning.
+        build: "exact" (same spikes on any number of ranks) or "fast".
+        output: run folder; by default a new netml-runs/<model>-NNN.
+        cfg: further cfg values by dotted name.
+        swap: artifact file by population; fraction: share of its cells to reduce.
+        overwrite: replace a finished run in output.
+        progress: show it, where standard error is a terminal.
+
+    Returns:
+        The run's folder; read it with `netml.Run.open`.
+
+    Raises:
+        NetmlError: what failed, with the message of the failing rank.
+    """
+    config = SimulateConfig(
+        model=str(model), duration=duration, seed=seed, dt=dt, engine=engine, build=build, cfg=dict(cfg or {}),
+        swap={population: str(path) for population, path in (swap or {}).items()}, fraction=fraction,
+        output=None if output is None else str(output), overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+    project = find_project(model)  # a wrong path is said at once
+    if mpi.launched_size() is not None:
+        return launch(run, config, ranks=ranks, progress=progress)
+    # The folder is chosen here: a rank that is killed cannot remove it.
+    folder = run_folder.choose(config.output, project.name, overwrite)
+    try:
+        return launch(run, replace(config, output=str(folder), overwrite=True), ranks=ranks,
+                      progress=progress)  # fmt: skip
+    except BaseException:
+        run_folder.release(folder)
+        raise

@@ -1,0 +1,72 @@
+"""What is wrong with what a population is given, in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from netml.errors import ModelError
+from netml.population.c_interface import TICKS_PER_MS
+from netml.population.from_artifact import HEADROOM_EVENTS
+from netml.population.plasticity import RewardStdp
+
+LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
+# What a synapse is made from.
+COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
+
+
+def threads(given: int | str) -> int:
+    """Threads of a rank.
+
+    Raises:
+        ModelError: No whole number above 0.
+    """
+    if not str(given).isdigit() or not int(given):
+        raise ModelError(f"threads of a rank (NETML_THREADS) are {given!r}; expected a whole number above 0")
+    return int(given)
+
+
+def names(given: Sequence[int] | None, first: int, count: int, what: str, label: str) -> Sequence[int]:
+    if given is None:
+        return range(first, first + count)
+    if len(given) != count:
+        raise ModelError(f"{count} {what} of reduced {label} were to be named, {len(given)} names came")
+    return np.asarray(given, np.int64).tolist()
+
+
+def columns(values, codes, what: str) -> list[np.ndarray]:
+    """One-dimensional arrays of one length."""
+    arrays = [np.ascontiguousarray(column, code) for column, code in zip(values, codes, strict=True)]
+    if len({column.shape for column in arrays}) != 1 or arrays[0].ndim != 1:
+        raise ModelError(f"{what} came as arrays of shapes {[c.shape for c in arrays]}; expected one length")
+    return arrays
+
+
+def refuse_synapse(
+    label: str, tops: tuple[int, int, int], stdp: RewardStdp | None, row: int, cell: int, channel: int, weight: float,
+    delay: float,
+) -> None:  # fmt: skip
+    """Say what is wrong with a synapse.
+
+    Arguments:
+        tops: How many rows, cells and channels there are.
+
+    Raises:
+        ModelError: Always.
+    """
+    rows, cells, channels = tops
+    if not 0 <= row < rows:
+        wrong = f"row {row}; expected 0 to {rows - 1}: add_rows makes them"
+    elif not 0 <= cell < cells:
+        wrong = f"cell {cell}; expected 0 to {cells - 1}: add_cells makes them"
+    elif not 0 <= channel < channels:
+        wrong = f"channel {channel}; expected 0 to {channels - 1} (segment x synapse types + synapse type)"
+    elif not 0 <= weight < np.inf:
+        wrong = f"a weight of {weight} uS; expected 0 or more"
+    elif not 0.5 < delay * TICKS_PER_MS < 2**31:
+        wrong = f"a delay of {delay} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
+    elif stdp and not stdp.low_us <= weight <= stdp.high_us:
+        wrong = f"a weight of {weight} uS; expected the bounds of its STDP, {stdp.low_us} to {stdp.high_us} uS"
+    else:
+        largest = f"an upper bound of {stdp.high_us}" if stdp else f"a weight of {weight}"
+        wrong = f"{largest} uS, over {HEADROOM_EVENTS} times the largest weight in training; expected uS"
+    raise ModelError(f"a synapse onto reduced {label} has {wrong}")
