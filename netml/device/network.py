@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from netml.device.population import Population
+from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
 
@@ -25,7 +25,7 @@ class Network:
     """
 
     def __init__(
-        self, populations: Mapping[str, Population], sources: Mapping[str, np.ndarray],
+        self, populations: Mapping[str, DevicePopulation], sources: Mapping[str, np.ndarray],
         first: Mapping[str, int] | None = None,
     ):  # fmt: skip
         self.populations = dict(populations)

@@ -1,8 +1,8 @@
 """The reduced cells of one artifact on a torch device, and the synapses onto them.
 
-The interface, the times and the sums are those of :class:`netml.population.population.Population`, whose spikes it
-gives but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no single
-cell.
+The interface, the times and the sums are those of :class:`netml.population.population.ReducedPopulation`, whose
+spikes it gives but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no
+single cell.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from netml.population.soma_current import SomaCurrent
 from netml.reductions.kernel import Reduction
 
 
-class Population:
+class DevicePopulation:
     """Cells of one artifact, first collected, then frozen.
 
     Arguments:

@@ -13,7 +13,7 @@ import numpy as np
 
 from netml.device.choice import usable
 from netml.device.network import Network
-from netml.device.population import Population
+from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
 from netml.network.compile import add_projections, add_synapses, compile_circuit, load_reductions, seeds_of
@@ -26,7 +26,7 @@ CLAMP = np.dtype([("cell", "i8"), ("start_ms", "f8"), ("end_ms", "f8"), ("na", "
 def build(
     netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None, device: str = "cuda",
-) -> "Simulation":  # fmt: skip
+) -> "DeviceSimulation":  # fmt: skip
     """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.
 
     Arguments:
@@ -49,7 +49,7 @@ def build(
         if population.source:
             trains[label] = gids, sources(population, gids, seeds["stim"])
         else:
-            populations[label] = Population(artifacts[label], label, found)
+            populations[label] = DevicePopulation(artifacts[label], label, found)
             populations[label].add_cells(len(gids), gids)
             populations[label].add_rows(layout.cells)  # the row of a source is its gid
     stimulations = Stimulations(circuit, seeds["stim"])
@@ -66,10 +66,10 @@ def build(
     first = {label: layout.populations[label].first for label in populations}
     network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
     arrays = {label: np.array(rows, CLAMP) for label, rows in clamps.items() if rows}
-    return Simulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
+    return DeviceSimulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
 
 
-class Simulation:
+class DeviceSimulation:
     """A running network; :func:`build` makes it.
 
     Arguments:

@@ -24,7 +24,7 @@ _KNOWN = _SIZE | _RANGES | _TRAIN | {"cellType", "cellModel", "pop", "params"}
 
 
 @dataclass(frozen=True)
-class Population:
+class PlacedPopulation:
     """The cells of one population.
 
     Attributes:
@@ -75,7 +75,7 @@ class Layout:
     def __init__(self, net_params: Any, seed: int):
         self._net, self._seed = net_params, seed
         self.size_um = np.array([getattr(net_params, f"size{axis.upper()}") for axis in AXES], float)
-        self.populations: dict[str, Population] = {}
+        self.populations: dict[str, PlacedPopulation] = {}
         if net_params.shape not in SHAPES:
             raise ModelError(f"netParams.shape is {net_params.shape!r}; expected one of {', '.join(SHAPES)}")
         first = 0
@@ -129,7 +129,7 @@ class Layout:
             gids = gids[(low <= value) & (value < high)]
         return gids
 
-    def _population(self, label: str, tags: dict, first: int) -> tuple[Population, int]:
+    def _population(self, label: str, tags: dict, first: int) -> tuple[PlacedPopulation, int]:
         """A population, and how many gids it takes."""
         where = f"popParams {label!r}"
         if unknown := sorted(set(tags) - _KNOWN):
@@ -147,7 +147,7 @@ class Layout:
             norm, own = self._random(tags, size, where, first), ()
             um = norm * self.size_um
         reserved = int(tags.get("numCells", 1)) if size == "numCells" else len(norm)
-        return Population(label, tags, first, norm, um, own), reserved
+        return PlacedPopulation(label, tags, first, norm, um, own), reserved
 
     def _range(self, tags: Mapping, axis: int, where: str) -> tuple[float, float] | None:
         """The part of an axis that a population takes, as fractions."""

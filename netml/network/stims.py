@@ -13,7 +13,7 @@ from netml.circuit.synapses import is_plastic
 from netml.errors import ModelError
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
-from netml.network.layout import TAGS, Population
+from netml.network.layout import TAGS, PlacedPopulation
 from netml.network.pairs import POST, Pairs, values
 from netml.network.trains import Given, Trains, interval_of, own_keys
 
@@ -217,7 +217,7 @@ def _evaluated(source: Mapping, names: set, circuit: Circuit, stim_seed: int, gi
     return found
 
 
-def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains | Given:
+def sources(population: PlacedPopulation, gids: np.ndarray, stim_seed: int) -> Trains | Given:
     """Trains of some cells of a population of NetStims or VecStims.
 
     Raises:
@@ -234,7 +234,7 @@ def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains 
                   tags.get("start", 0.0), tags.get("number", 1e9), where)  # fmt: skip
 
 
-def _given(population: Population, gids: np.ndarray, where: str) -> list[np.ndarray]:
+def _given(population: PlacedPopulation, gids: np.ndarray, where: str) -> list[np.ndarray]:
     times = population.tags.get("spkTimes")
     found = []
     for gid in gids.tolist():

@@ -39,7 +39,7 @@ class Stats(ctypes.Structure):
 
 
 @cache
-def load() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """The kernel library that the mechanisms of mod/engine are linked with."""
     library = ctypes.CDLL(str(kernel.load().path))
     p, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64

@@ -1,6 +1,6 @@
 """What is wrong with what a population is given, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,21 @@ from netml.population.from_artifact import HEADROOM_EVENTS
 from netml.population.plasticity import RewardStdp
 
 LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
-# What a synapse is made from.
+# What a synapse, a background and an event are made from.
 COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
+BACKGROUND = {"channel": "i", "rate": "d", "weight": "d"}
+EVENTS = {"cell": "i", "channel": "i", "weight": "d", "arrival": "d"}
+
+
+def whole(value, what: str) -> int:
+    """A whole number from 0, NumPy's included.
+
+    Raises:
+        ModelError: It is none.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ModelError(f"{what} is {value!r}; expected a whole number, 0 or more")
+    return int(value)
 
 
 def threads(given: int | str) -> int:
@@ -30,15 +43,44 @@ def names(given: Sequence[int] | None, first: int, count: int, what: str, label:
         return range(first, first + count)
     if len(given) != count:
         raise ModelError(f"{count} {what} of reduced {label} were to be named, {len(given)} names came")
-    return np.asarray(given, np.int64).tolist()
+    found = np.asarray(given)
+    if found.dtype.kind not in "iu":
+        raise ModelError(f"{what} of reduced {label} are {found.dtype}; expected whole numbers")
+    return found.astype(np.int64).tolist()
 
 
-def columns(values, codes, what: str) -> list[np.ndarray]:
-    """One-dimensional arrays of one length."""
-    arrays = [np.ascontiguousarray(column, code) for column, code in zip(values, codes, strict=True)]
-    if len({column.shape for column in arrays}) != 1 or arrays[0].ndim != 1:
-        raise ModelError(f"{what} came as arrays of shapes {[c.shape for c in arrays]}; expected one length")
+def columns(values, codes: Mapping[str, str], what: str) -> list[np.ndarray]:
+    """One-dimensional arrays of one length, as C++ takes them: nothing is cut off or wrapped round on the way.
+
+    Arguments:
+        values: One for each code.
+        codes: Type code by name, "i" for whole numbers of 32 bits, "d" for floating-point ones.
+        what: For messages.
+
+    Raises:
+        ModelError: Other lengths or dimensions, no numbers, or whole numbers that are none or too large.
+    """
+    arrays = [column(one, code, f"{name} of {what}") for one, (name, code) in zip(values, codes.items(), strict=True)]
+    if len({one.shape for one in arrays}) != 1 or arrays[0].ndim != 1:
+        raise ModelError(f"{what} came as arrays of shapes {[one.shape for one in arrays]}; expected one length")
     return arrays
+
+
+def column(values, code: str, what: str) -> np.ndarray:
+    """One of :func:`columns`."""
+    try:
+        given = np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise ModelError(f"{what} is no array of numbers ({error})") from None
+    if given.dtype.kind not in "iuf":
+        raise ModelError(f"{what} is {given.dtype} {given.ravel()[:3].tolist()}; expected numbers")
+    if code == "d":
+        return np.ascontiguousarray(given, float)
+    if given.dtype.kind == "f" and not (np.floor(given) == given).all():
+        raise ModelError(f"{what} is {given[np.floor(given) != given].ravel()[0]}; expected whole numbers")
+    if given.dtype != np.int32 and given.size and not (given.min() >= -(2**31) and given.max() < 2**31):
+        raise ModelError(f"{what} reaches from {given.min()} to {given.max()}; expected below 2^31")
+    return np.ascontiguousarray(given, np.int32)
 
 
 def refuse_synapse(

@@ -7,10 +7,10 @@ Where the members were trained alike, the spread of their rates says how far the
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.population.population import Population
+from netml.population.population import ReducedPopulation
 
 
-class Ensemble(Population):
+class Ensemble(ReducedPopulation):
     """A population with the other members of its artifact behind it.
 
     What is added to it, or set, goes to all; spikes, rewards, steps and resets are handed on in C++.  After a state is
@@ -18,18 +18,18 @@ class Ensemble(Population):
     """
 
     def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
-        self.judges = [Population(member, f"{label}, another member", threads) for member in artifact.members]
+        self.judges = [ReducedPopulation(member, f"{label}, another member", threads) for member in artifact.members]
         self._attached = False
         super().__init__(artifact, label, threads)
 
     def freeze(self) -> int:
-        handle = super().freeze()
+        address = super().freeze()
         for judge in self.judges:
-            own = judge.freeze()
+            judge.freeze()
             if not self._attached:
-                self._checked(self.library.netml_population_judge(handle, own))
+                self.handle.judge(judge.handle)
         self._attached = True
-        return handle
+        return address
 
     def rates_hz(self) -> np.ndarray:
         """(members, cells) mean rate of every cell since the last reset, of the member that acts first."""
@@ -43,12 +43,12 @@ class Ensemble(Population):
 
 def _to_all(name: str):
     def method(self, *arguments, **named):
-        result = getattr(Population, name)(self, *arguments, **named)
+        result = getattr(ReducedPopulation, name)(self, *arguments, **named)
         for judge in self.judges:
             getattr(judge, name)(*arguments, **named)
         return result
 
-    method.__name__, method.__doc__ = name, getattr(Population, name).__doc__
+    method.__name__, method.__doc__ = name, getattr(ReducedPopulation, name).__doc__
     return method
 
 
@@ -58,6 +58,6 @@ for _name in (
     setattr(Ensemble, _name, _to_all(_name))
 
 
-def population_of(artifact: Artifact, label: str, threads: int | None = None) -> Population:
+def population_of(artifact: Artifact, label: str, threads: int | None = None) -> ReducedPopulation:
     """The reduced cells of an artifact, an :class:`Ensemble` where it holds one."""
-    return (Ensemble if artifact.members else Population)(artifact, label, threads)
+    return (Ensemble if artifact.members else ReducedPopulation)(artifact, label, threads)

@@ -5,6 +5,8 @@ import ctypes
 import numpy as np
 
 from netml.artifact import Artifact
+from netml.errors import ArtifactError
+from netml.population.c_interface import TICKS_PER_MS
 from netml.reductions.kernel import Reduction
 
 # Room for this many of the strongest events of training on one input in one step before a sum saturates.
@@ -27,6 +29,19 @@ def create(library: ctypes.CDLL, artifact: Artifact) -> int:
         float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum(artifact),
         channels, *(table.ctypes.data for table in tables),
     )  # fmt: skip
+
+
+def step_ticks(artifact: Artifact, label: str) -> int:
+    """The step of the reduction in ticks of 1e-6 ms.
+
+    Raises:
+        ArtifactError: It is no whole number of ticks that 31 bits hold.
+    """
+    dt_r_ms = float(artifact.header["dt_r_ms"])
+    ticks = round(dt_r_ms * TICKS_PER_MS)
+    if not 0 < ticks < 2**31 or abs(ticks - dt_r_ms * TICKS_PER_MS) > 1e-3:
+        raise ArtifactError(f"reduction of {label} has a step of {dt_r_ms} ms; expected whole 1e-6 ms above 0")
+    return ticks
 
 
 def weight_range(header: dict, synapse: str) -> tuple[float, float]:

@@ -2,25 +2,24 @@
 
 The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, delivers spikes along them
 and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON:
-``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation.
+``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation; a test or a notebook drives it by
+``deliver``, ``inject``, ``reward`` and ``step``.
 """
 
-import ctypes
 import os
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp
-from netml.errors import ArtifactError, ModelError
-from netml.population import checks
-from netml.population.c_interface import TICKS_PER_MS, Plasticity, load
-from netml.population.checks import COLUMNS
-from netml.population.driven import Driven
-from netml.population.from_artifact import create, quantum, synaptic_gain
+from netml.errors import ModelError
+from netml.population import checks, state
+from netml.population.checks import BACKGROUND, COLUMNS, EVENTS
+from netml.population.from_artifact import quantum
+from netml.population.handle import PopulationHandle
 from netml.population.plasticity import RewardStdp, ShortTerm
 from netml.population.soma_current import SomaCurrent
 
@@ -40,7 +39,7 @@ class OutOfRange:
     currents: int
 
 
-class Population(Driven):
+class ReducedPopulation:
     """Cells of one artifact, first collected, then frozen into the C++ population.
 
     Arguments:
@@ -56,35 +55,32 @@ class Population(Driven):
     """
 
     def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
-        self.handle = None
         self.artifact, self.label, self.cells, self.rows = artifact, label, 0, 0
         self.dt_r_ms = float(artifact.header["dt_r_ms"])
-        ticks = round(self.dt_r_ms * TICKS_PER_MS)
-        if not 0 < ticks < 2**31 or abs(ticks - self.dt_r_ms * TICKS_PER_MS) > 1e-3:
-            raise ArtifactError(f"reduction of {label} has a step of {self.dt_r_ms} ms; expected whole 1e-6 ms above 0")
-        self.quantum, self._channels = quantum(artifact), synaptic_gain(artifact).size
+        self.quantum = quantum(artifact)
         self._current = SomaCurrent(artifact, label)
         self._threads = checks.threads(os.environ.get("NETML_THREADS", 1) if threads is None else threads)
         self.gids, self.sources = array("q"), array("q")
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single: dict[int, list[array]] = {}  # columns by projection
-        self._backgrounds, self._frozen, self._dirty = 0, False, True
-        self.library = load()
-        self.handle = create(self.library, artifact)
-        if not self.handle:
-            raise MemoryError(f"no memory for population {label}")
+        self._backgrounds, self._dirty = 0, True
+        self.handle = PopulationHandle(artifact, label)
         if (limit := artifact.arrays.get("input_limit")) is not None:
-            limit = np.ascontiguousarray(limit, np.float32)
-            self._checked(self.library.netml_population_watch(self.handle, limit.ctypes.data))
+            self.handle.watch(np.ascontiguousarray(limit, np.float32))
 
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
 
         Arguments:
             gids: Their names in random numbers and checkpoints; None: their indices.
+
+        Raises:
+            ModelError: More cells than a rank can hold, or the population is in use.
         """
-        if self._frozen:
-            raise RuntimeError(f"population {self.label} is frozen; cells are added before the simulation starts")
+        if self.handle.frozen:
+            raise ModelError(f"reduced {self.label} is in use; cells are added before the simulation starts")
+        count = checks.whole(count, f"number of cells of reduced {self.label}")
+        self.handle.check_size(self.cells + count)
         self.gids.extend(checks.names(gids, self.cells, count, "gids", self.label))
         self.cells += count
         return self.cells - count
@@ -99,6 +95,7 @@ class Population(Driven):
         Arguments:
             sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
         """
+        count = checks.whole(count, f"number of rows of reduced {self.label}")
         self.sources.extend(checks.names(sources, self.rows, count, "sources", self.label))
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
@@ -109,14 +106,10 @@ class Population(Driven):
 
     def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
         """A set of synapses with plasticity of its own; returns its number.  Projection 0 is static."""
-        rule = Plasticity(short_term=short_term is not None, stdp=stdp is not None)
-        for values in (short_term, stdp):
-            for name, value in (asdict(values) if values else {}).items():
-                setattr(rule, name, value)
-        number = self.library.netml_population_add_projection(self.handle, ctypes.byref(rule))
+        number = self.handle.add_projection(short_term, stdp)
         self.rules.append((short_term, stdp))
         self._dirty = True
-        return self._checked(number)
+        return number
 
     def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
@@ -131,15 +124,11 @@ class Population(Driven):
             ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large
                 or out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
         """
-        if not 0 <= projection < len(self.rules):
-            raise ModelError(f"reduced {self.label} has projections 0 to {len(self.rules) - 1}, no {projection}")
         values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
-        columns = checks.columns(values, COLUMNS.values(), what)
-        bad = self._checked(self.library.netml_population_add(
-            self.handle, projection, self.rows, self.cells, columns[0].size, *(column.ctypes.data for column in columns)
-        ))  # fmt: skip
-        if bad:
-            tops, wrong = (self.rows, self.cells, self._channels), [column[bad - 1].item() for column in columns]
+        columns = checks.columns(values, COLUMNS, what)
+        if bad := self.handle.add_synapses(projection, self.rows, self.cells, columns):
+            tops = self.rows, self.cells, self.handle.channels
+            wrong = [column[bad - 1].item() for column in columns]
             checks.refuse_synapse(self.label, tops, self.rules[projection][1], *wrong)
         self._dirty = True
 
@@ -148,8 +137,14 @@ class Population(Driven):
     ) -> None:
         """One synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
         columns = self._single.setdefault(projection, [array(code) for code in COLUMNS.values()])
-        for column, value in zip(columns, (row, cell, channel, weight_us, delay_ms), strict=True):
-            column.append(value)
+        values = (row, cell, channel, weight_us, delay_ms)
+        try:
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+        except (TypeError, OverflowError):
+            del self._single[projection]  # of columns of different lengths
+            checks.columns([[value] for value in values], COLUMNS, f"a synapse onto reduced {self.label}")
+            raise
         self._dirty = True
 
     def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
@@ -169,15 +164,13 @@ class Population(Driven):
         """
         channel = np.atleast_1d(channel)
         values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
-        columns = checks.columns(values, "idd", f"a background of reduced {self.label}")
-        bad = self._checked(self.library.netml_population_add_background(
-            self.handle, channel.size, *(column.ctypes.data for column in columns), seed, self._backgrounds
-        ))  # fmt: skip
-        if bad:
+        columns = checks.columns(values, BACKGROUND, f"a background of reduced {self.label}")
+        if bad := self.handle.add_background(columns, checks.whole(seed, "seed of a background"), self._backgrounds):
             which, rate, weight = (column[bad - 1].item() for column in columns)
             raise ModelError(
                 f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a "
-                f"channel below {self._channels}, a rate and a weight from 0, in all at most 64 events a cell and step"
+                f"channel below {self.handle.channels}, a rate and a weight from 0, in all at most 64 events a cell and "
+                "step"
             )
         self._backgrounds += 1
 
@@ -187,7 +180,7 @@ class Population(Driven):
         Raises:
             ModelError: The reduction takes no current, or there is no such cell.
         """
-        if not 0 <= cell < self.cells:
+        if not 0 <= checks.whole(cell, "cell of a current clamp") < self.cells:
             raise ModelError(f"a current clamp on reduced {self.label} has cell {cell}; expected 0 to {self.cells - 1}")
         self._current.add(cell, clamp)
         self._dirty = True
@@ -200,14 +193,10 @@ class Population(Driven):
         """
         self._flush()
         if self._dirty:
-            gids = np.frombuffer(self.gids, np.int64)
-            self._checked(self.library.netml_population_freeze(
-                self.handle, self.cells, gids.ctypes.data, self.rows, self._threads
-            ))  # fmt: skip
-            clamps = self._current.clamps()
-            self._checked(self.library.netml_population_clamp(self.handle, clamps.size, clamps.ctypes.data))
-            self._frozen, self._dirty = True, False
-        return self.handle
+            self.handle.freeze(np.array(self.gids, np.int64), self.rows, self._threads)
+            self.handle.clamp(self._current.clamps())
+            self._dirty = False
+        return self.handle.address
 
     def synapses(self, projection: int = 0, now: bool = True) -> dict[str, np.ndarray]:
         """Synapses in use, in an order that stays until more are added.
@@ -219,19 +208,130 @@ class Population(Driven):
             row, cell, input (int32), delay (int32, ticks), weight (float64: weight x gain; with STDP uS), eligibility
             (float32).
         """
-        count = self.library.netml_population_synapse_count(self.handle, projection)
-        dtypes = {"row": "i4", "cell": "i4", "input": "i4", "delay": "i4", "weight": "f8", "eligibility": "f4"}
-        columns = {name: np.empty(count, dtype) for name, dtype in dtypes.items()}
-        self.library.netml_population_read_synapses(
-            self.handle, projection, now, *(column.ctypes.data for column in columns.values())
-        )
-        return columns
+        return self.handle.synapses(projection, now)
 
     def out_of_range(self) -> OutOfRange:
         """How many synapses and cells lie outside what the reduction was trained on."""
         self._flush()
         stats = self.stats()
-        return OutOfRange(stats["weights_outside"], stats["channels_unseen"], self._current.out_of_range())
+        return OutOfRange(int(stats["weights_outside"]), int(stats["channels_unseen"]), self._current.out_of_range())
+
+    def reset(self) -> None:
+        """All cells at rest, nothing on its way, step 0."""
+        self.freeze()
+        self.handle.reset()
+
+    def deliver(self, row: int, spike_ms: float) -> None:
+        """A spike of a row's source.
+
+        Raises:
+            ModelError: There is no such row in use.
+        """
+        self.handle.deliver(row, spike_ms)
+
+    def set_current(self, current_na) -> None:
+        """A current into the soma of every cell, beside the clamps, until set again or a reset.
+
+        Arguments:
+            current_na: (cells) nA, or one for all.
+
+        Raises:
+            ModelError: The reduction takes no current, or it is no finite number a cell.
+        """
+        self.handle.set_current(self._current.scaled(current_na, self.cells))
+
+    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+        """Events of single synapses that have no row.
+
+        Arguments:
+            cell, channel: (n) int32.
+            weight_us: (n) float64.
+            arrival_ms: (n) float64, from the end of the last step on.
+
+        Raises:
+            ModelError: An event out of range; those before it are in.
+        """
+        values = (cell, channel, weight_us, arrival_ms)
+        columns = checks.columns(values, EVENTS, f"events for reduced {self.label}")
+        if bad := self.handle.inject(columns):
+            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            raise ModelError(
+                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival "
+                f"{arrival} ms; expected a cell and a channel that are there, a weight from 0, and a time still to come"
+            )
+
+    def reward(self, amount: float, projection: int | None = None) -> None:
+        """A reward at the end of the last step, to one projection or to all that have STDP.
+
+        Raises:
+            ModelError: No such projection, one without STDP, or a reward that is no number.
+        """
+        for k in [k for k, learns in enumerate(self.handle.learns) if learns] if projection is None else [projection]:
+            self.handle.reward(k, amount)
+
+    def step(self) -> np.ndarray:
+        """Take one step; returns the indices of the cells that spike."""
+        return self.handle.step()
+
+    def voltage(self) -> np.ndarray:
+        """(cells) float32, mV at the end of the last step."""
+        return self.handle.voltage().copy()
+
+    def logit(self) -> np.ndarray:
+        """(cells) float32, of the last step."""
+        return self.handle.logit().copy()
+
+    def beyond(self) -> np.ndarray:
+        """(cells) share of the steps since the last reset in which a cell got more at an input than in any of training.
+
+        0 where the artifact does not say what that was.
+        """
+        if not self.handle.frozen:
+            return np.zeros(self.cells)
+        return self.handle.beyond() / max(self.stats()["steps"], 1)
+
+    def rates_hz(self) -> np.ndarray:
+        """(1, cells) mean rate of every cell since the last reset."""
+        if not self.handle.frozen:
+            return np.zeros((1, self.cells))
+        seconds = max(self.stats()["steps"] * self.dt_r_ms / 1000.0, 1e-9)
+        return self.handle.spike_counts()[None] / seconds
+
+    def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
+        """All that a run needs to go on from here; see :mod:`netml.population.state`.
+
+        Arguments:
+            sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
+                shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
+                once.
+        """
+        self.freeze()
+        rows = {source: row for row, source in enumerate(self.sources)} if len(sources) else {}
+        for source, spike_ms in zip(sources, spikes_ms, strict=True):
+            if source in rows:
+                self.handle.deliver(rows[source], spike_ms, once=True)
+        return state.save(self.handle, self.label, np.array(self.gids), np.array(self.sources))
+
+    def restore_state(self, saved: dict[str, np.ndarray]) -> None:
+        """Go on from a saved state, of this rank or merged from several.
+
+        Raises:
+            ModelError: It is of another network.
+        """
+        self.freeze()
+        state.restore(self.handle, self.label, np.array(self.gids), np.array(self.sources), saved)
+
+    def states(self, cells: np.ndarray) -> np.ndarray:
+        """(cells, numbers) float32: the reduction's state of some cells, by their indices."""
+        return state.cell_states(self.handle, cells)
+
+    def stats(self) -> dict:
+        """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
+        return self.handle.stats()
+
+    def close(self) -> None:
+        """Free the C++ population; nothing may drive it any more."""
+        self.handle.close()
 
     def _flush(self) -> None:
         """Hand over what was added one by one."""

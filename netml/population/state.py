@@ -18,19 +18,12 @@ synapses added in another order.  A state is a dictionary:
 Weights of static synapses are the network's own and are not in it; random numbers need none but the step.
 """
 
-from __future__ import annotations
-
-import ctypes
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from netml.errors import ModelError
-from netml.population.c_interface import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, ROW_STATE, TICKS_PER_MS, view
+from netml.population.c_interface import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, ROW_STATE
+from netml.population.handle import PopulationHandle
 from netml.reductions.kernel import LANES
-
-if TYPE_CHECKING:
-    from netml.population.population import Population
 
 CLOCK = np.dtype([("step", "i8"), ("ticks_per_step", "i8")])
 FLIGHTS = np.dtype([
@@ -48,44 +41,45 @@ SYNAPSES = np.dtype([
 SAME_EVERYWHERE = ("clock", "flights", "sources", "rewards")  # what several ranks say of one thing, they say alike
 
 
-def save(population: Population) -> dict[str, np.ndarray]:
-    """The state of this rank's cells, after whole steps."""
-    handle, library = population.freeze(), population.library
-    gids, sources = np.array(population.gids), np.array(population.sources)
+def save(handle: PopulationHandle, label: str, gids: np.ndarray, sources: np.ndarray) -> dict[str, np.ndarray]:
+    """The state of this rank's cells, after whole steps.
+
+    Arguments:
+        gids, sources: (cells), (rows) int64, the names of cells and rows.
+
+    Raises:
+        ModelError: Two cells or rows share a name.
+    """
     if np.unique(gids).size < gids.size or np.unique(sources).size < sources.size:
         raise ModelError(
-            f"cells or sources of reduced {population.label} share a name; a checkpoint needs one each: give gids to "
+            f"cells or sources of reduced {label} share a name; a checkpoint needs one each: give gids to "
             "add_cells and sources to add_rows"
         )
-    flights = _handed_out(library.netml_population_flights, handle, FLIGHT)
-    posts = _handed_out(library.netml_population_post_spikes, handle, POST_SPIKE)
-    rewards = _handed_out(library.netml_population_rewards, handle, REWARD)
-    injected = _handed_out(library.netml_population_injected, handle, INJECTED)
-    currents = _handed_out(library.netml_population_currents, handle, np.float32)
-    cells = np.empty(population.cells, _cell_dtype(population))
-    cells["gid"], cells["voltage"], cells["logit"] = gids, population.voltage(), population.logit()
-    cells["state"] = cell_states(population, np.arange(population.cells))
-    plastic = range(1, len(population.rules))
-    states = [_filled(SOURCES, _row_states(population, k), source=sources, projection=k) for k in plastic]
+    flights, posts, injected, currents = handle.flights(), handle.post_spikes(), handle.injected(), handle.currents()
+    cells = np.empty(handle.cells, _cell_dtype(handle))
+    cells["gid"], cells["voltage"], cells["logit"] = gids, handle.voltage(), handle.logit()
+    cells["state"] = cell_states(handle, np.arange(handle.cells))
+    plastic = range(1, len(handle.learns))
+    states = [_filled(SOURCES, handle.row_states(k), source=sources, projection=k) for k in plastic]
     states = [state[state["last"] != NEVER] for state in states]
-    synapses = [_named_synapses(population, k, gids, sources) for k in plastic if population.rules[k][1]]
+    synapses = [_named_synapses(handle, k, gids, sources) for k in plastic if handle.learns[k]]
     return merge([{
-        "clock": np.array([_clock(population)], CLOCK),
+        "clock": np.array([(handle.clock(), handle.step_ticks)], CLOCK),
         "cells": cells,
         "flights": _filled(FLIGHTS, flights, source=sources[flights["row"]]),
         "sources": np.concatenate([np.empty(0, SOURCES), *states]),
         "post_spikes": _filled(POST_SPIKES, posts, gid=gids[posts["cell"]]),
-        "rewards": _filled(REWARDS, rewards),
+        "rewards": _filled(REWARDS, handle.rewards()),
         "injected": _filled(INJECTIONS, injected, gid=gids[injected["cell"]]),
         "currents": _filled(CURRENTS, gid=gids[: currents.size], amount=currents),
         "synapses": np.concatenate([np.empty(0, SYNAPSES), *synapses]),
     }])  # fmt: skip
 
 
-def cell_states(population: Population, cells: np.ndarray) -> np.ndarray:
+def cell_states(handle: PopulationHandle, cells: np.ndarray) -> np.ndarray:
     """(cells, numbers) float32: the reduction's state of some cells, by their indices."""
     block, lane = np.divmod(cells, LANES)
-    return _lanes(population)[block, :, lane]
+    return handle.state()[block, :, lane]
 
 
 def merge(states: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -94,67 +88,67 @@ def merge(states: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.unique(array) if name in SAME_EVERYWHERE else array for name, array in merged.items()}
 
 
-def restore(population: Population, state: dict[str, np.ndarray]) -> None:
+def restore(
+    handle: PopulationHandle, label: str, gids: np.ndarray, sources: np.ndarray, state: dict[str, np.ndarray]
+) -> None:
     """Put this rank's part of a state into a population of the same network.
+
+    Arguments:
+        gids, sources: As in :func:`save`.
 
     Raises:
         ModelError: Cells, sources or synapses are not those of the state.
     """
-    handle, library = population.freeze(), population.library
-    if len(state["clock"]) != 1 or state["clock"]["ticks_per_step"][0] != _clock(population)[1]:
+    if len(state["clock"]) != 1 or state["clock"]["ticks_per_step"][0] != handle.step_ticks:
         raise ModelError(
-            f"the checkpoint of {population.label} has clocks {state['clock'].tolist()} (step, ticks a step); expected "
-            f"one, of {_clock(population)[1]} ticks a step"
+            f"the checkpoint of {label} has clocks {state['clock'].tolist()} (step, ticks a step); expected one, of "
+            f"{handle.step_ticks} ticks a step"
         )
-    gids, sources = np.array(population.gids), np.array(population.sources)
-    cells = state["cells"][_find(state["cells"]["gid"], gids, f"cells of {population.label}")]
-    if cells.dtype != _cell_dtype(population):
+    cells = state["cells"][_find(state["cells"]["gid"], gids, f"cells of {label}")]
+    if cells.dtype != _cell_dtype(handle):
         raise ModelError(
-            f"the checkpoint of {population.label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction "
-            f"has {_cell_dtype(population)['state'].shape[0]}: it is of another reduction"
+            f"the checkpoint of {label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction "
+            f"has {_cell_dtype(handle)['state'].shape[0]}: it is of another reduction"
         )
     flights = _mine(state["flights"], "source", sources, FLIGHT, "row")
     posts = _mine(state["post_spikes"], "gid", gids, POST_SPIKE, "cell")
+    posts = posts[np.argsort(posts["tick"], kind="stable")]
     rewards = _filled(REWARD, state["rewards"])
     injected = _mine(state["injected"], "gid", gids, INJECTED, "cell")
     currents = np.zeros(len(gids), np.float32)
     known = state["currents"][np.isin(state["currents"]["gid"], gids)]
-    currents[_find(gids, known["gid"], f"cells of {population.label}")] = known["amount"]
-    order = np.argsort(posts["tick"], kind="stable")
-    posts = np.ascontiguousarray(posts[order])
-    learned = {k: _learned(population, k, state, gids, sources) for k, (_, stdp) in enumerate(population.rules) if stdp}
+    currents[_find(gids, known["gid"], f"cells of {label}")] = known["amount"]
+    learned = {k: _learned(handle, label, k, state, gids, sources) for k, one in enumerate(handle.learns) if one}
 
-    parts = [item for array in (flights, posts, rewards, injected) for item in (array.size, array.ctypes.data)]
-    population._checked(library.netml_population_restore(handle, int(state["clock"]["step"][0]), *parts))
+    handle.restore(int(state["clock"]["step"][0]), flights, posts, rewards, injected)
     if len(known):
-        population._checked(library.netml_population_set_current(handle, currents.ctypes.data))
-    lanes = _lanes(population)
+        handle.set_current(currents)
+    lanes = handle.state()
     padded = lanes.transpose(0, 2, 1).reshape(-1, lanes.shape[1])
-    padded[: population.cells] = cells["state"]
+    padded[: handle.cells] = cells["state"]
     lanes[...] = padded.reshape(lanes.shape[0], LANES, -1).transpose(0, 2, 1)
-    for name in ("voltage", "logit"):
-        view(getattr(library, f"netml_population_{name}")(handle), np.float32, population.cells)[...] = cells[name]
-    for k in range(1, len(population.rules)):
+    handle.voltage()[...], handle.logit()[...] = cells["voltage"], cells["logit"]
+    for k in range(1, len(handle.learns)):
         known = state["sources"][state["sources"]["projection"] == k]
-        rows = _row_states(population, k)
+        rows = handle.row_states(k)
         mine = np.isin(sources, known["source"])
         found = known[_find(known["source"], sources[mine], "sources")]
         for name in ROW_STATE.names:
             rows[name][mine] = found[name]
     for k, (weight, eligibility) in learned.items():
-        library.netml_population_write_synapses(handle, k, weight.ctypes.data, eligibility.ctypes.data)
+        handle.write_synapses(k, weight, eligibility)
 
 
-def _learned(population, k, state, gids, sources) -> tuple[np.ndarray, np.ndarray]:
+def _learned(handle: PopulationHandle, label: str, k: int, state, gids, sources) -> tuple[np.ndarray, np.ndarray]:
     """Weights and eligibilities in the population's own order.  Synapses alike in all else keep their order."""
-    own = _named_synapses(population, k, gids, sources)
+    own = _named_synapses(handle, k, gids, sources)
     saved = state["synapses"]
     saved = saved[(saved["projection"] == k) & np.isin(saved["gid"], gids)]
     keys = ("input", "delay", "source", "gid")
     order, saved_order = (np.lexsort([array[key] for key in keys]) for array in (own, saved))
     if own.size != saved.size or any((own[key][order] != saved[key][saved_order]).any() for key in keys):
         raise ModelError(
-            f"the checkpoint of {population.label} has other synapses in projection {k} ({saved.size}) than this "
+            f"the checkpoint of {label} has other synapses in projection {k} ({saved.size}) than this "
             f"network ({own.size}): it is of another network or another seed"
         )
     weight, eligibility = np.empty(own.size, np.float64), np.empty(own.size, np.float32)
@@ -162,39 +156,15 @@ def _learned(population, k, state, gids, sources) -> tuple[np.ndarray, np.ndarra
     return weight, eligibility
 
 
-def _named_synapses(population, k: int, gids, sources) -> np.ndarray:
+def _named_synapses(handle: PopulationHandle, k: int, gids, sources) -> np.ndarray:
     """The synapses of a projection with STDP, in the population's own order."""
-    held = population.synapses(k, now=False)
+    held = handle.synapses(k, now=False)
     return _filled(SYNAPSES, None, **held, gid=gids[held["cell"]], source=sources[held["row"]], projection=k)
 
 
-def _clock(population) -> tuple[int, int]:
-    return population.library.netml_population_clock(population.handle), round(population.dt_r_ms * TICKS_PER_MS)
-
-
-def _cell_dtype(population) -> np.dtype:
-    return np.dtype(
-        [("gid", "i8"), ("voltage", "f4"), ("logit", "f4"), ("state", "f4", (_lanes(population).shape[1],))]
-    )
-
-
-def _lanes(population) -> np.ndarray:
-    """The engine's own state, [blocks, state, 16]."""
-    blocks = -(-population.cells // LANES)
-    size = population.library.netml_population_state_size(population.handle)
-    return view(population.library.netml_population_state(population.handle), np.float32, (blocks, size, LANES))
-
-
-def _row_states(population, k: int) -> np.ndarray:
-    count = ctypes.c_int64()
-    address = population.library.netml_population_row_states(population.handle, k, ctypes.byref(count))
-    return view(address, ROW_STATE, count.value)
-
-
-def _handed_out(function, handle, dtype) -> np.ndarray:
-    count = ctypes.c_int64()
-    address = function(handle, ctypes.byref(count))
-    return view(address, dtype, count.value).copy()
+def _cell_dtype(handle: PopulationHandle) -> np.dtype:
+    numbers = handle.state().shape[1]
+    return np.dtype([("gid", "i8"), ("voltage", "f4"), ("logit", "f4"), ("state", "f4", (numbers,))])
 
 
 def _filled(dtype, like=None, /, **columns) -> np.ndarray:

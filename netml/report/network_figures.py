@@ -66,7 +66,7 @@ def rates(runs) -> bytes:
     """Mean rate of every population with its cells as points.
 
     Arguments:
-        runs: (label, {population: Population}) of the reference, the compared run, and floors.
+        runs: (label, {population: PopulationStatistics}) of the reference, the compared run, and floors.
     """
     names = list(runs[0][1])
 

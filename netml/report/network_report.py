@@ -100,7 +100,7 @@ def write_report(folder: Path, result: dict, runs) -> Path:
     Arguments:
         folder: Receives ``report.html`` and ``figures/``.
         result: What :func:`netml.stages.compare.compare` measured.
-        runs: (label, Run, {population: Population}) of A, B and the floors.
+        runs: (label, Run, {population: PopulationStatistics}) of A, B and the floors.
     """
     page = html.Page(
         title=f"{runs[0][0]} — {runs[1][0]}",

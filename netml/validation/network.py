@@ -2,7 +2,7 @@
 
 from netml.errors import RunError
 from netml.runs import Run
-from netml.validation.network_metrics import BIN_MS, Population, population
+from netml.validation.network_metrics import BIN_MS, PopulationStatistics, population
 
 #: Metadata that should agree, and what it means if it does not.
 SHOULD_AGREE = {
@@ -47,7 +47,7 @@ def window(runs: list[Run], skip_ms: float | None) -> tuple[float, float]:
     return start, stop
 
 
-def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> dict[str, Population]:
+def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> dict[str, PopulationStatistics]:
     """Statistics of every population of a run.
 
     Raises:

@@ -14,7 +14,7 @@ BANDS = 12
 
 
 @dataclass(frozen=True)
-class Population:
+class PopulationStatistics:
     """Statistics of one population in one run, over the window that counts.
 
     Attributes:
@@ -53,7 +53,7 @@ class Population:
         }
 
 
-def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> Population:
+def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> PopulationStatistics:
     """Statistics of a population between ``start_ms`` and ``stop_ms``.
 
     Args:
@@ -69,7 +69,7 @@ def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_
     counts = np.bincount(cells, minlength=size)
     trains = np.split(times[order], np.cumsum(counts)[:-1])
     frequency, power = spectrum(times, length)
-    return Population(
+    return PopulationStatistics(
         spike_count=len(times),
         rates_hz=counts / (length / 1000.0),
         cv=cv_of_isi(trains),
@@ -142,7 +142,7 @@ def in_band(frequency_hz) -> np.ndarray:
     return (frequency_hz >= BAND_HZ[0]) & (frequency_hz <= BAND_HZ[1])
 
 
-def difference(a: Population, b: Population) -> dict:
+def difference(a: PopulationStatistics, b: PopulationStatistics) -> dict:
     """How b differs from a; each entry is 0 for equal populations, None where undefined.
 
     ``rate``, ``cv``, ``correlation``: b against a (rate as a fraction of a's, the others as a difference);

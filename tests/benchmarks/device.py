@@ -14,7 +14,7 @@ import torch
 
 from netml.artifact import Artifact
 from netml.device.network import Network
-from netml.device.population import Population
+from netml.device.population import DevicePopulation
 from netml.population import population as engine
 from netml.toolchain import source_folder
 
@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # the engine beside it has one too
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
-    population = Population(artifact, "PYR", options.device)
+    population = DevicePopulation(artifact, "PYR", options.device)
     build_s = fill(population, options.cells, options.synapses)
     network = Network({"PYR": population}, {"PYR": np.arange(options.cells)})
     network.advance(20.0)
@@ -67,7 +67,7 @@ def main() -> None:
     if population.device.type == "cuda":
         result["peak_gb"] = torch.cuda.max_memory_allocated(population.device) / 1e9
     if not options.no_engine:
-        own = engine.Population(artifact, "PYR", threads=1)
+        own = engine.ReducedPopulation(artifact, "PYR", threads=1)
         result["engine_build_s"] = fill(own, options.cells, options.synapses)
         same = []
         for n in range(20 + options.steps):

@@ -28,7 +28,7 @@ from netml.engine.mechanisms.build import build_engine_library, load_mechanisms 
 from netml.population.c_interface import view  # noqa: E402
 from netml.population.from_artifact import synaptic_gain  # noqa: E402
 from netml.population.plasticity import RewardStdp  # noqa: E402
-from netml.population.population import Population  # noqa: E402
+from netml.population.population import ReducedPopulation  # noqa: E402
 from netml.reductions.kernel import LANES, Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
@@ -56,7 +56,7 @@ def sampled(rng, sources: int, cells: int, channels: int, count: int, longest_ms
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
 
 
-def fill(population: Population, sources: int, count: int, options: dict, projection: int = 0) -> None:
+def fill(population: ReducedPopulation, sources: int, count: int, options: dict, projection: int = 0) -> None:
     """Random synapses onto all cells of a population, taken into use."""
     rng = np.random.default_rng([options["seed"], world.rank])
     channels = synaptic_gain(population.artifact).size
@@ -68,7 +68,7 @@ def fill(population: Population, sources: int, count: int, options: dict, projec
 
 def bytes_per_plastic_synapse(made: Artifact, options: dict, cells: int = 1000, each: int = 1000) -> float:
     """Resident memory of synapses that learn; the cells, taken into use before, are not in it."""
-    population = Population(made, "plastic")
+    population = ReducedPopulation(made, "plastic")
     projection = population.add_projection(stdp=RewardStdp(rate_us=1e-4, high_us=0.01))
     population.add_cells(cells)
     population.add_rows(cells)
@@ -92,7 +92,7 @@ def main() -> None:
     before = resident_bytes()
 
     start, start_cpu = time.perf_counter(), time.process_time()
-    engine, population = h.NetmlPopulation(), Population(made, "bench", threads=options["threads"])
+    engine, population = h.NetmlPopulation(), ReducedPopulation(made, "bench", threads=options["threads"])
     population.add_cells(len(gids), gids)
     population.add_rows(cells, np.arange(cells))
     outlets = []

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.population.population import Population
+from netml.population.population import ReducedPopulation
 from netml.reductions.kernel import Dims, pack, parameter_shapes
 
 
@@ -36,7 +36,7 @@ def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
 def measure(cells: int, synapses: int, rate_hz: float, seconds: float, longest_ms: float, seed: int = 0) -> dict:
     """Run sources of Poisson spikes (as many as cells, `synapses` targets each) and count."""
     rng = np.random.default_rng(seed)
-    population = Population(random_artifact(Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40), 640), "bench")
+    population = ReducedPopulation(random_artifact(Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40), 640), "bench")
     population.add_cells(cells)
     population.add_rows(cells)
     n = cells * synapses

@@ -12,7 +12,7 @@ import pytest
 from netml.circuit.cell import segment_table
 from netml.engine.ranks import mpi
 from netml.population.c_interface import TICKS_PER_MS
-from netml.population.population import Population
+from netml.population.population import ReducedPopulation
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -65,7 +65,7 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     table = segment_table(hybrid.network()[0].cellParams["Ecell"])
     reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2, current=True)
     gain, feeds = (reduction.arrays[name] for name in ("channel_gain", "channel_input"))
-    quantum = Population(reduction, "E").quantum
+    quantum = ReducedPopulation(reduction, "E").quantum
     expected = []
     for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]:
         if post in swapped["reduced"]:

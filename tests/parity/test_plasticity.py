@@ -10,7 +10,7 @@ from test_population import CELLS, RELATIVE, SEGMENTS, SOURCES, SYNAPSES, filled
 from netml.errors import ModelError
 from netml.population import state as population_state
 from netml.population.plasticity import RewardStdp, ShortTerm
-from netml.population.population import Population
+from netml.population.population import ReducedPopulation
 from netml.records.windows import event_step
 
 STEPS = 300
@@ -111,9 +111,9 @@ def reference(model, artifact, rows, source_spikes, projection, rules):
 RULES = [(None, None), (DEPRESSING, None), (None, STDP), (FACILITATING, STDP)]
 
 
-def plastic(artifact, rows, projection, rules=RULES, threads=1, gids=None, order=None) -> Population:
+def plastic(artifact, rows, projection, rules=RULES, threads=1, gids=None, order=None) -> ReducedPopulation:
     """Cells and synapses in the order of the test, or in another one (cells `gids`, synapses `order`)."""
-    population = Population(artifact, "X", threads=threads)
+    population = ReducedPopulation(artifact, "X", threads=threads)
     gids = np.arange(CELLS) if gids is None else gids
     index = np.argsort(gids) if len(gids) == CELLS else {gid: k for k, gid in enumerate(gids)}
     population.add_cells(len(gids), gids)
@@ -285,7 +285,7 @@ def test_spikes_that_neuron_holds_back_are_in_the_checkpoint_once(case):
 def test_history_is_forgotten_without_a_trace():
     """Beyond the step where all synapses are brought up to date: weights as by the spec, and the history is gone."""
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row = population.add_row()
     k = population.add_projection(stdp=STDP)
@@ -343,7 +343,7 @@ def test_background_is_poisson_of_its_counters(case):
     """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
     _, artifact, *_ = case
     gids, rate_hz = [7, 123456, 3], 400.0
-    one, fed = Population(artifact, "X"), Population(artifact, "X")
+    one, fed = ReducedPopulation(artifact, "X"), ReducedPopulation(artifact, "X")
     border = np.cumsum([np.exp(-0.4) * 0.4**k / np.prod(np.arange(1, k + 1)) for k in range(12)])
     for population in (one, fed):
         population.add_cells(3, gids)
@@ -364,7 +364,7 @@ def test_background_is_poisson_of_its_counters(case):
         np.testing.assert_array_equal(one.logit(), fed.logit())
     assert one.stats()["background"] == total > 150
 
-    many = Population(artifact, "X")
+    many = ReducedPopulation(artifact, "X")
     many.add_cells(200)
     many.add_background(np.arange(4), [100.0, 50.0, 0.0, 350.0], 0.001, seed=1)
     many.reset()
@@ -378,7 +378,7 @@ def test_background_is_poisson_of_its_counters(case):
 )
 def test_background_refuses(case, channel, rate, weight):
     with pytest.raises(ModelError, match="background"):
-        Population(case[1], "X").add_background(channel, rate, weight)
+        ReducedPopulation(case[1], "X").add_background(channel, rate, weight)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_refuses_a_checkpoint_of_another_network(case):
 def test_a_long_run_takes_no_more_memory():
     """Spikes, rewards and history come and go: as much again leaves no more behind."""
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cells(64)
     population.add_rows(64)
     k = population.add_projection(ShortTerm(0.3, 100.0, 50.0), STDP)
@@ -422,7 +422,7 @@ def test_a_long_run_takes_no_more_memory():
     seconds, held = 34, []
     for _ in range(seconds):
         for _ in range(1000):
-            end_ms = population.library.netml_population_clock(population.handle) + 1.0
+            end_ms = population.handle.clock() + 1.0
             for cell in population.step().tolist():
                 population.deliver(cell, end_ms)
         population.reward(0.1)

@@ -10,7 +10,7 @@ from netml.errors import ArtifactError, ModelError
 from netml.population import state as population_state
 from netml.population.c_interface import TICKS_PER_MS
 from netml.population.ensemble import Ensemble, population_of
-from netml.population.population import Population
+from netml.population.population import ReducedPopulation
 from netml.records.windows import event_step
 from netml.reductions.kernel import LANES
 from netml.reductions.leaky_memory import LeakyMemory
@@ -129,7 +129,7 @@ def reference(model, artifact, rows, source_spikes, clamps=None, set_na=0.0):
     return [np.stack(o) for o in zip(*out, strict=True)]
 
 
-def filled(artifact, rows) -> Population:
+def filled(artifact, rows) -> ReducedPopulation:
     population = population_of(artifact, "X")
     for _ in range(CELLS):
         population.add_cell()
@@ -196,7 +196,7 @@ def test_a_checkpoint_holds_currents_and_events_to_come():
     events = rng.integers(0, CELLS, n), rng.integers(0, 14, n), rng.uniform(0.001, 0.01, n), rng.uniform(0, steps, n)
 
     def split(ranks):
-        parts = [Population(artifact, "X") for _ in range(ranks)]
+        parts = [ReducedPopulation(artifact, "X") for _ in range(ranks)]
         for rank, part in enumerate(parts):
             own = np.arange(rank, CELLS, ranks)
             part.add_cells(len(own), own)
@@ -234,14 +234,14 @@ def test_a_checkpoint_holds_currents_and_events_to_come():
 
 def test_currents_that_are_refused_or_counted():
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cells(5)
     for use in (lambda: population.add_clamp(0, Clamp(0, 1, 0.1)), lambda: population.set_current(0.1)):
         with pytest.raises(ModelError, match="reduction of X was trained without a current.*train it again"):
             use()
     assert population.out_of_range().currents == 0
     _, artifact = random_model_with_current(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cells(5)
     for wrong in (np.zeros(4), np.nan, [0.1] * 4 + [np.inf]):
         with pytest.raises(ModelError, match="expected 5 finite numbers, or one"):
@@ -319,7 +319,7 @@ def test_a_border_belongs_to_the_later_step():
     expected = {3.0: 5, 2.999999: 5, 2.99999: 4, 2.5: 4, 3.999: 5, 3.9999995: 6}
     silent = None
     for delay, step in expected.items():
-        population = Population(artifact, "X")
+        population = ReducedPopulation(artifact, "X")
         population.add_cell()
         population.add_synapse(population.add_row(), 0, 0, 0.01, delay)
         population.reset()
@@ -338,7 +338,7 @@ def test_a_border_belongs_to_the_later_step():
 def test_memory_of_a_synapse():
     _, artifact = random_model(0)
     population = filled(artifact, random_rows(0))
-    before = Population(artifact, "X")
+    before = ReducedPopulation(artifact, "X")
     for _ in range(CELLS):
         before.add_cell()
     for p in (population, before):
@@ -349,7 +349,7 @@ def test_memory_of_a_synapse():
 
 def test_saturates_and_says_so():
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row = population.add_row()
     for _ in range(4000):
@@ -367,7 +367,7 @@ def test_saturates_and_says_so():
 )
 def test_refuses(weight, delay):
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     population.add_synapse(population.add_row(), 0, 0, weight, delay)
     with pytest.raises(ModelError):
@@ -377,7 +377,7 @@ def test_refuses(weight, delay):
 def test_counts_what_training_never_saw():
     _, artifact = random_model(0)
     artifact.arrays["channel_seen"][3] = 0
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row = population.add_row()
     for channel, weight in ((3, 0.005), (2, 0.02), (1, 0.0001), (0, 0.005), (0, 0.0)):
@@ -443,16 +443,16 @@ def test_inside_neuron():
 def test_refuses_impossible_threads(threads, monkeypatch):
     _, artifact = random_model(0)
     with pytest.raises(ModelError, match="threads"):
-        Population(artifact, "X", threads=threads)
+        ReducedPopulation(artifact, "X", threads=threads)
     monkeypatch.setenv("NETML_THREADS", str(threads))
     with pytest.raises(ModelError, match="NETML_THREADS"):
-        Population(artifact, "X")
+        ReducedPopulation(artifact, "X")
 
 
 def test_bulk_synapses_are_all_refused_or_all_taken():
     """What is wrong is named; then none of the call's synapses is there."""
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cells(3)
     population.add_rows(2)
     good = dict(row=[0, 1, 1], cell=[0, 1, 2], channel=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)

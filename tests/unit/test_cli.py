@@ -54,8 +54,8 @@ def test_the_version():
 def test_an_interrupt_is_said():
     code = (
         "import os, signal\n"
-        "import netml.engine.ranks.launch as launch\n"
-        "launch.find_project = lambda model: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import netml.engine.circuit.simulate as simulate\n"
+        "simulate.find_project = lambda model: os.kill(os.getpid(), signal.SIGINT)\n"
         "from netml.cli import main\n"
         "main()\n"
     )

@@ -13,7 +13,7 @@ from netml import toolchain
 from netml.circuit.cell_source import CellSource
 from netml.engine.cell_import.cell_params import cell_params, check_variables, facts, globals_of
 from netml.engine.cell_import.user_cell import build_cell
-from netml.engine.circuit.run import SimulateConfig, Simulation
+from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 from netml.engine.ranks import mpi
 from netml.engine.recording.protocol import isolate
@@ -125,7 +125,7 @@ def replay_import(job: ReplayJob) -> tuple[Response, dict]:
     return _respond(h, sections[job.root], last, float(sim.cfg.hParams["v_init"]), job.currents), facts(h, sections)
 
 
-class _Alone(Simulation):
+class _Alone(CircuitRun):
     """One cell of a project, without input."""
 
     def __init__(self, job: ReplayJob, world: mpi.World):
@@ -171,7 +171,7 @@ def tune_weights(job: TuneJob) -> tuple[float, float]:
     config = SimulateConfig(
         model=job.project, duration=TUNING_MS, dt=TUNING_DT_MS, cfg={"cells": 1, "recordTraces": {}, "recordCells": []}
     )
-    simulation = Simulation(config, world)
+    simulation = CircuitRun(config, world)
     simulation.build()
     from neuron import h
 

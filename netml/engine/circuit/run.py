@@ -1,6 +1,6 @@
 """One run of a NetPyNE project in this process, which is one rank: build, run, collect, write.
 
-simulation = Simulation(SimulateConfig(model="models/cortex", duration=1000.0), mpi.start())
+simulation = CircuitRun(SimulateConfig(model="models/cortex", duration=1000.0), mpi.start())
 simulation.build()      # mechanisms, project, swap, network
 simulation.run()
 simulation.write(folder)
@@ -88,7 +88,7 @@ class SimulateConfig:
         return {name: value for name, value in named.items() if value is not None} | dict(self.cfg)
 
 
-class Simulation:
+class CircuitRun:
     """One run. `sim` is NetPyNE's module once built, `engine` the one that runs.
 
     Args:
@@ -317,7 +317,7 @@ def run(config: SimulateConfig) -> Path:
     from netml.engine.ranks import mpi
 
     world = mpi.start()
-    simulation = Simulation(config, world)
+    simulation = CircuitRun(config, world)
     folder = output.reserve(config.output, simulation.project.name, config.overwrite, world)
     try:
         simulation.build()

@@ -15,7 +15,7 @@ import numpy as np
 
 from netml.circuit.cell import threshold_mv
 from netml.circuit.conditions import conditions_hold
-from netml.engine.circuit.run import SimulateConfig, Simulation
+from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.ranks import mpi
 
 SIZE = ("numCells", "density", "gridSpacing", "cellsList", "diversity")
@@ -34,7 +34,7 @@ class StepsJob:
     currents: dict[str, list[float]]
 
 
-class _Alone(Simulation):
+class _Alone(CircuitRun):
     """The project's cells in what `arrange(net_params, cfg)` makes of its network."""
 
     def __init__(self, config: SimulateConfig, arrange):

@@ -138,12 +138,12 @@ def run_clamps(job: ClampJob) -> dict[tuple[str, str], Traces]:
     """
     from neuron import h
 
-    from netml.engine.circuit.run import SimulateConfig, Simulation
+    from netml.engine.circuit.run import CircuitRun, SimulateConfig
     from netml.engine.ranks import mpi
 
     world = mpi.start()
     progress = reporter(job.progress, world.rank)
-    Simulation(SimulateConfig(job.model), world, progress).load_mechanisms()
+    CircuitRun(SimulateConfig(job.model), world, progress).load_mechanisms()
     traces = {}
     for cell in job.cells:
         clamped = ClampedCell(cell.spec(), cell.celsius, cell.v_init_mv)

@@ -92,12 +92,12 @@ def run_pairs(job: PairJob) -> dict[str, list[dict[float | None, np.ndarray]]]:
     """
     from neuron import h
 
-    from netml.engine.circuit.run import SimulateConfig, Simulation
+    from netml.engine.circuit.run import CircuitRun, SimulateConfig
     from netml.engine.ranks import mpi
 
     world = mpi.start()
     progress = reporter(job.progress, world.rank)
-    Simulation(SimulateConfig(job.model), world, progress).load_mechanisms()
+    CircuitRun(SimulateConfig(job.model), world, progress).load_mechanisms()
     found: dict[str, list[dict[float | None, np.ndarray]]] = {}
     progress.begin("pairs", len(job.pairs))
     for done, pair in enumerate(job.pairs):

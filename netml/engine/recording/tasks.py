@@ -10,7 +10,7 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from netml.engine.circuit.run import SimulateConfig, Simulation
+from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.ranks import mpi
 from netml.engine.recording.network_recorder import NetworkRecorder, gather, joined
 from netml.engine.recording.protocol import Protocol, isolate
@@ -91,7 +91,7 @@ class _Labelled(Silent):
         self._shown.begin(f"{self._label}: {label}", total)
 
 
-class _Recorded(Simulation):
+class _Recorded(CircuitRun):
     """A run that keeps nothing but records."""
 
     def create(self, net_params: Any, cfg: Any) -> None:

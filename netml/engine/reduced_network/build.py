@@ -57,13 +57,13 @@ def build(
             A rule whose synMech is one of netml's mechanisms with short-term plasticity has that without being named.
 
     Returns:
-        A :class:`netml.engine.reduced_network.simulation.Simulation`.
+        A :class:`netml.engine.reduced_network.simulation.NetworkSimulation`.
 
     Raises:
         ModelError: What netml.build does not support, by the name of its key, or what is wrong.
         ArtifactError: No such file, or a reduction of another cell.
     """
-    from netml.engine.reduced_network.simulation import Simulation
+    from netml.engine.reduced_network.simulation import NetworkSimulation
 
     artifacts = load_reductions(netParams, reductions)
     world = mpi.start()
@@ -79,7 +79,7 @@ def build(
         _make_cells(h, network, artifacts, here, seeds["stim"])
         _stimulate(network, here, seeds["stim"])
         _connect(network, here, plasticity or {})
-        return Simulation(network)
+        return NetworkSimulation(network)
     except BaseException:
         network.close()
         raise

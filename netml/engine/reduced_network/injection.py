@@ -26,7 +26,7 @@ class Pending:
 
     @classmethod
     def of(cls, network, population: str, cells, times, now_ms: float, sec, loc, synMech, weight) -> Pending:
-        """Those of one call of ``Simulation.inject``.
+        """Those of one call of ``NetworkSimulation.inject``.
 
         Arguments:
             cells: Numbers within the population; times: ms; broadcast.

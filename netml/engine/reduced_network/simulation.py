@@ -25,7 +25,7 @@ from netml.population.c_interface import TICKS_PER_MS
 STRETCH_MS = 10.0
 
 
-class Simulation:
+class NetworkSimulation:
     """A running network; :func:`netml.build` makes it.
 
     Under ``mpirun`` every rank makes the same calls with the same arguments.  One at a time can live in a process:
@@ -245,7 +245,7 @@ class Simulation:
         clock = times - self._origin / TICKS_PER_MS
         return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock, self._pending)
 
-    def restore(self, path: str | Path) -> Simulation:
+    def restore(self, path: str | Path) -> NetworkSimulation:
         """Go on from a checkpoint of this network, made on any number of ranks.  Returns the simulation itself.
 
         Raises:
@@ -272,7 +272,7 @@ class Simulation:
             self._variable_step.active(0)
             self._network = None
 
-    def __enter__(self) -> Simulation:
+    def __enter__(self) -> NetworkSimulation:
         return self
 
     def __exit__(self, kind, *_exception) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 from netml.errors import ModelError, OutputError, RunError
 from netml.files import output_folder
 from netml.hdf5 import OutputFile
-from netml.population.state import cell_states
 from netml.runs import RUN, add_spikes, add_trace, writing_run
 
 HELD = 1_000_000
@@ -152,13 +151,13 @@ class Recorder:
     def _own_columns(self) -> list[tuple[str, int]]:
         columns = [(VOLTAGE, gid) for _, gids, _ in self._mine("voltage") for gid in gids.tolist()]
         for population, gids, index in self._mine("state"):
-            size = cell_states(population, index).shape[1]
+            size = population.states(index).shape[1]
             columns += [(f"state_{k}", gid) for gid in gids.tolist() for k in range(size)]
         return columns
 
     def _sample(self) -> np.ndarray:
         values = [population.voltage()[index] for population, _, index in self._mine("voltage")]
-        values += [cell_states(population, index).ravel() for population, _, index in self._mine("state")]
+        values += [population.states(index).ravel() for population, _, index in self._mine("state")]
         return np.concatenate([*values, np.empty(0, np.float32)])
 
 

@@ -166,13 +166,13 @@ def in_neuron(side: str, cells: int, duration_ms: float, repeats: int) -> dict:
 
 def in_netml(cells: int, duration_ms: float, repeats: int) -> dict:
     """The same of the shipped reduction in the population engine; its steps alone are timed."""
-    from netml.population.population import Population
+    from netml.population.population import ReducedPopulation
 
     params, _, sites = load()
     table = segment_table(params.cellParams["PYR"])
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
     labels = artifact.header["synapses"]
-    population = Population(artifact, "PYR")
+    population = ReducedPopulation(artifact, "PYR")
     queue = []
     for cell in range(LANES_FILLED):
         population.add_cell()

@@ -75,7 +75,7 @@ def in_nest(model: str, edges: Edges, cells: int, duration_ms: float, spikes: st
 def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     """Send the spikes in a file along the same connections onto reduced PYR cells; one thread."""
     from netml.artifact import Artifact
-    from netml.population.population import Population
+    from netml.population.population import ReducedPopulation
     from netml.toolchain import source_folder
 
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
@@ -83,7 +83,7 @@ def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     rng, inhibitory = np.random.default_rng(5), edges.source % INHIBITORY == 0
     kind = np.where(inhibitory, labels.index("GABAA"), labels.index("AMPA_NMDA"))
     channel = rng.integers(0, artifact.channels // len(labels), len(kind)) * len(labels) + kind
-    population = Population(artifact, "PYR")
+    population = ReducedPopulation(artifact, "PYR")
     population.add_cells(cells)
     population.add_rows(cells)
     weight = np.full(len(channel), 1e-3 * PEAK_NS / (len(channel) / cells))
