@@ -172,7 +172,8 @@ struct netml_population {
     // Events of single synapses; they wait until the step that sees them.
     int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
         for (int64_t i = 0; i < n; ++i) {
-            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1) / step_ticks;
+            const int64_t tick = std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1;
+            const int64_t step = tick < 0 ? -1 : tick / step_ticks;       // division rounds towards 0
             if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
             const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
             if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;

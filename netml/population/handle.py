@@ -12,17 +12,8 @@ import numpy as np
 
 from netml.artifact import Artifact
 from netml.errors import ModelError
-from netml.population.c_interface import (
-    FLIGHT,
-    INJECTED,
-    POST_SPIKE,
-    REWARD,
-    ROW_STATE,
-    Plasticity,
-    Stats,
-    load_library,
-    view,
-)  # fmt: skip
+from netml.population import c_interface
+from netml.population.c_interface import FLIGHT, INJECTED, POST_SPIKE, REWARD, ROW_STATE, view
 from netml.population.from_artifact import create, step_ticks, synaptic_gain
 from netml.population.plasticity import RewardStdp, ShortTerm
 from netml.reductions.kernel import LANES
@@ -53,7 +44,7 @@ class PopulationHandle:
 
     def __init__(self, artifact: Artifact, label: str):
         self._pointer: int | None = None
-        self._library, self._label = load_library(), label
+        self._library, self._label = c_interface.load_library(), label
         self.channels, self.inputs = synaptic_gain(artifact).size, int(artifact.header["dims"]["inputs"])
         self.step_ticks = step_ticks(artifact, label)
         self.cells, self.rows, self.frozen = 0, 0, False
@@ -85,7 +76,7 @@ class PopulationHandle:
 
     def add_projection(self, short_term: ShortTerm | None, stdp: RewardStdp | None) -> int:
         """A further projection; returns its number."""
-        rule = Plasticity(short_term=short_term is not None, stdp=stdp is not None)
+        rule = c_interface.Plasticity(short_term=short_term is not None, stdp=stdp is not None)
         for values in (short_term, stdp):
             for name, value in (asdict(values) if values else {}).items():
                 setattr(rule, name, value)
@@ -138,7 +129,7 @@ class PopulationHandle:
         if places > MOST_PLACES:
             most = MOST_PLACES // (self.inputs * LANES) * LANES
             raise ModelError(
-                f"reduced {self._label} has {cells} cells of {self.inputs} inputs on one rank; expected at most {most}: "
+                f"reduced {self._label} has {cells} cells of {self.inputs} inputs on a rank; expected at most {most}: "
                 "use more ranks"
             )
 
@@ -171,6 +162,7 @@ class PopulationHandle:
         Raises:
             ModelError: There is no such row in use, or the time is none.
         """
+        self._in_use()
         if not 0 <= row < self.rows:
             raise ModelError(f"a spike for reduced {self._label} has row {row}; expected 0 to {self.rows - 1}")
         if not abs(spike_ms) < 1e12:
@@ -190,7 +182,8 @@ class PopulationHandle:
 
     def set_current(self, each: np.ndarray) -> None:
         """A current into every soma: (cells) float32, nA times gain."""
-        self._running("set_current", _address(each, np.float32, (self.cells,)))
+        self._in_use()
+        self._call("set_current", _address(each, np.float32, (self.cells,)))
 
     def reward(self, projection: int, amount: float) -> None:
         """A reward to a projection that learns.
@@ -200,9 +193,10 @@ class PopulationHandle:
         """
         self._known(projection)
         if not self.learns[projection] or not np.isfinite(amount):
+            learning = ", ".join(str(k) for k, learns in enumerate(self.learns) if learns) or "it has none"
             raise ModelError(
                 f"reward {amount} to projection {projection} of reduced {self._label}; expected a finite number, and a "
-                f"projection with STDP: {', '.join(str(k) for k, one in enumerate(self.learns) if one) or 'it has none'}"
+                f"projection with STDP: {learning}"
             )
         self._running("reward", projection, amount)
 
@@ -240,9 +234,9 @@ class PopulationHandle:
 
     def stats(self) -> dict[str, float]:
         """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
-        stats = Stats()
+        stats = c_interface.Stats()
         self._library.netml_population_get_stats(self.address, ctypes.byref(stats))
-        return {name: getattr(stats, name) for name, _ in Stats._fields_}
+        return {name: getattr(stats, name) for name, _ in c_interface.Stats._fields_}
 
     def synapses(self, projection: int, now: bool) -> dict[str, np.ndarray]:
         """Synapses in use, by column (:data:`SYNAPSE_COLUMNS`), in an order that stays until more are added."""
@@ -319,18 +313,17 @@ class PopulationHandle:
 
     def _running(self, name: str, *arguments: Any) -> int:
         """:meth:`_call`, for what needs cells in use."""
-        self._frozen()
+        self._in_use()
         return self._call(name, *arguments)
+
+    def _in_use(self) -> None:
+        if self.address and not self.frozen:
+            raise ModelError(f"reduced {self._label} is not in use yet; freeze() or reset() takes its cells into use")
 
     def _handed_out(self, name: str, dtype: np.dtype, *arguments: Any) -> np.ndarray:
         count = ctypes.c_int64()
         address = self._running(name, *arguments, ctypes.byref(count))
         return view(address, dtype, count.value)
-
-    def _frozen(self) -> None:
-        if not self.frozen:
-            _ = self.address
-            raise ModelError(f"reduced {self._label} is not in use yet; freeze() or reset() takes its cells into use")
 
     def _known(self, projection: int) -> None:
         if not 0 <= projection < len(self.learns):

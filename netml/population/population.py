@@ -169,8 +169,8 @@ class ReducedPopulation:
             which, rate, weight = (column[bad - 1].item() for column in columns)
             raise ModelError(
                 f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a "
-                f"channel below {self.handle.channels}, a rate and a weight from 0, in all at most 64 events a cell and "
-                "step"
+                f"channel below {self.handle.channels}, a rate and a weight from 0, in all at most 64 events a cell "
+                "and step"
             )
         self._backgrounds += 1
 

@@ -47,8 +47,8 @@ def describe(
     Returns:
         dict, JSON-able: ``cells`` and ``steps`` by type, ``psps``, ``populations`` (all three: see
         :mod:`netml.engine.experiments.cell_survey`), ``activity`` by population from the surface down
-        (:meth:`netml.validation.network_metrics.PopulationStatistics.summary`), ``window_ms``, ``bin_ms``, ``run``, ``report``
-        and ``json`` (paths).
+        (:meth:`netml.validation.network_metrics.PopulationStatistics.summary`), ``window_ms``, ``bin_ms``, ``run``,
+        ``report`` and ``json`` (paths).
 
     Raises:
         ModelError: The project, or a setting. RunError: The run is not one. LaunchError: A rank died.

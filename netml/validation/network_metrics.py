@@ -53,7 +53,9 @@ class PopulationStatistics:
         }
 
 
-def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> PopulationStatistics:
+def population(
+    times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
+) -> PopulationStatistics:
     """Statistics of a population between ``start_ms`` and ``stop_ms``.
 
     Args:

@@ -13,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from netml.engine.ranks import mpi
 
 world = mpi.start()
@@ -25,11 +23,10 @@ from population import random_artifact  # noqa: E402
 
 from netml.artifact import Artifact  # noqa: E402
 from netml.engine.mechanisms.build import build_engine_library, load_mechanisms  # noqa: E402
-from netml.population.c_interface import view  # noqa: E402
 from netml.population.from_artifact import synaptic_gain  # noqa: E402
 from netml.population.plasticity import RewardStdp  # noqa: E402
 from netml.population.population import ReducedPopulation  # noqa: E402
-from netml.reductions.kernel import LANES, Dims  # noqa: E402
+from netml.reductions.kernel import Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
 CHUNK = 1_000_000
@@ -118,9 +115,7 @@ def main() -> None:
     h.dt = 0.05
     context.set_maxstep(10)
     h.finitialize()
-    state_size = population.library.netml_population_state_size(population.handle)
-    lanes = view(population.library.netml_population_state(population.handle), np.float32,
-                 (-(-len(gids) // LANES), state_size, LANES))  # fmt: skip
+    lanes = population.handle.state()
     lanes[:, -1] = np.random.default_rng([7, world.rank]).integers(
         1, round(1000 / options["rate_hz"]), lanes[:, -1].shape
     )

@@ -36,7 +36,8 @@ def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
 def measure(cells: int, synapses: int, rate_hz: float, seconds: float, longest_ms: float, seed: int = 0) -> dict:
     """Run sources of Poisson spikes (as many as cells, `synapses` targets each) and count."""
     rng = np.random.default_rng(seed)
-    population = ReducedPopulation(random_artifact(Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40), 640), "bench")
+    dims = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
+    population = ReducedPopulation(random_artifact(dims, 640), "bench")
     population.add_cells(cells)
     population.add_rows(cells)
     n = cells * synapses

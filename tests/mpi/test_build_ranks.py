@@ -6,17 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import libsonata
 import numpy as np
 import pytest
+import stepped
 
 import netml
 from netml.engine.ranks import mpi
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-sys.path.insert(0, str(FIXTURES))
-import hybrid  # noqa: E402
-import stepped  # noqa: E402
 
 SYNAPSE = {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}
 # At the beginning of the run, some of it for after the checkpoints, which must hold it.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
@@ -15,8 +16,6 @@ from netml.population.c_interface import TICKS_PER_MS
 from netml.population.population import ReducedPopulation
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-sys.path.insert(0, str(FIXTURES))
-import hybrid  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lif
 import numpy as np
 import pytest
 
@@ -13,9 +14,6 @@ from netml.engine.ranks import mpi
 from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.team import Team, launched
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-import lif  # noqa: E402
 
 FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 48, "window_ms": 100.0, "updates": 30,
           "validate_every": 10}  # fmt: skip

@@ -2,21 +2,17 @@
 
 import gc
 import json
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
+import stepped
 from scipy import stats
 
 import netml
 from netml.circuit.cell import fingerprint
 from netml.engine.reduced_network.stream_writer import merged
 from netml.errors import ArtifactError, CheckpointError, ModelError, OutputError, RunError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import stepped  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ tests of degrees and of sites, each at ALPHA.  With some 80 tests of correct sam
 versions of this file; the last test shows that errors of a few per cent are found.
 """
 
-import sys
-from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 from netpyne import sim
@@ -17,9 +16,6 @@ from scipy import stats
 from netml.engine.reduced_network import build as builder
 from netml.network.layout import Layout
 from netml.network.rules import Rule
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 ALPHA = 1e-4
 SEEDS = range(1, 5)

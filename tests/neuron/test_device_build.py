@@ -1,19 +1,15 @@
 """The network of netml.build on a torch device against the one in NEURON: the same synapses, inputs and spikes."""
 
-import sys
-from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
+import stepped
 import torch
 
 import netml
 from netml.device.simulation import build
 from netml.errors import ModelError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
-import stepped  # noqa: E402
 
 
 def test_spikes_are_those_of_netml_build(tmp_path):

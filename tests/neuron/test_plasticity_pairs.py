@@ -1,20 +1,16 @@
 """Plasticity of single pairs in the engine against small NEURON mechanisms of their own (tests/fixtures/plasticity)."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_population import random_model
+
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.population import ReducedPopulation
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS / "parity"))
-
-from test_population import random_model  # noqa: E402
-
-from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms  # noqa: E402
-from netml.population.plasticity import RewardStdp, ShortTerm  # noqa: E402
-from netml.population.population import ReducedPopulation  # noqa: E402
-
 STEPS = 400
 FLOAT32 = 3e-6  # weight and eligibility of a synapse are kept in float32
 

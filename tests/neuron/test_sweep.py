@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
@@ -18,8 +19,6 @@ from netml.runs import Run
 
 TESTS = Path(__file__).resolve().parent.parent
 EXAMPLE = TESTS.parent / "models" / "sweep"
-sys.path.insert(0, str(TESTS / "fixtures"))
-import hybrid  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """What warns of a wrong reduction: limits of training, the spread of an ensemble, and what a run says of both."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import hybrid
 import lif
 import numpy as np
 import pytest
@@ -17,9 +17,6 @@ from netml.stages.validate import validate
 from netml.validation import doubt
 from netml.validation.cell_metrics import Prediction
 from netml.validation.network import swap_warnings
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 16, "window_ms": 100.0, "updates": 40,
           "validate_every": 20, "learning_rate": 0.01}  # fmt: skip

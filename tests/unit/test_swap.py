@@ -2,17 +2,13 @@
 
 import copy
 import logging
-import sys
-from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
 import netml
 from netml.errors import ArtifactError, ModelError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 
 @pytest.fixture
