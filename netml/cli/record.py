@@ -85,5 +85,5 @@ def command(
         overwrite=overwrite,
         progress=progress,
     )
-    for folder in made.values() if isinstance(made, dict) else [made]:
+    for folder in [made] if len(population) == 1 else [made / one for one in population]:
         print(folder)

@@ -116,7 +116,7 @@ def demo(
         6,
         "swapped circuit in NEURON",
         swapped / "run.h5",
-        lambda: simulate(model, output=swapped, swap={POPULATION: artifact}, **common),
+        lambda: simulate(model, output=swapped, reductions={POPULATION: artifact}, **common),
     )
     say("[7/7] comparing the two circuits")
     network = compare(detailed, swapped, floor=[floor], output=folder / "report")

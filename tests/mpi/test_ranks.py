@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -184,9 +185,10 @@ def dies(rank):
 def test_one_failing_rank_ends_all(tmp_path, monkeypatch, task, message):
     (tmp_path / "tasks.py").write_text(TASKS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     started = time.monotonic()
     with pytest.raises(LaunchError, match=message) as caught:
-        launch(f"tasks:{task}", 1, ranks=2)
+        launch(getattr(import_module("tasks"), task), 1, ranks=2)
     assert "Traceback" not in str(caught.value)
     assert task == "dies" or "tasks.py" in str(caught.value.__cause__)
     assert time.monotonic() - started < BOUND_S

@@ -13,7 +13,7 @@ import pytest
 from netpyne import sim
 from scipy import stats
 
-from netml.engine.reduced_network import build as builder
+from netml.network.compile import compile_circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
 
@@ -47,7 +47,7 @@ def artifacts(net):
 
 def ours(net, cfg, seed):
     """Columns pre, post, channel, weight, delay of all synapses, and the layout."""
-    circuit = builder.compiled(net, artifacts(net), cfg, {"conn": seed, "stim": 1, "loc": 1})
+    circuit = compile_circuit(net, artifacts(net), cfg, {"conn": seed, "stim": 1, "loc": 1})
     here = np.ones(circuit.layout.cells, bool)
     found = [s for label, params in net.connParams.items() for _, s in Rule(label, params, circuit).synapses(here)]
     return tuple(np.concatenate(column) for column in zip(*found, strict=True)), circuit
@@ -219,7 +219,7 @@ def test_cells_stand_where_netpyne_puts_them(change):
     net.popParams["G"] = {"cellType": "Icell", "gridSpacing": [50, 70, 60], "yRange": [0, 120]}
     net.popParams["L"] = {"cellType": "Icell", "cellsList": [{"x": 3.0, "ynorm": 0.5}, {"z": 9.0}]}
     cfg.seeds["loc"] = 5
-    layout = Layout(net, 5, builder._uniform)
+    layout = Layout(net, 5)
     sim.initialize(net, cfg)
     sim.net.createPops()
     sim.net.createCells()

@@ -108,8 +108,8 @@ def together(request, tmp_path_factory):
         cfg={"rate": 150.0},
         output=folder / "records",
     )
-    assert made == {name: folder / "records" / name for name in ("E+E2", "I")}
-    return folder / "model", {name: Records.open(one) for name, one in made.items()}
+    assert made == folder / "records"
+    return folder / "model", {name: Records.open(made / name) for name in ("E+E2", "I")}
 
 
 def test_populations_are_recorded_together(together, tmp_path):

@@ -49,7 +49,7 @@ class SimulateConfig:
         engine: "neuron" or "coreneuron"; NEURON also for a model that CoreNEURON does not take, with a warning.
         build: "exact" (same spikes on any number of ranks) or "fast".
         cfg: further cfg values by dotted name.
-        swap: artifact file by population.
+        reductions: ``.netml`` file by population.
         fraction: share of each swapped population that is reduced.
         output: run folder; None makes netml-runs/<model>-NNN.
         overwrite: replace a finished run there.
@@ -63,7 +63,7 @@ class SimulateConfig:
     engine: str = "neuron"
     build: str = "exact"
     cfg: Mapping[str, Any] = field(default_factory=dict)
-    swap: Mapping[str, str] = field(default_factory=dict)
+    reductions: Mapping[str, str] = field(default_factory=dict)
     fraction: float = 1.0
     output: str | None = None
     overwrite: bool = False
@@ -79,7 +79,7 @@ class SimulateConfig:
                 raise ModelError(f"{name} is {value}; expected a positive number of ms")
         if not 0 <= self.fraction <= 1:
             raise ModelError(f"fraction to swap is {self.fraction}; expected 0 to 1")
-        if self.swap and self.engine != "neuron":
+        if self.reductions and self.engine != "neuron":
             raise ModelError("reduced cells run in NEURON only; use engine 'neuron' with a swap")
 
     def overrides(self) -> dict[str, Any]:
@@ -128,10 +128,10 @@ class CircuitRun:
             self._check_mechanisms(net_params)
             self.circuit = fingerprint(net_params)
             self._prepare(cfg)
-            if self.config.swap:
+            if self.config.reductions:
                 from netml.engine.circuit.swap import swap
 
-                net_params = swap(net_params, dict(self.config.swap), fraction=self.config.fraction)
+                net_params = swap(net_params, dict(self.config.reductions), fraction=self.config.fraction)
         with self._phase("build_s", "network"):
             self.create(net_params, cfg)
 
@@ -272,7 +272,7 @@ class CircuitRun:
             "build": config.build,
             "ranks": self.world.size,
             "cfg": {name: value for name, value in config.overrides().items()},
-            "swap": {pop: {"artifact": str(path), "fraction": config.fraction} for pop, path in config.swap.items()},
+            "swap": {pop: {"artifact": str(path), "fraction": config.fraction} for pop, path in config.reductions.items()},
             "wall": dict(self.wall),
             "mechanisms": self.library.digest,
             "circuit": self.circuit,
@@ -280,7 +280,7 @@ class CircuitRun:
             "compiler": toolchain.compiler_version(),
             "cpu_count": os.cpu_count(),
         }
-        if config.swap:
+        if config.reductions:
             from netml.engine.circuit.swap import report
 
             about["reduced"] = report()

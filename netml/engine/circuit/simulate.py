@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from netml.circuit.project import find_project
+from netml.deprecation import renamed_arguments
 from netml.engine.circuit import output as run_folder
 from netml.engine.circuit.run import SimulateConfig, run
 from netml.engine.ranks import mpi
 from netml.engine.ranks.launch import launch
 
 
+@renamed_arguments(swap="reductions")
 def simulate(
     model: str | Path,
     *,
@@ -25,7 +27,7 @@ def simulate(
     build: str = "exact",
     output: str | Path | None = None,
     cfg: Mapping[str, Any] | None = None,
-    swap: Mapping[str, str | Path] | None = None,
+    reductions: Mapping[str, str | Path] | None = None,
     fraction: float = 1.0,
     overwrite: bool = False,
     progress: bool = True,
@@ -41,7 +43,8 @@ def simulate(
         build: "exact" (same spikes on any number of ranks) or "fast".
         output: run folder; by default a new netml-runs/<model>-NNN.
         cfg: further cfg values by dotted name.
-        swap: artifact file by population; fraction: share of its cells to reduce.
+        reductions: ``.netml`` file by population whose cells it replaces.
+        fraction: share of these populations' cells that is replaced, 0 to 1.
         overwrite: replace a finished run in output.
         progress: show it, where standard error is a terminal.
 
@@ -53,7 +56,7 @@ def simulate(
     """
     config = SimulateConfig(
         model=str(model), duration=duration, seed=seed, dt=dt, engine=engine, build=build, cfg=dict(cfg or {}),
-        swap={population: str(path) for population, path in (swap or {}).items()}, fraction=fraction,
+        reductions={population: str(path) for population, path in (reductions or {}).items()}, fraction=fraction,
         output=None if output is None else str(output), overwrite=overwrite, progress=progress,
     )  # fmt: skip
     project = find_project(model)  # a wrong path is said at once

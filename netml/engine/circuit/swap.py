@@ -15,17 +15,21 @@ from typing import Any
 from netml.artifact import Artifact
 from netml.circuit.cell import cell_label
 from netml.circuit.fits import check_cell
+from netml.deprecation import renamed_arguments
 from netml.errors import ModelError
 
 
-def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0):
+@renamed_arguments(artifacts="reductions")
+def swap(
+    netParams: Any, reductions: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0
+) -> Any:
     """Network parameters whose populations run as reductions.
 
     Pairs, sections, locations, weights and delays of all connections stay those of the detailed network.
 
     Arguments:
         netParams: NetPyNE's ``specs.NetParams``; it is left as it was.
-        artifacts: ``.netml`` file by population.
+        reductions: ``.netml`` file by population.
         fraction: Share of each population's cells that is reduced, 0 to 1, one number or one by population.  Which
             cells depends on seed and gid alone: not on the number of ranks.
         seed: Of that choice.
@@ -38,7 +42,7 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
         ArtifactError: No such file, or a reduction of another cell.
     """
     plan = {}
-    for label, path in artifacts.items():
+    for label, path in reductions.items():
         share = float(fraction.get(label, 1.0) if isinstance(fraction, Mapping) else fraction)
         if not (math.isfinite(share) and 0 <= share <= 1):
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")

@@ -46,7 +46,7 @@ def record(
     output: str | Path = "records",
     overwrite: bool = False,
     progress: bool = True,
-) -> Path | dict[str, Path]:
+) -> Path:
     """Record what cells receive and do, in runs of the network and alone under random input.
 
     Args:
@@ -72,7 +72,7 @@ def record(
         progress: Show it, where standard error is a terminal.
 
     Returns:
-        The folder; of several populations, that of each.
+        The folder of the records; of several populations the folder in which each has one of its name.
 
     Raises:
         ModelError: Unknown population, cells, site; joined populations of different cells; numbers that do not fit.
@@ -150,7 +150,7 @@ def record(
                 )
                 launch(record_protocol, job, ranks=ranks, progress=progress)
             write_index(folder, cell, about | {"population": one})
-    return next(iter(folders.values())) if len(folders) == 1 else folders
+    return Path(output)
 
 
 def _folders(population: str | Sequence[str], cells: int | list[int] | None, output: Path) -> dict[str, Path]:
