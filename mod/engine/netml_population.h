@@ -5,7 +5,7 @@
  * event on the border, to 1e-6 ms, belongs to the later step. Input is summed in int32 fixed point, units of
  * `quantum`, so that no sum depends on the order of its events; a sum beyond 2^31 - 1 quanta stays there and is counted.
  *
- * Functions that may need memory return -1 where there is none. Plasticity: see netml/engine/README.md.
+ * Functions that may need memory return -1 where there is none. Plasticity: see netml/population/README.md.
  */
 #pragma once
 

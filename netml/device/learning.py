@@ -1,4 +1,4 @@
-"""Synapses that learn: reward-modulated STDP with an eligibility trace, after netml/engine/README.md.
+"""Synapses that learn: reward-modulated STDP with an eligibility trace, after netml/population/README.md.
 
 An event needs the weight at its arrival, so spikes wait in flight, and their synapses are visited in the step in which
 they arrive. A synapse's eligibility is brought up to date when something happens to it: an arrival, or a spike of its

@@ -7,7 +7,7 @@ from netml.population.plasticity import RewardStdp, ShortTerm
 
 
 class Sources:
-    """State of the rows of one projection, after netml/engine/README.md.
+    """State of the rows of one projection, after netml/population/README.md.
 
     Arguments:
         rows: How many.
