@@ -10,7 +10,7 @@ from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
 
 
-class Network:
+class DeviceNetwork:
     """Populations that step together.
 
     Sources are numbered through: cells and whatever lies outside.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from netml.device.choice import usable
-from netml.device.network import Network
+from netml.device.network import DeviceNetwork
 from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
@@ -64,7 +64,7 @@ def build(
     for _ in add_synapses(circuit, populations, projections, index, here):
         pass
     first = {label: layout.populations[label].first for label in populations}
-    network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
+    network = DeviceNetwork(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
     arrays = {label: np.array(rows, CLAMP) for label, rows in clamps.items() if rows}
     return DeviceSimulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
 
@@ -81,7 +81,7 @@ class DeviceSimulation:
     """
 
     def __init__(
-        self, network: Network, trains: list, backgrounds: list, index: np.ndarray, clamps: Mapping[str, np.ndarray]
+        self, network: DeviceNetwork, trains: list, backgrounds: list, index: np.ndarray, clamps: Mapping[str, np.ndarray]
     ):
         self.network, self._trains, self._backgrounds, self._index = network, trains, backgrounds, index
         self._clamps = clamps

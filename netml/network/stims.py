@@ -15,7 +15,7 @@ from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
 from netml.network.layout import TAGS, PlacedPopulation
 from netml.network.pairs import POST, Pairs, values
-from netml.network.trains import Given, Trains, interval_of, own_keys
+from netml.network.trains import FixedTrains, Trains, interval_of, own_keys
 
 _TRAIN = {"rate", "interval", "noise", "start", "number", "seed"}
 _SOURCE = _TRAIN | {"type"}
@@ -217,7 +217,7 @@ def _evaluated(source: Mapping, names: set, circuit: Circuit, stim_seed: int, gi
     return found
 
 
-def sources(population: PlacedPopulation, gids: np.ndarray, stim_seed: int) -> Trains | Given:
+def sources(population: PlacedPopulation, gids: np.ndarray, stim_seed: int) -> Trains | FixedTrains:
     """Trains of some cells of a population of NetStims or VecStims.
 
     Raises:
@@ -226,7 +226,7 @@ def sources(population: PlacedPopulation, gids: np.ndarray, stim_seed: int) -> T
     tags, where = dict(population.tags), f"popParams {population.label!r}"
     tags.setdefault("seed", stim_seed)
     if population.source == "VecStim" and not {"rate", "interval"} & set(tags):
-        return Given(_given(population, gids, where))
+        return FixedTrains(_given(population, gids, where))
     rate = tags.get("rate")
     if isinstance(rate, (list, tuple)) and len(rate) == 2:  # NetPyNE draws it for each cell between the two
         tags["rate"] = rate[0] + (rate[1] - rate[0]) * Draws(keys(key("rate", stim_seed), gids)).next()

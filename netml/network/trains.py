@@ -85,7 +85,7 @@ class Trains:
         return interval * (1 - noise) + interval * noise * drawn
 
 
-class Given:
+class FixedTrains:
     """Trains given by their spikes.
 
     Arguments:

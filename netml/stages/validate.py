@@ -29,7 +29,7 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
 
     Returns:
         dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
-        :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
+        :func:`netml.validation.cell_metrics.all_trials`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
         they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
         :mod:`netml.validation.doubt`), what was measured, ``warnings``,

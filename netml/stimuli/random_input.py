@@ -1,6 +1,6 @@
 """Random synaptic input for single cells, over a wide range around what a network gives, or just as a network gives it.
 
-A trial is drawn from a :class:`Profile` (how often and how strongly each channel of the cell is driven in
+A trial is drawn from a :class:`InputProfile` (how often and how strongly each channel of the cell is driven in
 its network) and one of the kinds in :data:`KINDS`, or put together from the network's trials (:data:`FROM_NETWORK`).
 Only numpy here: the same trial comes out of the same (seed, trial number) on any number of ranks.
 """
@@ -46,7 +46,7 @@ class Ranges:
 
 
 @dataclass(frozen=True)
-class Drive:
+class InputCounts:
     """Sums over trials of a network; two of them add up.
 
     count, log_weight: float64 [channels], events and the sum of their logarithmic weights (uS).
@@ -58,19 +58,19 @@ class Drive:
     seconds: float
 
     @classmethod
-    def of(cls, trial, channels: int) -> Drive:
+    def of(cls, trial, channels: int) -> InputCounts:
         """What one trial adds; events of no weight do nothing and do not count."""
         used = trial.event_weight > 0
         channel = trial.event_channel[used]
         log_weight = np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
         return cls(np.bincount(channel, minlength=channels).astype(float), log_weight, trial.duration_ms / 1000.0)
 
-    def __add__(self, other: Drive) -> Drive:
-        return Drive(self.count + other.count, self.log_weight + other.log_weight, self.seconds + other.seconds)
+    def __add__(self, other: InputCounts) -> InputCounts:
+        return InputCounts(self.count + other.count, self.log_weight + other.log_weight, self.seconds + other.seconds)
 
 
 @dataclass(frozen=True)
-class Profile:
+class InputProfile:
     """What drives the cell in its network.
 
     rate_hz: float64 [channels], mean rate of events of a channel.
@@ -87,7 +87,7 @@ class Profile:
     excitatory: np.ndarray
 
     @classmethod
-    def from_drive(cls, drive: Drive, length_um, group, synapses: dict[str, bool]) -> Profile:
+    def from_drive(cls, drive: InputCounts, length_um, group, synapses: dict[str, bool]) -> InputProfile:
         """What a network's trials say.
 
         Arguments:
@@ -124,7 +124,7 @@ class Profile:
         return ((1.0 - unseen) * rate + unseen * by_length).ravel()
 
 
-def draw(kind: str, profile: Profile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
+def draw(kind: str, profile: InputProfile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
     """One trial of random input.
 
     Returns (time float64 ms sorted, in (0, duration); channel int32; weight float32 uS [channels], one a channel).

@@ -14,7 +14,7 @@ from netml.training.recurrence import EventTable, Window
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
 
 
-class Steps:
+class TrialTable:
     """Trials end to end, one row a step.
 
     Attributes:
@@ -146,7 +146,7 @@ class Steps:
         return tuple(np.concatenate([values[p] for p in parts]) for values in (self.events.channel, self.events.weight))
 
 
-def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
+def load(records: Records, config) -> tuple[TrialTable, list[int], list[int]]:
     """Steps of the training and validation trials, and which are which.
 
     Raises:
@@ -161,7 +161,7 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
                 f"the {len(trials)} {name} trials of {records.folder} hold no spike at all; record longer, more cells, "
                 f"or with stronger input"
             )
-    steps = Steps(
+    steps = TrialTable(
         records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms,
         site_clip_mv=config.site_clip_mv,
     )
@@ -178,13 +178,13 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
     return steps, first, second
 
 
-class Walk:
+class SequenceSampler:
     """Sequences that walk through trials side by side, window after window, and draw a new trial at the end of one.
 
     A sequence carries its state from window to window, so that no time is spent on settling in.
     """
 
-    def __init__(self, steps: Steps, trials, sequences: int, window: int, seed: int):
+    def __init__(self, steps: TrialTable, trials, sequences: int, window: int, seed: int):
         self.steps, self.trials, self.window = steps, np.asarray(trials), window
         self.random = np.random.default_rng([seed, 1])
         self.blocks = sequences // LANES
@@ -244,7 +244,7 @@ class Walk:
             self.state = flat.reshape(self.blocks, state_count, LANES).copy()
 
 
-def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> tuple[Window, np.ndarray]:
+def make_window(steps: TrialTable, first, length, n: int, state, free_lanes: int) -> tuple[Window, np.ndarray]:
     """A window from its first rows and lengths (blocks, 16), and its rows (blocks, n, 16), -1 behind the end."""
     at = np.arange(n)[:, None]
     inside = at < length[:, None, :]
@@ -255,7 +255,7 @@ def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> 
     return Window(n, np.ascontiguousarray(first, np.int64), length, teacher, free, state), rows
 
 
-def whole_trials(steps: Steps, trials, rest: np.ndarray, limit: int | None = None) -> tuple[Window, np.ndarray]:
+def whole_trials(steps: TrialTable, trials, rest: np.ndarray, limit: int | None = None) -> tuple[Window, np.ndarray]:
     """One free-running window over whole trials (their first ``limit`` steps) from rest, and its rows.
 
     Spare lanes are empty.

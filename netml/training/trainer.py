@@ -14,7 +14,7 @@ from netml.files import replacing
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, Walk, whole_trials
+from netml.training.data import SequenceSampler, TrialTable, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
@@ -40,7 +40,7 @@ class Trainer:
         device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
-    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
+    def __init__(self, steps: TrialTable, training, validation, config: TrainConfig, checkpoint: Path | None = None,
                  device: str = "cpu", synthetic=()):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
@@ -50,7 +50,7 @@ class Trainer:
         model = self.learner.model
         window = max(1, round(config.window_ms / config.dt_r_ms))
         often = np.resize(training, max(len(training), len(synthetic)))  # what was recorded is at least half of it
-        self.walk = Walk(steps, [*often, *synthetic], config.sequences, window, config.seed)
+        self.walk = SequenceSampler(steps, [*often, *synthetic], config.sequences, window, config.seed)
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.

@@ -70,7 +70,7 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
     by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
 
     def honest(chosen: list[Prediction]) -> dict:
-        scores = cell_metrics.honest(chosen, skip_ms, v_clip)
+        scores = cell_metrics.all_trials(chosen, skip_ms, v_clip)
         return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
 
     published = cell_metrics.published_trials(predictions)

@@ -237,7 +237,7 @@ def mean(values):
 # ---- together -----------------------------------------------------------------------------------------------------
 
 
-def honest(predictions, skip_ms, v_clip_mv):
+def all_trials(predictions, skip_ms, v_clip_mv):
     """All metrics on all trials (those without spikes included)."""
     return {
         "trials": len(predictions),
@@ -262,7 +262,7 @@ def published(predictions):
     """The headline protocol of Beniaguev et al. 2021 and Spieler et al. 2024, for comparison with their figures.
 
     The first 500 ms are skipped, voltages clipped at -55 mV, and only trials of 1 to 24 true spikes count (their trials
-    last 6 s). Reported beside `honest`, never instead of it: it leaves the hardest trials out.
+    last 6 s). Reported beside `all_trials`, never instead of it: it leaves the hardest trials out.
     """
     chosen = published_trials(predictions)
     result = {"trials": len(chosen), "trials_left_out": len(predictions) - len(chosen), "skip_ms": PUBLISHED_SKIP_MS}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from netml.artifact import Artifact
-from netml.device.network import Network
+from netml.device.network import DeviceNetwork
 from netml.device.population import DevicePopulation
 from netml.population import population as engine
 from netml.toolchain import source_folder
@@ -54,7 +54,7 @@ def main() -> None:
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
     population = DevicePopulation(artifact, "PYR", options.device)
     build_s = fill(population, options.cells, options.synapses)
-    network = Network({"PYR": population}, {"PYR": np.arange(options.cells)})
+    network = DeviceNetwork({"PYR": population}, {"PYR": np.arange(options.cells)})
     network.advance(20.0)
     start = time.perf_counter()
     times, numbers = network.advance(float(options.steps))

@@ -14,14 +14,14 @@ from netml.circuit.cell import SegmentTable
 from netml.records import CellInfo
 from netml.reductions import kernel
 from netml.training.config import TrainConfig
-from netml.training.data import Steps
+from netml.training.data import TrialTable
 from netml.training.recurrence import EventTable, Recurrence, Window
 from netml.training.trainer import Trainer
 
 SEGMENTS, TRIALS, TRIAL_STEPS, EVENTS_A_STEP = 639, 32, 3000, 14.0
 
 
-def synthetic() -> Steps:
+def synthetic() -> TrialTable:
     """A binary tree of dendrite under random input: what the trainer reads, without files."""
     random = np.random.default_rng(0)
     parent = np.concatenate([[-1], (np.arange(1, SEGMENTS) - 1) // 2])
@@ -30,7 +30,7 @@ def synthetic() -> Steps:
                          np.full(SEGMENTS, 1.0))  # fmt: skip
     rows = TRIALS * TRIAL_STEPS
     counts = random.poisson(EVENTS_A_STEP, rows)
-    steps = Steps.__new__(Steps)
+    steps = TrialTable.__new__(TrialTable)
     steps.cell = CellInfo("bench", "bench", ("AMPA_NMDA", "GABAA"), table, sites={"soma": ("dend", 0.0)}, dt_ms=0.05)
     steps.events = EventTable(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),

@@ -101,7 +101,8 @@ def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):
                      duration=400, dt=0.1, output=tmp_path / "records", progress=False)  # fmt: skip
     assert Records.open(records).cell.synapses == ("user_syn", "GABAA")
     artifact = train(records, output=tmp_path / "pyr.netml", progress=False, **RECIPE)
-    swapped = simulate(pyr[0], duration=100, dt=0.1, reductions={"Pyr": artifact}, output=tmp_path / "run", progress=False)
+    swapped = simulate(pyr[0], duration=100, dt=0.1, reductions={"Pyr": artifact}, output=tmp_path / "run",
+                       progress=False)  # fmt: skip
     run = Run.open(swapped)
     assert run.metadata["reduced"]["Pyr"]["cells"] == 8
 

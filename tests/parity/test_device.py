@@ -8,7 +8,7 @@ from test_population import CELLS, DURATION_MS, SOURCES, filled, random_model, r
 
 from netml.artifact import Artifact
 from netml.device import ranges
-from netml.device.network import Network
+from netml.device.network import DeviceNetwork
 from netml.device.population import DevicePopulation
 from netml.errors import DeviceError, ModelError
 from netml.population import population as engine
@@ -48,7 +48,7 @@ def run_engine(population, outside, rewards=None):
 
 def run_device(population, outside, rewards=None):
     """The same in a network on a device."""
-    network = Network({"X": population}, {"X": np.arange(SOURCES)})
+    network = DeviceNetwork({"X": population}, {"X": np.arange(SOURCES)})
     events = sorted((t, row) for row, times in enumerate(outside) for t in times if row >= CELLS)
     at, row = np.array([t for t, _ in events]), np.array([r for _, r in events])
     out = []
@@ -89,7 +89,7 @@ def test_two_populations_feed_each_other():
     """One population of all cells, or two of some each: the same spikes."""
     _, artifact = random_model(0)
     rows, outside = random_rows(0), spikes(0)
-    whole = Network({"X": on_device(artifact, rows, "cpu")}, {"X": np.arange(SOURCES)})
+    whole = DeviceNetwork({"X": on_device(artifact, rows, "cpu")}, {"X": np.arange(SOURCES)})
     first = np.arange(CELLS) < 8
     parts, sources = {}, {}
     for label, mine in (("A", first), ("B", ~first)):
@@ -102,7 +102,7 @@ def test_two_populations_feed_each_other():
         sources[label] = np.arange(SOURCES)
     row = np.concatenate([[k] * len(t) for k, t in enumerate(outside) if k >= CELLS])
     at = np.concatenate([t for k, t in enumerate(outside) if k >= CELLS])
-    found, expected = (n.advance(DURATION_MS, row, at) for n in (Network(parts, sources), whole))
+    found, expected = (n.advance(DURATION_MS, row, at) for n in (DeviceNetwork(parts, sources), whole))
     assert expected[0].size > 100
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -24,7 +24,7 @@ def test_both_names_are_an_error():
 
 def test_simulate_and_swap_still_take_their_old_words(tmp_path):
     """What is wrong with the model is said after the old name was understood."""
-    with pytest.warns(DeprecationWarning, match="'swap' of simulate"), pytest.raises(netml.NetmlError, match="no model"):
+    with pytest.warns(DeprecationWarning, match="'swap' of simulate"), pytest.raises(netml.NetmlError, match="model"):
         netml.simulate(tmp_path / "nowhere", swap={"PYR": "PYR.netml"})
     with pytest.warns(DeprecationWarning, match="'artifacts' of swap"), pytest.raises(AttributeError):
         netml.swap(None, artifacts={"PYR": "PYR.netml"})

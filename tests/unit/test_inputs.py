@@ -5,7 +5,7 @@ import pytest
 
 from netml.errors import RecordsError
 from netml.records import Trial
-from netml.stimuli.random_input import KINDS, PAUSE_MS, Drive, Profile, Ranges, draw, paused, shuffled
+from netml.stimuli.random_input import KINDS, PAUSE_MS, InputCounts, InputProfile, Ranges, draw, paused, shuffled
 
 SEGMENTS, SECONDS = 60, 10.0
 EXACT = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), unseen=0.0)
@@ -31,8 +31,8 @@ def profile():
     """Excitation on the first 30 segments at 100 Hz each, inhibition on the last 30 at 50 Hz each."""
     channel = np.concatenate([np.repeat(np.arange(30) * 2, 1000), np.repeat(np.arange(30, 60) * 2 + 1, 500)])
     weight = np.where(channel % 2 == 0, 5e-4, 1e-3)
-    drive = Drive.of(network_trial(channel, weight), 2 * SEGMENTS)
-    return Profile.from_drive(drive, np.full(SEGMENTS, 10.0), np.arange(SEGMENTS) // 6, {"exc": True, "inh": False})
+    drive = InputCounts.of(network_trial(channel, weight), 2 * SEGMENTS)
+    return InputProfile.from_drive(drive, np.full(SEGMENTS, 10.0), np.arange(SEGMENTS) // 6, {"exc": True, "inh": False})
 
 
 def test_profile_measures_the_network(profile):
@@ -42,9 +42,9 @@ def test_profile_measures_the_network(profile):
 
 
 def test_a_synapse_type_without_events_is_an_error():
-    drive = Drive.of(network_trial([0, 2], [1e-3, 1e-3]), 2 * SEGMENTS)
+    drive = InputCounts.of(network_trial([0, 2], [1e-3, 1e-3]), 2 * SEGMENTS)
     with pytest.raises(RecordsError, match="no event at a synapse of type 'inh'.*--protocol-trials 0"):
-        Profile.from_drive(drive, np.full(SEGMENTS, 10.0), np.zeros(SEGMENTS, int), {"exc": True, "inh": False})
+        InputProfile.from_drive(drive, np.full(SEGMENTS, 10.0), np.zeros(SEGMENTS, int), {"exc": True, "inh": False})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +86,7 @@ def test_weights_move_against_rates(profile):
 
 
 def test_volleys_are_synchronous(profile):
-    silent = Profile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    silent = InputProfile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
     time = np.concatenate([draw("volleys", silent, 2000.0, 0, k)[0] for k in range(10)])
     gaps = np.diff(np.sort(time))
     assert np.median(gaps) < 1.0  # ms; as many events spread evenly would lie further apart
@@ -111,7 +111,7 @@ def test_moved_synapses_lie_on_a_third_of_the_segments(profile):
 
 
 def test_crowded_channels_get_several_events_a_millisecond(profile):
-    silent = Profile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    silent = InputProfile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
     most = []
     for k in range(10):
         time, channel, _ = draw("crowded", silent, 2000.0, 0, k)

@@ -134,14 +134,14 @@ def test_rates_and_trials_without_spikes():
     quiet = prediction([], [], kind="silence")
     noisy = prediction([], [100, 200, 300], kind="silence")
     busy = prediction(np.arange(300, 2000, 50), np.arange(300, 2000, 40))
-    result = cell_metrics.honest([quiet, noisy, busy], skip_ms=200, v_clip_mv=-55)
+    result = cell_metrics.all_trials([quiet, noisy, busy], skip_ms=200, v_clip_mv=-55)
     assert (result["trials"], result["trials_without_spikes"]) == (3, 2)
     assert result["seconds"] == pytest.approx(5.4)
     emitted = result["spikes"]
     assert (emitted["spikes_true"], emitted["spikes_model"]) == (34, 45)  # 100 ms is skipped
     assert emitted["rate_error"] == pytest.approx(45 / 34 - 1)
     assert emitted["isi_true_ms"] == 50 and emitted["cv_true"] == 0.0
-    alone = cell_metrics.honest([quiet], skip_ms=0, v_clip_mv=-55)
+    alone = cell_metrics.all_trials([quiet], skip_ms=0, v_clip_mv=-55)
     assert alone["auc"] is None and alone["spikes"]["gamma"] is None and alone["spikes"]["rate_error"] is None
     assert alone["spikes"]["rate_model_hz"] == 0.0
 

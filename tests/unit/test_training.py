@@ -22,7 +22,7 @@ from netml.reductions.kernel import Reduction
 from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, Walk, load
+from netml.training.data import SequenceSampler, TrialTable, load
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
@@ -229,7 +229,7 @@ def test_unknown_and_impossible_options_are_named(records, tmp_path):
 
 
 def test_steps_hold_what_the_trials_hold(records):
-    steps = Steps(Records.open(records), [3, 5], dt_r_ms=1.0, v_clip_mv=-55.0, skip_ms=100.0)
+    steps = TrialTable(Records.open(records), [3, 5], dt_r_ms=1.0, v_clip_mv=-55.0, skip_ms=100.0)
     trial = Records.open(records).trial(5)
     first, n = steps.first[1], steps.length[1]
     start = steps.events.row_start
@@ -259,7 +259,7 @@ def test_a_sequence_begins_every_trial_at_rest(records):
     """And keeps its state within one: what a window leaves (here 7) is what the next begins with."""
     config = TrainConfig.of(**SMALL)
     steps, training, _ = load(Records.open(records), config)
-    walk, rest, begun = Walk(steps, training, 16, window=100, seed=0), np.full((1, 5, 16), -1, np.float32), 0
+    walk, rest, begun = SequenceSampler(steps, training, 16, window=100, seed=0), np.full((1, 5, 16), -1, np.float32), 0
     walk.next(rest, 0)
     for _ in range(30):
         walk.state[:] = 7

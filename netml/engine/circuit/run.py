@@ -272,7 +272,9 @@ class CircuitRun:
             "build": config.build,
             "ranks": self.world.size,
             "cfg": {name: value for name, value in config.overrides().items()},
-            "swap": {pop: {"artifact": str(path), "fraction": config.fraction} for pop, path in config.reductions.items()},
+            "swap": {
+                pop: {"artifact": str(path), "fraction": config.fraction} for pop, path in config.reductions.items()
+            },
             "wall": dict(self.wall),
             "mechanisms": self.library.digest,
             "circuit": self.circuit,

@@ -17,7 +17,7 @@ from netml.engine.recording.sampling import VoltageRecorder, check_buffers, step
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
 from netml.stimuli import random_current as currents
-from netml.stimuli.random_input import FROM_NETWORK, TURNS, Drive, Profile, Ranges, draw
+from netml.stimuli.random_input import FROM_NETWORK, TURNS, InputCounts, InputProfile, Ranges, draw
 
 SETTLE_MS, TEST_MS = 100.0, 200.0  # a current is tried so long, after so long without
 #: Voltages (mV) by which the currents that are tried would move a cell of constant resistance.
@@ -156,7 +156,7 @@ class Protocol:
         network: Trials of the network, of this duration, that shuffled and paused ones are made of.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, drive: Drive, ranges: Ranges | None = None, kinds=TURNS, network=()):
+    def __init__(self, sim: Any, info: CellInfo, drive: InputCounts, ranges: Ranges | None = None, kinds=TURNS, network=()):
         self.sim, self.info, self.ranges, self.kinds, self.network = sim, info, ranges or Ranges(), kinds, network
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
@@ -164,7 +164,7 @@ class Protocol:
         check_buffers(len(cells), len(info.sites), self.duration_ms, info.dt_ms)
         self.cells = [TestCell(sim, cell, info) for cell in cells]
         branch = np.repeat(np.arange(len(info.segments.sections)), [nseg for _, nseg in info.segments.sections])
-        self.profile = Profile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())
+        self.profile = InputProfile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())
 
     def run(self, trials: int, current_trials: int, seed: int) -> Iterator[Trial]:
         """Run this rank's share of the trials: rank r of n takes every n-th. Every rank must exhaust it.

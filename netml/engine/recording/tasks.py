@@ -19,7 +19,7 @@ from netml.progress import Silent, reporter
 from netml.records import CellInfo, Records, RecordWriter, Trial
 from netml.records.trial import NETWORK
 from netml.records.writer import shards_of
-from netml.stimuli.random_input import FROM_NETWORK, TURNS, Drive, Ranges
+from netml.stimuli.random_input import FROM_NETWORK, TURNS, InputCounts, Ranges
 
 CELLS_A_RANK = 8  # of the protocol, at once; more take memory and gain nothing
 POOL = 200  # trials of the network in memory, at most
@@ -63,7 +63,7 @@ class ProtocolJob:
     population: str
     first_shard: int
     cell: CellInfo
-    drive: Drive
+    drive: InputCounts
     trials: int
     current_trials: int
     ranges: Ranges = field(default_factory=Ranges)
@@ -76,7 +76,7 @@ class NetworkResult:
     """What a network run found: by population the cell and what the recorded cells got together; what produced it."""
 
     cells: dict[str, CellInfo]
-    drives: dict[str, Drive]
+    drives: dict[str, InputCounts]
     metadata: dict
 
 
@@ -133,7 +133,7 @@ def record_network(job: NetworkJob) -> NetworkResult:
             with RecordWriter(job.folders[population], job.first_shard + world.rank, recorder.cell) as writer:
                 for trial in trials:
                     writer.add(trial)
-        own = dict(gather(sim, [(trial.gid, Drive.of(trial, recorder.cell.channels)) for trial in trials]))
+        own = dict(gather(sim, [(trial.gid, InputCounts.of(trial, recorder.cell.channels)) for trial in trials]))
         # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
         drives[population] = reduce(add, [own[gid] for gid in sorted(own)])
         spikes[population] = sum(gather(sim, [trial.spike_time.size for trial in trials]))

@@ -18,7 +18,7 @@ from netml.artifact import Artifact
 from netml.circuit.cell import cell_label
 from netml.engine.mechanisms.build import build_engine_library, load_mechanisms
 from netml.engine.ranks import mpi
-from netml.engine.reduced_network.network import Network, Source
+from netml.engine.reduced_network.network import BuiltNetwork, Source
 from netml.errors import ModelError
 from netml.network.compile import (
     add_projections,
@@ -74,7 +74,7 @@ def build(
     cells = circuit.layout.cells
     here = np.arange(cells) % world.size == world.rank
     about = {"seeds": seeds, "network": network_fingerprint(netParams, artifacts, circuit.cfg, plasticity)}
-    network = Network(world, circuit, about, np.zeros(cells, np.int32))
+    network = BuiltNetwork(world, circuit, about, np.zeros(cells, np.int32))
     try:
         _make_cells(h, network, artifacts, here, seeds["stim"])
         _stimulate(network, here, seeds["stim"])
@@ -96,7 +96,7 @@ def _neuron(world: mpi.World):
     return h
 
 
-def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np.ndarray, stim_seed: int) -> None:
+def _make_cells(h, network: BuiltNetwork, artifacts: Mapping[str, Artifact], here: np.ndarray, stim_seed: int) -> None:
     from netml.engine.population_in_neuron import NeuronPopulation
 
     context, net = h.ParallelContext(), network.circuit.net_params
@@ -118,7 +118,7 @@ def _make_cells(h, network: Network, artifacts: Mapping[str, Artifact], here: np
             context.cell(gid, h.NetCon(cell, None))
 
 
-def _stimulate(network: Network, here: np.ndarray, seed: int) -> None:
+def _stimulate(network: BuiltNetwork, here: np.ndarray, seed: int) -> None:
     """Current clamps, Poisson processes that the populations draw themselves, and what needs trains."""
     stimulations = Stimulations(network.circuit, seed)
     for label, gid, clamp in stimulations.clamps(here):
@@ -128,7 +128,7 @@ def _stimulate(network: Network, here: np.ndarray, seed: int) -> None:
     network.backgrounds = list(stimulations.backgrounds(here))
 
 
-def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
+def _connect(network: BuiltNetwork, here: np.ndarray, plasticity: Mapping[str, Any]) -> None:
     """Make this rank's synapses, and a NetCon for each source that has any."""
     populations = {label: reduced.population for label, reduced in network.reduced.items()}
     network.projections = add_projections(network.circuit, populations, plasticity)
@@ -145,7 +145,7 @@ def _connect(network: Network, here: np.ndarray, plasticity: Mapping[str, Any]) 
     network.held_back_ms = max(network.gathered(longest))
 
 
-def _connect_sources(network: Network, source: str, target: str, shortest_ms: np.ndarray) -> None:
+def _connect_sources(network: BuiltNetwork, source: str, target: str, shortest_ms: np.ndarray) -> None:
     """A NetCon from each source that has synapses here; shortest_ms: (cells of the source) of these, else infinite.
 
     A spike between reduced cells may travel the whole step: the longer, the fewer times ranks exchange spikes.

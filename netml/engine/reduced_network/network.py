@@ -11,7 +11,7 @@ from netml.engine.ranks.mpi import World
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.stims import Background
-from netml.network.trains import Given, Trains
+from netml.network.trains import FixedTrains, Trains
 
 
 @dataclass
@@ -26,13 +26,13 @@ class Source:
     """
 
     gids: np.ndarray
-    trains: Trains | Given
+    trains: Trains | FixedTrains
     cells: list[Any]
     inputs: list[Any]
 
 
 @dataclass
-class Network:
+class BuiltNetwork:
     """What was built on this rank.
 
     Attributes:

@@ -17,7 +17,7 @@ from netml.engine.circuit import output
 from netml.engine.reduced_network import checkpoint
 from netml.engine.reduced_network.injection import Pending
 from netml.engine.reduced_network.spike_log import SpikeLog
-from netml.engine.reduced_network.stream_writer import Recorder
+from netml.engine.reduced_network.stream_writer import StreamWriter
 from netml.errors import ModelError
 from netml.population.c_interface import TICKS_PER_MS
 
@@ -47,7 +47,7 @@ class NetworkSimulation:
         self._now, self._origin = 0, 0  # ticks; what NEURON's clock lags behind, after a restore
         self._spikes = SpikeLog(network, self._context)
         self._pending: list[Pending] = []
-        self._recorder: Recorder | None = None
+        self._recorder: StreamWriter | None = None
         self._wall_s = 0.0
         # Nothing here has a membrane: NEURON only moves events, from one to the next, at their exact times.
         self._variable_step = h.CVode()
@@ -216,7 +216,7 @@ class NetworkSimulation:
         """
         self._open()
         self.finish()
-        self._recorder = Recorder(folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite)
+        self._recorder = StreamWriter(folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite)
 
     def finish(self) -> Path | None:
         """Complete a recording: rank 0 merges what the ranks wrote.  Returns the run's folder; None: there was none."""

@@ -24,7 +24,7 @@ MERGED = 1_000_000  # spikes or samples in memory while merging
 VOLTAGE = "V_soma"
 
 
-class Recorder:
+class StreamWriter:
     """One rank's recording.
 
     Arguments:
