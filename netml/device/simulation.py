@@ -81,7 +81,12 @@ class DeviceSimulation:
     """
 
     def __init__(
-        self, network: DeviceNetwork, trains: list, backgrounds: list, index: np.ndarray, clamps: Mapping[str, np.ndarray]
+        self,
+        network: DeviceNetwork,
+        trains: list,
+        backgrounds: list,
+        index: np.ndarray,
+        clamps: Mapping[str, np.ndarray],
     ):
         self.network, self._trains, self._backgrounds, self._index = network, trains, backgrounds, index
         self._clamps = clamps

@@ -64,7 +64,7 @@ class TrialTable:
         self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
         self.cell = records.cell
 
-    def like(self, events: EventTable, length) -> "Steps":
+    def like(self, events: EventTable, length) -> "TrialTable":
         """Other trials of the cell, in no network, without a current and without labels yet."""
         other = copy(self)
         rows = int(length.sum())
@@ -77,7 +77,7 @@ class TrialTable:
         other.with_current = other.forced = np.zeros(other.length.size, bool)
         return other
 
-    def joined(self, other: "Steps") -> "Steps":
+    def joined(self, other: "TrialTable") -> "TrialTable":
         """These trials and, behind them, those of ``other``."""
         both = copy(self)
         mine, theirs = self.events, other.events

@@ -1,5 +1,7 @@
 """Random input of the protocol: reproducible, in range, and of the rates and places that were asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,8 @@ def profile():
     channel = np.concatenate([np.repeat(np.arange(30) * 2, 1000), np.repeat(np.arange(30, 60) * 2 + 1, 500)])
     weight = np.where(channel % 2 == 0, 5e-4, 1e-3)
     drive = InputCounts.of(network_trial(channel, weight), 2 * SEGMENTS)
-    return InputProfile.from_drive(drive, np.full(SEGMENTS, 10.0), np.arange(SEGMENTS) // 6, {"exc": True, "inh": False})
+    excites = {"exc": True, "inh": False}
+    return InputProfile.from_drive(drive, np.full(SEGMENTS, 10.0), np.arange(SEGMENTS) // 6, excites)
 
 
 def test_profile_measures_the_network(profile):
@@ -86,7 +89,7 @@ def test_weights_move_against_rates(profile):
 
 
 def test_volleys_are_synchronous(profile):
-    silent = InputProfile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    silent = replace(profile, rate_hz=profile.rate_hz * 1e-6)
     time = np.concatenate([draw("volleys", silent, 2000.0, 0, k)[0] for k in range(10)])
     gaps = np.diff(np.sort(time))
     assert np.median(gaps) < 1.0  # ms; as many events spread evenly would lie further apart
@@ -111,7 +114,7 @@ def test_moved_synapses_lie_on_a_third_of_the_segments(profile):
 
 
 def test_crowded_channels_get_several_events_a_millisecond(profile):
-    silent = InputProfile(profile.rate_hz * 1e-6, profile.weight_us, profile.length_um, profile.group, profile.excitatory)
+    silent = replace(profile, rate_hz=profile.rate_hz * 1e-6)
     most = []
     for k in range(10):
         time, channel, _ = draw("crowded", silent, 2000.0, 0, k)

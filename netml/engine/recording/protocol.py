@@ -156,7 +156,9 @@ class Protocol:
         network: Trials of the network, of this duration, that shuffled and paused ones are made of.
     """
 
-    def __init__(self, sim: Any, info: CellInfo, drive: InputCounts, ranges: Ranges | None = None, kinds=TURNS, network=()):
+    def __init__(
+        self, sim: Any, info: CellInfo, drive: InputCounts, ranges: Ranges | None = None, kinds=TURNS, network=()
+    ):
         self.sim, self.info, self.ranges, self.kinds, self.network = sim, info, ranges or Ranges(), kinds, network
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)

@@ -216,7 +216,9 @@ class NetworkSimulation:
         """
         self._open()
         self.finish()
-        self._recorder = StreamWriter(folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite)
+        self._recorder = StreamWriter(
+            folder, self._network, self.t, self.step_ms, voltage or {}, state or {}, overwrite
+        )
 
     def finish(self) -> Path | None:
         """Complete a recording: rank 0 merges what the ranks wrote.  Returns the run's folder; None: there was none."""
