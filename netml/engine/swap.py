@@ -15,6 +15,7 @@ from typing import Any
 from netml.artifact import Artifact
 from netml.circuit.cell import cell_label, fingerprint
 from netml.errors import ArtifactError, ModelError
+from netml.toolchain import shipped
 
 
 def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0):
@@ -43,7 +44,7 @@ def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mappi
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
         cell = cell_label(netParams, label)
         check_cell(netParams, label, cell, Artifact.load(path), path)
-        plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
+        plan[label] = {"artifact": str(shipped(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
     if getattr(netParams, "subConnParams", None) and any(p["fraction"] for p in plan.values()):
         raise ModelError("subConnParams move synapses along NEURON sections, which reduced cells do not have; "
                          "place the synapses in connParams (sec, loc, synsPerConn), or swap nothing")  # fmt: skip
