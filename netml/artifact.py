@@ -17,6 +17,7 @@ import numpy as np
 from netml import keys
 from netml.errors import ArtifactError
 from netml.files import replacing
+from netml.toolchain import shipped
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,13 @@ class Artifact:
 
     @classmethod
     def load(cls, path) -> "Artifact":
-        """Read and check a file.
+        """Read and check a file, or one that travels with netml ("models/cortex/reductions/PYR.netml").
 
         Raises:
             ArtifactError: No such file, not a ``.netml`` file, damaged, of another version, or with arrays that do
                 not fit each other.
         """
-        path = Path(path)
+        path = shipped(path)
         if not path.is_file():
             raise ArtifactError(f"no reduction at {path}; `netml train RECORDS --output {path.name}` writes one")
         return cls._read(path, path)

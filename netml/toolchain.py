@@ -65,6 +65,24 @@ def source_folder(name: str) -> Path:
     )
 
 
+def shipped(path: str | Path) -> Path:
+    """Return a path, or what travels with netml under its name where nothing is there.
+
+    Args:
+        path: of the user's own, or of the models that travel: "models/cortex", "models/cortex/reductions/PYR.netml";
+            the "models" may be left out.
+
+    Raises:
+        CompileError: as `source_folder`.
+    """
+    path = Path(path).expanduser()
+    if path.exists() or path.is_absolute() or ".." in path.parts:
+        return path
+    inside = path.relative_to("models") if path.parts[0] == "models" else path
+    found = source_folder("models") / inside
+    return found if found.exists() else path
+
+
 @functools.cache
 def compiler() -> str:
     """Return the path of the C++ compiler: $CXX if set, else the first of g++, c++, clang++ on the PATH."""

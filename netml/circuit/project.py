@@ -60,10 +60,7 @@ def find_project(model: str | Path) -> Project:
     Raises:
         ModelError: no such folder, or no project in it.
     """
-    path = Path(model).expanduser()
-    if not path.exists() and path.parts[:-1] in ((), ("models",)):
-        shipped = toolchain.source_folder("models") / path.name
-        path = shipped if shipped.is_dir() else path
+    path = toolchain.shipped(model)
     if not path.exists():
         raise ModelError(
             f"no model {model}; expected a NetPyNE project folder (with {INDEX}, or cfg.py and netParams.py)"

@@ -23,6 +23,7 @@ def command(
     from netml.report import cell_report, current_report
     from netml.stages.validate import validate
 
-    folder = output or artifact.with_name(f"{artifact.stem}-validation")
+    beside = artifact if artifact.exists() else Path(artifact.name)  # one that travels with netml: here
+    folder = output or beside.with_name(f"{artifact.stem}-validation")
     result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip, physics=physics)
     show(result, [*cell_report.tables(result, kinds=2), *current_report.tables(result["f_i"])], json)

@@ -41,6 +41,14 @@ def test_round_trip_and_equal_bytes(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.netml", "b.netml"]
 
 
+def test_a_shipped_one_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "models/cortex/reductions/PYR.netml"
+    assert Artifact.load(name).header["cell"]["label"] == "PYR"
+    own = make_artifact().save(name)  # in the own folder: it comes first
+    assert Artifact.load(name).header == Artifact.load(own.resolve()).header == make_artifact().header
+
+
 def test_the_current_is_the_last_channel_and_input():
     arrays = {name: np.ones(9) for name in PER_CHANNEL} | {"channel_input": np.array([*range(3), *range(3), 0, 0, 3])}
     assert make_artifact(header=CURRENT, **arrays).channels == 9

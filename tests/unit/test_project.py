@@ -81,7 +81,16 @@ def test_own_mod_folder_is_found():
 
 def test_shipped_model_is_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_project("models/cortex").name == "cortex"
+    assert find_project("models/cortex").name == find_project("cortex").name == "cortex"
+
+
+def test_what_is_in_the_own_folder_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = find_project(project(tmp_path / "models" / "cortex"))
+    assert find_project("models/cortex") == found and found.folder == tmp_path / "models" / "cortex"
+    for elsewhere in (tmp_path / "cortex", "../models/cortex"):
+        with pytest.raises(ModelError, match="no model"):
+            find_project(elsewhere)
 
 
 @pytest.mark.parametrize(

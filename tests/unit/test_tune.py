@@ -2,11 +2,11 @@
 
 import csv
 import json
-import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 
 import lif
@@ -53,27 +53,39 @@ def test_a_search_keeps_the_best_and_stops_bad_trials_early(records, tmp_path):
     assert len(table(tmp_path)) == 7
 
 
+KILLED = """
+import os, signal
+from netml.training import tune as search
+
+train = search.train
+
+def killed(*arguments, report, output, **options):
+    def kill(state):
+        report(state)
+        if state["update"] == 15 and output.name == "trial-2.netml":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(*arguments, report=kill, output=output, **options)
+
+search.train = killed
+search.tune({records!r}, output={output!r}, trials=50, space={space!r}, progress=False, **{fields!r})
+"""
+
+
 def test_a_killed_search_goes_on(records, tmp_path):
-    arguments = f"output={str(tmp_path)!r}, space={SPACE!r}, progress=False, heartbeat_s=1, **{FIELDS!r}"
-    code = f"from netml.training.tune import tune; tune({str(records)!r}, trials=50, {arguments})"
-    child = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "trials.csv").exists() or not list(tmp_path.glob("trial-*.netml.log")):
-        assert child.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    code = KILLED.format(records=str(records), output=str(tmp_path), space=SPACE, fields=FIELDS)
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert [row["trial"] for row in table(tmp_path)] == ["0", "1"] and (tmp_path / "trial-2.netml.log").exists()
     study = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="netml")
-    finished = sum("seconds" in t.user_attrs for t in study.trials)
-    killed = [t for t in study.trials if t.state == optuna.trial.TrialState.RUNNING]
-    assert len(killed) == 1
-    time.sleep(2.5)  # two heartbeats and a half without a sign of life
-    tune(records, output=tmp_path, trials=finished + 2, space=SPACE, progress=False, heartbeat_s=1, **FIELDS)
+    killed = study.trials[2]
+    assert killed.state == optuna.trial.TrialState.RUNNING
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:  # as if it had happened long ago
+        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')")
+    tune(records, output=tmp_path, trials=4, space=SPACE, progress=False, **FIELDS)
     study = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="netml")
-    assert sum("seconds" in t.user_attrs for t in study.trials) == finished + 2
-    assert study.trials[killed[0].number].state == optuna.trial.TrialState.FAIL
-    retried = [t for t in study.trials if t.params == killed[0].params and t.number != killed[0].number]
-    assert len(retried) == 1 and "seconds" in retried[0].user_attrs
+    assert ["seconds" in t.user_attrs for t in study.trials] == [True, True, False, True, True]
+    assert study.trials[2].state == optuna.trial.TrialState.FAIL
+    assert study.trials[3].params == killed.params != study.trials[4].params
 
 
 def test_what_cannot_be_searched_is_said(records, tmp_path):

@@ -17,6 +17,7 @@ from netml.circuit.cell import cell_label
 from netml.circuit.fits import check_cell
 from netml.deprecation import renamed_arguments
 from netml.errors import ModelError
+from netml.toolchain import shipped
 
 
 @renamed_arguments(artifacts="reductions")
@@ -48,7 +49,7 @@ def swap(
             raise ModelError(f"fraction of {label} to swap is {share}; expected 0 to 1")
         cell = cell_label(netParams, label)
         check_cell(netParams, label, cell, Artifact.load(path), path)
-        plan[label] = {"artifact": str(Path(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
+        plan[label] = {"artifact": str(shipped(path).resolve()), "cell": cell, "fraction": share, "seed": int(seed)}
     if getattr(netParams, "subConnParams", None) and any(p["fraction"] for p in plan.values()):
         raise ModelError("subConnParams move synapses along NEURON sections, which reduced cells do not have; "
                          "place the synapses in connParams (sec, loc, synsPerConn), or swap nothing")  # fmt: skip
