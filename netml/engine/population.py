@@ -71,8 +71,6 @@ class Population(Driven):
         self._backgrounds, self._frozen, self._dirty = 0, False, True
         self.library = load()
         self.handle = create(self.library, artifact)
-        if not self.handle:
-            raise MemoryError(f"no memory for population {label}")
         if (limit := artifact.arrays.get("input_limit")) is not None:
             limit = np.ascontiguousarray(limit, np.float32)
             self._checked(self.library.netml_population_watch(self.handle, limit.ctypes.data))
