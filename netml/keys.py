@@ -52,6 +52,12 @@ ARTIFACT = _table(
     Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
     Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw it"),
 )
+#: Largest sum (weight x gain) that each input got in one step of training; older files have none.
+ARTIFACT_OPTIONAL = _table(
+    Quantity("input_limit", "(inputs)", "float32", "weight x gain", "beyond it, training says nothing"),
+)
+#: member_1, member_2, ... of an ensemble: each a whole .netml file.
+ARTIFACT_MEMBER = Quantity("member_<k>", "(bytes)", "uint8", "", "another reduction of the same cell")
 #: Beside these, where the reduction takes a current into its soma: current (true) and current_range_na.
 ARTIFACT_HEADER = (
     "format", "version", "reduction", "cell", "synapses", "sections", "dims", "dt_r_ms", "threshold",

@@ -3,9 +3,9 @@
  * shape: the kind of the model and its sizes (int32). All numbers float32, the 16 lanes (cells, or sequences in training)
  * innermost. Parameters are one flat array and the wiring one of int32, in the order that netml/reductions/layouts.py
  * and the structs of leaky_memory.hpp (kind 0), cable.hpp (kind 1) and head.hpp declare.
- *   0, leaky memory: inputs, traces, feedback, memory, hidden
+ *   0, leaky memory: inputs, traces, feedback, memory, hidden, expected
  *   1, cable: inputs, compartments, synapses, current, receptors, rises, blocked, gates, reads, rank, sites, feedback,
- *      memory, hidden
+ *      memory, hidden, expected, site_readout, inactivating
  * The last parameter of a head is the refractory time (fewest steps from spike to spike; 0 or 1: no limit; not learned,
  * its gradient stays 0). State of a cell: what is the model's own, what its hidden units see, last spike (0 or 1), steps
  * that a spike must still wait.
@@ -17,6 +17,30 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Error codes: functions that return a count, an index or 0 return these below 0. */
+enum {
+    NETML_NO_MEMORY = -1,      /* or no threads */
+    NETML_REFUSED = -2         /* an argument out of range, or a call before its time; nothing was done */
+};
+
+/* Why a model is refused. */
+enum {
+    NETML_FITS = 0,
+    NETML_KIND = 1,            /* unknown kind */
+    NETML_SIZES = 2,           /* too few, too many, negative, above 2^20, or against each other */
+    NETML_INPUTS = 3,          /* cable: not compartments x synapses + current */
+    NETML_PARAMS = 4,          /* another number of parameters than the sizes need */
+    NETML_WIRING = 5,          /* another length, or an index out of range */
+    NETML_COUNTS = 6,          /* cable: rises or blocked are not the flags in the wiring */
+    NETML_NUMBERS = 7,         /* netml_population_new: a number that is not finite, or out of range */
+    NETML_CHANNELS = 8         /* netml_population_new: a channel's input or gain out of range */
+};
+
+/* Whether the arrays of a model fit its shape: NETML_FITS or why not. All other functions trust what fits. */
+int32_t netml_check(const int32_t* shape, int64_t shape_count, int64_t param_count, int64_t wiring_count, const int32_t* wiring);
+/* The same in words, for a message. */
+const char* netml_reason(int32_t why);
 
 int64_t netml_param_count(const int32_t* shape);
 int64_t netml_wiring_count(const int32_t* shape);

@@ -34,8 +34,24 @@ struct netml_population {
         freeze(0, nullptr, 0, 1);
     }
 
+    bool has(int64_t projection) const { return projection >= 0 && projection < (int64_t)projections.size(); }
+
+    // Cells and synapses of all projections are in use, here and in the other members.
+    bool runs() const {
+        return ready && std::all_of(judges.begin(), judges.end(), [](const netml_population* judge) { return judge->runs(); });
+    }
+
+    int64_t add_projection(const netml_plasticity& plasticity) {
+        netml::Projection projection;
+        projection.plasticity = plasticity;
+        projections.push_back(std::move(projection));
+        ready = false;
+        return (int64_t)projections.size() - 1;
+    }
+
     int64_t add(int64_t k, int64_t row_count, int64_t cell_count, int64_t n, const int32_t* row, const int32_t* cell,
                 const int32_t* channel, const double* weight_us, const double* delay_ms) {
+        if (!has(k) || n < 0) return NETML_REFUSED;
         netml::Projection& projection = projections[k];
         const netml_plasticity& p = projection.plasticity;
         netml::Rows<netml_synapse>::Batch plain;
@@ -66,11 +82,14 @@ struct netml_population {
         else plain.row.assign(row, row + n), projection.plain.push_back(std::move(plain));
         weights_outside += outside;
         channels_unseen += unseen;
+        least_rows = std::max(least_rows, row_count);
+        least_cells = std::max(least_cells, cell_count);
         return 0;
     }
 
     int64_t add_background(int64_t n, const int32_t* channel, const double* rate_hz, const double* weight_us,
                            uint32_t seed, uint32_t stream) {
+        if (n < 0) return NETML_REFUSED;
         std::vector<netml::Background::Choice> choices(n);
         double mean = 0;
         for (int64_t i = 0; i < n; ++i) {
@@ -84,7 +103,9 @@ struct netml_population {
         return 0;
     }
 
-    void freeze(int64_t cell_count, const int64_t* gids_, int64_t row_count_, int threads) {
+    int64_t freeze(int64_t cell_count, const int64_t* gids_, int64_t row_count_, int threads) {
+        if (cell_count < least_cells || cell_count > INT32_MAX || row_count_ < least_rows || row_count_ > INT32_MAX) return NETML_REFUSED;
+        ready = false;
         for (size_t k = 0; k < projections.size(); ++k)       // what is in use already comes first
             for (const auto& shard : shards) {
                 if (k >= shard->fibres.size()) continue;
@@ -123,6 +144,8 @@ struct netml_population {
         malloc_trim(0);       // the batches were as large as what was made of them
 #endif
         reset();
+        ready = true;
+        return 0;
     }
 
     void reset() {
@@ -145,33 +168,37 @@ struct netml_population {
         injected.clear();
         spiking.clear();
         currents.set.clear();
+        currents.keep_below(cells);
         next = origin = steps = spikes = 0;
         clock_at_reset = Clock::now();
         counter_at_reset = netml::counter();
     }
 
-    void deliver(int64_t row, double spike_ms) {
-        if (row < 0 || row >= row_count) return;
+    int64_t deliver(int64_t row, double spike_ms) {
+        if (row < 0 || row >= row_count || !is_time(spike_ms)) return NETML_REFUSED;
         const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
         if (!early.empty()) {
             const auto found = std::find(early.begin(), early.end(), spike);
-            if (found != early.end()) return (void)early.erase(found);
+            if (found != early.end()) return early.erase(found), 0;
         }
         handed_over.push_back(spike);
         recent.push_back(spike);
+        return 0;
     }
 
-    void deliver_once(int64_t row, double spike_ms) {
-        if (row < 0 || row >= row_count) return;
+    int64_t deliver_once(int64_t row, double spike_ms) {
+        if (row < 0 || row >= row_count || !is_time(spike_ms)) return NETML_REFUSED;
         const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
-        if (std::find(recent.begin(), recent.end(), spike) != recent.end()) return;
+        if (std::find(recent.begin(), recent.end(), spike) != recent.end()) return 0;
         deliver(row, spike_ms);
         early.push_back(spike);
+        return 0;
     }
 
     // Events of single synapses; they wait until the step that sees them.
     int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
         for (int64_t i = 0; i < n; ++i) {
+            if (!is_time(arrival_ms[i])) return i + 1;
             const int64_t tick = std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1;
             const int64_t step = tick < 0 ? -1 : tick / step_ticks;       // division rounds towards 0
             if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
@@ -214,11 +241,25 @@ struct netml_population {
         workers->run([this](int t) { shards[t]->take(projections, next, step_ticks); });
     }
 
-    void reward(int64_t k, double amount) {
+    // The current of each cell is finite, and there is one.
+    int64_t clamp(int64_t count, const netml_clamp* clamps) {
+        if (count < 0) return NETML_REFUSED;
+        for (int64_t i = 0; i < count; ++i) {
+            const netml_clamp& c = clamps[i];
+            if (c.cell < 0 || c.cell >= cells || std::isnan(c.start_ms) || std::isnan(c.end_ms) || !std::isfinite((float)c.amplitude))
+                return i + 1;
+        }
+        currents.clamps.assign(clamps, clamps + count);
+        return 0;
+    }
+
+    int64_t reward(int64_t k, double amount) {
+        if (!has(k) || !projections[k].plasticity.stdp || !std::isfinite(amount)) return NETML_REFUSED;
         auto& rewards = projections[k].learning.rewards;
         const int64_t now = next * step_ticks;
         if (!rewards.empty() && rewards.back().tick == now) rewards.back().amount += amount;
         else if (amount != 0) rewards.push_back({now, amount});
+        return 0;
     }
 
     void resume(int64_t steps_taken) {
@@ -265,6 +306,8 @@ struct netml_population {
     int64_t step_ticks, block_size;
     netml::Channels channels;
     int64_t cells = 0, blocks = 0, row_count = 0;
+    int64_t least_rows = 0, least_cells = 0;  // that synapses were added for
+    bool ready = false;                       // all that was added as a projection, and all cells, are in use
     std::vector<float> limits;                // [inputs] the largest sum of a step in training; empty: not watched
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
@@ -289,6 +332,10 @@ struct netml_population {
     std::vector<netml_post_spike> posts_out;
     std::vector<netml_reward> rewards_out;
     std::vector<netml_injected> injected_out;
+
+    // In ticks it and all that is added to it stay whole numbers of 64 bits.
+    static bool is_time(double ms) { return std::abs(ms) <= 1e12; }
+    static bool is_tick(double tick) { return std::abs(tick) <= -(double)NETML_NEVER; }
 
 private:
     // Spikes whose last event is over cannot come again.

@@ -8,6 +8,7 @@ import numpy as np
 from netml.reductions import kernel
 
 TICKS_PER_MS = 1_000_000
+NO_MEMORY, REFUSED = -1, -2  # what a call returns instead of a number from 0
 NEVER = -(2**63) // 4  # the last spike of a source that had none
 
 FLIGHT = np.dtype(
@@ -45,7 +46,7 @@ def load_library() -> ctypes.CDLL:
     p, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
     u32, f32, f64 = ctypes.c_uint32, ctypes.c_float, ctypes.c_double
     signatures = {
-        "new": ([p, p, p, f32, f32, f64, f32, i64, p, p, p, p, p], p),
+        "new": ([p, i64, p, i64, p, i64, f32, f32, f64, f32, i64, p, p, p, p, p, p], p),
         "delete": ([p], None),
         "add_projection": ([p, p], i64),
         "add": ([p, i64, i64, i64, i64, p, p, p, p, p], i64),
@@ -57,9 +58,9 @@ def load_library() -> ctypes.CDLL:
         "spike_counts": ([p], p),
         "watch": ([p, p], i64),
         "beyond": ([p], p),
-        "reset": ([p], None),
-        "deliver": ([p, i64, f64], None),
-        "deliver_once": ([p, i64, f64], None),
+        "reset": ([p], i64),
+        "deliver": ([p, i64, f64], i64),
+        "deliver_once": ([p, i64, f64], i64),
         "inject": ([p, i64, p, p, p, p], i64),
         "reward": ([p, i64, f64], i64),
         "step": ([p], i64),
@@ -72,8 +73,8 @@ def load_library() -> ctypes.CDLL:
         "clock": ([p], i64),
         "get_stats": ([p, p], None),
         "synapse_count": ([p, i64], i64),
-        "read_synapses": ([p, i64, i32, p, p, p, p, p, p], None),
-        "write_synapses": ([p, i64, p, p], None),
+        "read_synapses": ([p, i64, i32, p, p, p, p, p, p], i64),
+        "write_synapses": ([p, i64, p, p], i64),
         "row_states": ([p, i64, p], p),
         "flights": ([p, p], p),
         "post_spikes": ([p, p], p),

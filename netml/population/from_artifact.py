@@ -7,6 +7,7 @@ import numpy as np
 from netml.artifact import Artifact
 from netml.errors import ArtifactError
 from netml.population.c_interface import TICKS_PER_MS
+from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 
 # Room for this many of the strongest events of training on one input in one step before a sum saturates.
@@ -14,7 +15,12 @@ HEADROOM_EVENTS = 1024
 
 
 def create(library: ctypes.CDLL, artifact: Artifact) -> int:
-    """A C++ population without cells; returns its address, 0 where memory is short."""
+    """A C++ population without cells; returns its address.
+
+    Raises:
+        ArtifactError: The kernel refuses it.
+        MemoryError: There is none.
+    """
     reduction, arrays, header = Reduction.of(artifact), artifact.arrays, artifact.header
     channels = synaptic_gain(artifact).size
     ranges = np.array([weight_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
@@ -24,11 +30,17 @@ def create(library: ctypes.CDLL, artifact: Artifact) -> int:
             (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
             (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
     ]  # fmt: skip
-    return library.netml_population_new(
-        reduction.shape.ctypes.data, reduction.params.ctypes.data, reduction.wiring.ctypes.data, reduction.threshold,
-        float(header.get("v_rest_mv", -70.0)), float(header["dt_r_ms"]), quantum(artifact),
-        channels, *(table.ctypes.data for table in tables),
+    model = [(array.ctypes.data, array.size) for array in (reduction.shape, reduction.params, reduction.wiring)]
+    why = ctypes.c_int32()
+    handle = library.netml_population_new(
+        *(item for pair in model for item in pair), reduction.threshold, float(header.get("v_rest_mv", -70.0)),
+        float(header["dt_r_ms"]), quantum(artifact), channels,
+        *(table.ctypes.data for table in tables), ctypes.byref(why),
     )  # fmt: skip
+    if not handle:
+        text = f"the kernel refuses the reduction: {kernel.load().reason(why.value).decode()}"
+        raise MemoryError(text) if why.value < 0 else ArtifactError(f"{text}; train it again with this netml")
+    return handle
 
 
 def step_ticks(artifact: Artifact, label: str) -> int:

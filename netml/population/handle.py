@@ -50,8 +50,6 @@ class PopulationHandle:
         self.cells, self.rows, self.frozen = 0, 0, False
         self.learns = [False]
         self._pointer = create(self._library, artifact)
-        if not self._pointer:
-            raise MemoryError(f"no memory for population {label}")
 
     def close(self) -> None:
         """Free the C++ population; a second time does nothing."""
@@ -71,8 +69,6 @@ class PopulationHandle:
         if not self._pointer:
             raise ModelError(f"reduced {self._label} is closed; build its network anew")
         return self._pointer
-
-    # Building.
 
     def add_projection(self, short_term: ShortTerm | None, stdp: RewardStdp | None) -> int:
         """A further projection; returns its number."""
@@ -149,8 +145,6 @@ class PopulationHandle:
         if (other.cells, other.rows) != (self.cells, self.rows):
             raise ModelError(f"members of the ensemble {self._label} differ in their cells or rows")
         self._call("judge", other.address)
-
-    # Running.
 
     def reset(self) -> None:
         """All cells at rest, nothing on its way, step 0."""
@@ -300,15 +294,17 @@ class PopulationHandle:
             raise ModelError(f"the checkpoint of {self._label} is of step {steps}, or holds events of before")
         self._running("restore", steps, *parts)
 
-    # Once, for all calls.
-
     def _call(self, name: str, *arguments: Any) -> int:
-        """Call the C interface; a negative result is an error."""
+        """Call the C interface."""
         result = getattr(self._library, f"netml_population_{name}")(self.address, *arguments)
-        if result is not None and result == -1:
+        return result if result is None else self._checked(result, name, arguments)
+
+    def _checked(self, result: int, name: str, arguments: tuple) -> int:
+        """What a call returned; a negative number is an error."""
+        if result == c_interface.NO_MEMORY:
             raise MemoryError(f"no memory for the {self.cells} cells of population {self._label} and their synapses")
-        if result is not None and result < 0:
-            raise ModelError(f"the C++ population of reduced {self._label} refuses {name}{arguments}")
+        if result < 0:
+            raise ModelError(f"the C++ population of reduced {self._label} refuses {name}{arguments}: freeze() first?")
         return result
 
     def _running(self, name: str, *arguments: Any) -> int:
@@ -323,7 +319,7 @@ class PopulationHandle:
     def _handed_out(self, name: str, dtype: np.dtype, *arguments: Any) -> np.ndarray:
         count = ctypes.c_int64()
         address = self._running(name, *arguments, ctypes.byref(count))
-        return view(address, dtype, count.value)
+        return view(address, dtype, self._checked(count.value, name, arguments))
 
     def _known(self, projection: int) -> None:
         if not 0 <= projection < len(self.learns):

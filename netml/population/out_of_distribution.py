@@ -25,7 +25,7 @@ def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[fl
         first).
     """
     about = artifact.header.get("ensemble")
-    if about is None or not gids:
+    if about is None or about.get("largest_sd_hz") is None or not gids:
         return None
     spreads = [statistics.stdev(rates) for rates in rates_hz]
     found = [(sd, gid, rates[0]) for sd, gid, rates in zip(spreads, gids, rates_hz, strict=True)
@@ -36,7 +36,7 @@ def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[fl
         "sd_hz": statistics.mean(spreads),
         "held_out": about["largest_sd_hz"],
         "distrusted": len(found),
-        "worst": [[gid, rate, sd * (about["factor"] or 1.0)] for sd, gid, rate in found[:WORST]],
+        "worst": [[gid, rate, sd * (about.get("factor") or 1.0)] for sd, gid, rate in found[:WORST]],
     }
 
 

@@ -41,7 +41,7 @@ def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: b
             train(records, output=path, seed=seed + k, fresh=fresh, **options)
     if launched()[0]:
         return output  # the first rank does the rest
-    made = sorted(map(Artifact.load, paths), key=lambda artifact: artifact.header["scores"]["validation"]["loss"])
+    made = sorted(map(Artifact.load, paths), key=_loss)
     configs = [{k: v for k, v in a.header["provenance"]["config"].items() if k != "seed"} for a in made]
     if any(config != configs[0] for config in configs):
         raise TrainingError(f"{output}.member-* are of different trainings; delete them, or start again with --fresh")
@@ -58,3 +58,17 @@ def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: b
             with suppress(OSError):
                 left.unlink()
     return output
+
+
+def _loss(artifact: Artifact) -> float:
+    """Of the validation.
+
+    Raises:
+        TrainingError: The artifact does not say how it was trained and what came of it.
+    """
+    loss, made = (artifact.header["scores"].get("validation") or {}).get("loss"), artifact.header["provenance"]
+    if loss is None or not made.get("config"):
+        raise TrainingError(
+            f"a member of the ensemble ({made.get('written')}) lacks its loss or its config; start again with --fresh"
+        )
+    return loss

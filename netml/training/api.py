@@ -97,7 +97,7 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
         if teachers:
             made = [artifact.header["provenance"] for artifact in teachers]
             kept = ("config", "updates", "written")
-            artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
+            artifact.header["provenance"]["teachers"] = [{name: one.get(name) for name in kept} for one in made]
         with replacing(output) as unproven:
             artifact.save(unproven)
             verify(Artifact.load(unproven), trainer.average, records, config.split(records)["validation"][0])

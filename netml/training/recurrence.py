@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from netml.errors import ArtifactError
 from netml.reductions.kernel import LANES, Events, Kernel
 from netml.reductions.layouts import V_RANGE_MV, AnyDims, shape_of
 
@@ -60,6 +61,9 @@ class Recurrence:
         channel_input: (channels) int32.
         events: Of all trials that windows point into.
         threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
+
+    Raises:
+        ArtifactError: Wiring, channels or events do not fit the sizes.
     """
 
     def __init__(
@@ -69,6 +73,14 @@ class Recurrence:
         self.dims, self._shape = dims, shape_of(dims)
         self._wiring = np.ascontiguousarray(wiring, np.int32)
         self._channel_input = np.ascontiguousarray(channel_input, np.int32)
+        kernel.accept(self._shape, kernel.param_count(self._shape.ctypes.data), self._wiring)
+        for what, index, top in (
+            ("channels feed", self._channel_input, dims.inputs), ("events are of", events.channel, len(channel_input)),
+        ):  # fmt: skip
+            if index.size and not 0 <= index.min() <= index.max() < top:  # the kernel gets bare addresses
+                raise ArtifactError(
+                    f"{what} {index.min()} to {index.max()}, the reduction has 0 to {top - 1}: it is of another cell"
+                )
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
         self.state_count = kernel.state_count(self._shape.ctypes.data)
         self._workspace = np.empty((0, 0), np.float32)

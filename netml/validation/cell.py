@@ -34,6 +34,10 @@ def check_same_cell(artifact: Artifact, records: Records) -> None:
             f"the reduction's synapse types are {', '.join(artifact.header['synapses'])}; the records have "
             f"{', '.join(records.cell.synapses)}. Train a reduction on these records"
         )
+    if [tuple(s) for s in artifact.header["sections"]] != [tuple(s) for s in records.cell.segments.sections]:
+        raise ArtifactError(
+            f"the reduction's sections are not those of {records.cell.label!r}. Train a reduction on these records"
+        )
 
 
 def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:

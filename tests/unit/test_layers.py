@@ -14,7 +14,7 @@ ROOT = Path(netml.__file__).parent
 # of the floors below; two rooms of one floor know nothing of each other.
 FLOORS = [
     ("errors", "keys", "deprecation"),
-    ("files", "hdf5"),
+    ("files", "hdf5", "artifact_schema"),
     ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit", "stimuli"),
     ("records",),
