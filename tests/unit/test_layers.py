@@ -14,8 +14,8 @@ ROOT = Path(netml.__file__).parent
 # of the floors below; two rooms of one floor know nothing of each other.
 FLOORS = [
     ("errors", "keys", "deprecation"),
-    ("files", "hdf5", "artifact_schema"),
-    ("artifact", "runs", "toolchain", "progress", "unpickle"),
+    ("files", "hdf5", "artifact_schema", "toolchain", "progress", "unpickle"),
+    ("artifact", "runs"),
     ("circuit", "stimuli"),
     ("records",),
     ("reductions",),
