@@ -97,7 +97,7 @@ def compiler() -> str:
 @functools.cache
 def compiler_version() -> str:
     """Return the first line of the compiler's own version text."""
-    return run([compiler(), "--version"]).splitlines()[0]
+    return run_command([compiler(), "--version"]).splitlines()[0]
 
 
 @functools.cache
@@ -124,7 +124,7 @@ def digest(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-def run(
+def run_command(
     command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None,
     what: str | Callable[[str], str] = "",
 ) -> str:
@@ -237,6 +237,6 @@ def build_library(sources: Sequence[Path], flags: Sequence[str], name: str) -> P
             folder / library,
             f"-Wl,-soname,{library}",
         ]
-        run(command, what=", ".join(str(source) for source in sources))
+        run_command(command, what=", ".join(str(source) for source in sources))
 
     return cached_build(key, build, name=name) / library

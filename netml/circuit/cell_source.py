@@ -127,7 +127,7 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
         except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"cannot read {file}: {error}") from error
     else:
-        data = unpickle.load(file)
+        data = unpickle.load_pickle(file)
     expected = "a NetPyNE cellParams entry (with 'secs'), several by label, or a saved network"
     if not isinstance(data, Mapping):
         raise ModelError(f"{file} holds a {type(data).__name__}; expected {expected}")

@@ -96,7 +96,7 @@ class Source:
                 head = file.read(2)
             if head in COMPRESSED:
                 raise RecordsError(f"{path} is compressed ({COMPRESSED[head]}); unpack it first")
-        content = unpickle.load(path)
+        content = unpickle.load_pickle(path)
         params, results = (_part(content, name, dict, f"{path}") for name in ("Params", "Results"))
         simulations = _part(results, "listOfSingleSimulationDicts", list, f"{path}, Results")
         if not simulations:

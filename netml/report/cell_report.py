@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from netml.report import cell_figures, current_report, html
-from netml.report.tables import NOTHING, Table, number, percent, plain
+from netml.report.tables import NOTHING, Table, as_text, number, percent
 from netml.validation import cell_metrics, spikes
 
 EXAMPLE_MS = 1500.0
@@ -223,7 +223,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         ],
         facts=facts(source),
     )
-    return html.write(folder, page)
+    return html.write_page(folder, page)
 
 
 def overlay(result, predictions) -> html.Picture:
@@ -284,7 +284,7 @@ def pictures(result, predictions) -> list[html.Picture]:
 def facts(source: dict) -> list[tuple[str, str]]:
     """Where the figures come from."""
     parts = ("artifact_provenance", "records_provenance")
-    rows = [(name.replace("_", " "), plain(value)) for name, value in source.items() if name not in parts]
+    rows = [(name.replace("_", " "), as_text(value)) for name, value in source.items() if name not in parts]
     for part in parts:
-        rows += [(f"{part.split('_')[0]}: {name}", plain(value)) for name, value in source[part].items()]
+        rows += [(f"{part.split('_')[0]}: {name}", as_text(value)) for name, value in source[part].items()]
     return rows

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netml.report import circuit_figures, html
-from netml.report.tables import Table, number, percent, plain
+from netml.report.tables import Table, as_text, number, percent
 from netml.validation.spikes import MIN_ISIS
 
 RASTER_MS = 1000.0
@@ -89,7 +89,7 @@ def write_report(folder: Path, result: dict, run) -> Path:
                              f"Spikes and rates, {start:g} to {stop:g} ms; populations from the surface down."),
             ]),
         ],
-        facts=[(key.replace("_", " "), plain(meta[key])) for key in facts],
+        facts=[(key.replace("_", " "), as_text(meta[key])) for key in facts],
         facts_title="What was run",
     )  # fmt: skip
-    return html.write(folder, page)
+    return html.write_page(folder, page)

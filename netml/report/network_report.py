@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netml.report import html, network_figures
-from netml.report.tables import Table, factor, number, percent, plain
+from netml.report.tables import Table, as_text, factor, number, percent
 from netml.validation.network_metrics import bands
 from netml.validation.spikes import MIN_ISIS
 
@@ -122,7 +122,7 @@ def write_report(folder: Path, result: dict, runs) -> Path:
         ],
         facts=facts(result["runs"]),
     )  # fmt: skip
-    return html.write(folder, page)
+    return html.write_page(folder, page)
 
 
 def headline(result: dict) -> list[tuple[str, str]]:
@@ -172,5 +172,5 @@ def facts(runs: dict) -> list[tuple[str, str]]:
         *((f"floor {k + 1}", f) for k, f in enumerate(runs["floor"])),
     ]:
         for key, value in run.items():
-            rows.append((f"{label}: {key.replace('_', ' ')}", plain(value)))
+            rows.append((f"{label}: {key.replace('_', ' ')}", as_text(value)))
     return rows

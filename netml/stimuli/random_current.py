@@ -15,7 +15,9 @@ STEP_RANGE, MIXED_RANGE = (-1.0, 4.0), (-1.0, 2.0)
 UNDER = ("silence", "sparse", "dense")
 
 
-def draw(kind: str, scale_na: float, duration_ms: float, seed: int, trial: int) -> tuple[np.ndarray, np.ndarray, str]:
+def draw_current(
+    kind: str, scale_na: float, duration_ms: float, seed: int, trial: int
+) -> tuple[np.ndarray, np.ndarray, str]:
     """The current of one trial.
 
     Arguments:

@@ -124,7 +124,7 @@ class InputProfile:
         return ((1.0 - unseen) * rate + unseen * by_length).ravel()
 
 
-def draw(kind: str, profile: InputProfile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
+def draw_input(kind: str, profile: InputProfile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
     """One trial of random input.
 
     Returns (time float64 ms sorted, in (0, duration); channel int32; weight float32 uS [channels], one a channel).

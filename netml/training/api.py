@@ -12,7 +12,7 @@ from netml.progress import Silent, track
 from netml.records import Records
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import load
+from netml.training.data import load_trials
 from netml.training.export import to_artifact, verify
 from netml.training.log import TrainingLog
 from netml.training.synthetic import with_synthetic
@@ -68,7 +68,7 @@ def train(
     loaded = map(Artifact.load, teachers)
     teachers = [member for artifact in loaded for member in (artifact, *artifact.members)]
     with Team.joined(output, config.sequences // LANES) as team:
-        steps, training, validation = load(records, config)
+        steps, training, validation = load_trials(records, config)
         steps, synthetic = with_synthetic(steps, training, teachers, config) if teachers else (steps, [])
         if team and team.rank:
             with closing(Trainer(steps, training, validation, config)) as trainer:

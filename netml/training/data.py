@@ -146,7 +146,7 @@ class TrialTable:
         return tuple(np.concatenate([values[p] for p in parts]) for values in (self.events.channel, self.events.weight))
 
 
-def load(records: Records, config) -> tuple[TrialTable, list[int], list[int]]:
+def load_trials(records: Records, config) -> tuple[TrialTable, list[int], list[int]]:
     """Steps of the training and validation trials, and which are which.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 
 from netml.errors import RecordsError
 from netml.records import Trial
-from netml.stimuli.random_input import KINDS, PAUSE_MS, InputCounts, InputProfile, Ranges, draw, paused, shuffled
+from netml.stimuli.random_input import KINDS, PAUSE_MS, InputCounts, InputProfile, Ranges, draw_input, paused, shuffled
 
 SEGMENTS, SECONDS = 60, 10.0
 EXACT = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), unseen=0.0)
@@ -52,17 +52,17 @@ def test_a_synapse_type_without_events_is_an_error():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_trials_are_reproducible_sorted_and_in_range(profile, kind):
-    time, channel, weight = draw(kind, profile, 2000.0, seed=3, trial=5)
-    again = draw(kind, profile, 2000.0, seed=3, trial=5)
+    time, channel, weight = draw_input(kind, profile, 2000.0, seed=3, trial=5)
+    again = draw_input(kind, profile, 2000.0, seed=3, trial=5)
     assert all(np.array_equal(a, b) for a, b in zip((time, channel, weight), again, strict=True))
     assert time.size and (np.diff(time) >= 0).all() and time[0] > 0 and time[-1] < 2000
     assert channel.min() >= 0 and channel.max() < 2 * SEGMENTS
     assert weight.shape == (2 * SEGMENTS,) and weight.dtype == np.float32 and (weight > 0).all()
-    assert not np.array_equal(time[:10], draw(kind, profile, 2000.0, seed=3, trial=6)[0][:10])
+    assert not np.array_equal(time[:10], draw_input(kind, profile, 2000.0, seed=3, trial=6)[0][:10])
 
 
 def test_kinds_cover_rates_from_silence_to_more_than_the_network(profile):
-    rate = {kind: np.array([draw(kind, profile, 2000.0, 0, k)[0].size / 2 for k in range(30)]) for kind in KINDS}
+    rate = {kind: np.array([draw_input(kind, profile, 2000.0, 0, k)[0].size / 2 for k in range(30)]) for kind in KINDS}
     network = profile.rate_hz.sum()
     assert rate["silence"].max() < 0.05 * network
     assert 0.02 * network < np.median(rate["sparse"]) < 0.4 * network
@@ -71,7 +71,7 @@ def test_kinds_cover_rates_from_silence_to_more_than_the_network(profile):
 
 
 def test_dense_input_falls_where_the_network_puts_it(profile):
-    channel = np.concatenate([draw("dense", profile, 5000.0, 0, k, EXACT)[1] for k in range(20)])
+    channel = np.concatenate([draw_input("dense", profile, 5000.0, 0, k, EXACT)[1] for k in range(20)])
     count = np.bincount(channel, minlength=2 * SEGMENTS) / 100.0
     unused = profile.rate_hz == 0
     assert count[unused].sum() == 0
@@ -82,21 +82,21 @@ def test_dense_input_falls_where_the_network_puts_it(profile):
 def test_weights_move_against_rates(profile):
     twice = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(2.0, 2.0), weight_spread=0.0, strong=0.0)
     once = Ranges(excitation=(1.0, 1.0), inhibition=(1.0, 1.0), weight=(1.0, 1.0), weight_spread=0.0, strong=0.0)
-    many, weight_once = draw("sparse", profile, 60_000.0, 1, 1, once)[::2]
-    few, weight_twice = draw("sparse", profile, 60_000.0, 1, 1, twice)[::2]
+    many, weight_once = draw_input("sparse", profile, 60_000.0, 1, 1, once)[::2]
+    few, weight_twice = draw_input("sparse", profile, 60_000.0, 1, 1, twice)[::2]
     assert weight_twice == pytest.approx(2 * weight_once, rel=1e-6)
     assert many.size / few.size == pytest.approx(2.0, rel=0.2)
 
 
 def test_volleys_are_synchronous(profile):
     silent = replace(profile, rate_hz=profile.rate_hz * 1e-6)
-    time = np.concatenate([draw("volleys", silent, 2000.0, 0, k)[0] for k in range(10)])
+    time = np.concatenate([draw_input("volleys", silent, 2000.0, 0, k)[0] for k in range(10)])
     gaps = np.diff(np.sort(time))
     assert np.median(gaps) < 1.0  # ms; as many events spread evenly would lie further apart
 
 
 def test_scattered_weights_span_the_range_at_the_same_total_conductance(profile):
-    drawn = [draw("weights", profile, 2000.0, 0, k, EXACT) for k in range(40)]
+    drawn = [draw_input("weights", profile, 2000.0, 0, k, EXACT) for k in range(40)]
     factors = np.concatenate([weight / profile.weight_us for _, _, weight in drawn])
     assert factors.min() == pytest.approx(0.1, rel=1e-6) and factors.max() == pytest.approx(10, rel=1e-6)
     assert ((factors > 0.1001) & (factors < 9.999)).mean() == pytest.approx(0.954, abs=0.01)  # two deviations
@@ -106,10 +106,10 @@ def test_scattered_weights_span_the_range_at_the_same_total_conductance(profile)
 
 
 def test_moved_synapses_lie_on_a_third_of_the_segments(profile):
-    places = [np.unique(draw("moved", profile, 20_000.0, 0, k)[1] // 2) for k in range(5)]
+    places = [np.unique(draw_input("moved", profile, 20_000.0, 0, k)[1] // 2) for k in range(5)]
     assert [len(p) for p in places] == [18] * 5
     assert len(np.unique(np.concatenate(places))) > 40  # others in every trial
-    rate = np.mean([draw("moved", profile, 2000.0, 0, k, EXACT)[0].size / 2 for k in range(40)])
+    rate = np.mean([draw_input("moved", profile, 2000.0, 0, k, EXACT)[0].size / 2 for k in range(40)])
     assert rate == pytest.approx(profile.rate_hz.sum(), rel=0.15)
 
 
@@ -117,7 +117,7 @@ def test_crowded_channels_get_several_events_a_millisecond(profile):
     silent = replace(profile, rate_hz=profile.rate_hz * 1e-6)
     most = []
     for k in range(10):
-        time, channel, _ = draw("crowded", silent, 2000.0, 0, k)
+        time, channel, _ = draw_input("crowded", silent, 2000.0, 0, k)
         most.append(np.unique(np.floor(time).astype(int) * 1000 + channel, return_counts=True)[1].max(initial=0))
     assert np.median(most) >= 4
 
@@ -161,4 +161,4 @@ def test_a_paused_trial_is_a_shuffled_one_that_is_silent_for_a_while():
 
 def test_unknown_kind(profile):
     with pytest.raises(RecordsError, match="unknown kind of protocol 'storm'; known: silence"):
-        draw("storm", profile, 100.0, 0, 0)
+        draw_input("storm", profile, 100.0, 0, 0)

@@ -91,7 +91,7 @@ def test_a_teacher_of_another_cell_or_records_with_currents_alone_are_refused(fo
     Artifact(header, cell.arrays).save(tmp_path / "other.netml")
     with pytest.raises(TrainingError, match="does not fit the records: cell other, not lif-of-the-tests"):
         train(folder, output=tmp_path / "a.netml", teachers=[tmp_path / "other.netml"], **RECIPE)
-    steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(12)]
+    steps = [currents.draw_current("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(12)]
     lif.write(tmp_path / "r", [lif.trial(100 + k, current=own) for k, own in enumerate(steps)])
     with pytest.raises(TrainingError, match="every training trial has a current"):
         train(tmp_path / "r", output=tmp_path / "a.netml", teachers=[teacher], **RECIPE)

@@ -67,7 +67,7 @@ def test_few_validation_spikes_do_not_set_the_rate_alone(records, tmp_path):
 
 def test_learns_the_f_i_curve(tmp_path):
     """Of a cell whose rate at a constant current is known in closed form, and what the artifact says about it."""
-    steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
+    steps = [currents.draw_current("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
     trials = [lif.trial(seed, strength=0.85) for seed in range(30)]
     lif.write(tmp_path / "r", trials + [lif.trial(100 + k, rate=0.0, current=own) for k, own in enumerate(steps)])
     recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,

@@ -212,7 +212,7 @@ def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, load
     environment["CXX"] = toolchain.compiler()
     where = ", ".join(sorted(str(path) for path in files.values()))
     try:
-        output = toolchain.run(
+        output = toolchain.run_command(
             [*command, "mod"], cwd=folder, env=environment, what=lambda text: _failed(text, files) or where
         )
     except CompileError as error:

@@ -17,7 +17,7 @@ from netml.engine.recording.sampling import VoltageRecorder, check_buffers, step
 from netml.errors import ModelError
 from netml.records import CellInfo, Trial
 from netml.stimuli import random_current as currents
-from netml.stimuli.random_input import FROM_NETWORK, TURNS, InputCounts, InputProfile, Ranges, draw
+from netml.stimuli.random_input import FROM_NETWORK, TURNS, InputCounts, InputProfile, Ranges, draw_input
 
 SETTLE_MS, TEST_MS = 100.0, 200.0  # a current is tried so long, after so long without
 #: Voltages (mV) by which the currents that are tried would move a cell of constant resistance.
@@ -245,14 +245,14 @@ class Protocol:
         if scale_na is None:
             return self._events(self.kinds[k % len(self.kinds)], seed, k)
         kind = currents.KINDS[k % len(currents.KINDS)]
-        changes, current, under = currents.draw(kind, scale_na, self.duration_ms, seed, k)
+        changes, current, under = currents.draw_current(kind, scale_na, self.duration_ms, seed, k)
         events = self._events(under, seed, k) if under else _Drawn.silent()
         return replace(events, kind=kind, changes=changes, current=current)
 
     def _events(self, kind: str, seed: int, k: int) -> _Drawn:
         if remake := FROM_NETWORK.get(kind):
             return _Drawn(kind, *remake(self.network, self.info.channels, seed, k))
-        time, channel, weight = draw(kind, self.profile, self.duration_ms, seed, k, self.ranges)
+        time, channel, weight = draw_input(kind, self.profile, self.duration_ms, seed, k, self.ranges)
         return _Drawn(kind, time, channel, weight[channel])
 
     def _psolve(self, drawn: list[_Drawn], duration_ms: float) -> list[np.ndarray]:
