@@ -133,7 +133,7 @@ def test_nothing_is_run(flag, protocol, wrap):
     (b"(S'touch FLAG'\nios\nsystem\n.", "os.system"),
     (b"(cos\nsystem\nS'touch FLAG'\no.", "os.system"),
     (b"\x80\x04\x8c\x08builtins\x8c\x0dset.__class__\x93.", "builtins.set.__class__"),
-    (b"\x80\x04\x8c\x13netml.engine.worker\x8c\x08__main__\x93.", "netml.engine.ranks.worker.__main__"),
+    (b"\x80\x04\x8c\x19netml.engine.ranks.worker\x8c\x08__main__\x93.", "netml.engine.ranks.worker.__main__"),
     (b"cnumpy.core.multiarray\nfromfile\n.", "numpy.core.multiarray.fromfile"),
     (b"cnumpy.testing._private.utils\nrunstring\n.", "runstring"),
     (b"\x80\x02ccopy_reg\n_reconstructor\nc__builtin__\nobject\nc__builtin__\nobject\nN\x87R.", "builtin__.object"),

@@ -191,16 +191,18 @@ class NetworkSimulation:
             ModelError: No such plastic rule, or no number.
         """
         self._open()
-        projections = self._network.projections
-        if not projections or (rule is not None and rule not in projections):
-            raise ModelError(f"no plastic rule{f' {rule!r}' if rule else ''} to reward; plasticity was given to "
-                             f"{', '.join(projections) or 'none'} when the network was built")  # fmt: skip
+        learning = {
+            name: numbers for name, numbers in self._network.projections.items()
+            if any(self._network.reduced[label].population.rules[k][1] for label, k in numbers.items())
+        }  # fmt: skip
+        if not learning or (rule is not None and rule not in learning):
+            raise ModelError(f"no rule{f' {rule!r}' if rule else ''} learns from reward; a RewardStdp was given to "
+                             f"{', '.join(learning) or 'none'} when the network was built")  # fmt: skip
         if not np.isfinite(amount):
             raise ModelError(f"reward is {amount}; expected a number")
-        for label, reduced in self._network.reduced.items():
-            for name, numbers in projections.items():
-                if rule in (None, name):
-                    reduced.population.reward(float(amount), numbers[label])
+        for name in learning if rule is None else [rule]:
+            for label, projection in learning[name].items():
+                self._network.reduced[label].population.reward(float(amount), projection)
 
     # Keeping.
 
