@@ -50,7 +50,7 @@ class HeldOut(Part):
 class Ensemble(Part):
     """Number of members, and what :func:`netml.validation.doubt.spread` says of them."""
 
-    members: int = Field(ge=1, le=1000)
+    members: int = Field(ge=2, le=1000)
     largest_sd_hz: Rate | None = None
     factor: Annotated[float, Field(ge=0, le=1e12)] | None = None
 

@@ -126,13 +126,13 @@ def parameter_shapes(dims: AnyDims) -> dict[str, tuple[int, ...]]:
     }
 
 
-SHARE, POSITIVE, ANY = (-1e-5, 1 + 1e-5), (0.0, 1e6), (-1e6, 1e6)  # of a share, float32 rounds the ends
+SHARE, POSITIVE, ANY = (0.0, 1.0), (0.0, 1e6), (-1e6, 1e6)
 #: Lowest and highest value of parameters that are not any number: a decay above 1 or a negative conductance grows
 #: without end, and a compartment without a capacity has no voltage.
 RANGES = {
-    **dict.fromkeys(("trace_decay", "feedback_decay", "memory_decay", "decay", "rise"), SHARE),
-    **dict.fromkeys(("gate_rate", "gate_rest"), SHARE),
-    **dict.fromkeys(("to_decay", "to_rise", "leak", "axial", "scale", "gate_g", "refractory"), POSITIVE),
+    **dict.fromkeys(("trace_decay", "feedback_decay", "memory_decay", "decay", "rise", "gate_rate"), SHARE),
+    "gate_rest": (-1e-5, 1 + 1e-5),  # a share, as float32 rounds it
+    **dict.fromkeys(("to_decay", "to_rise", "leak", "axial", "scale", "gate_g"), POSITIVE),
     "capacity": (1e-9, 1e6),
 }
 
