@@ -4,6 +4,7 @@ Arrays are float32 with the 16 lanes (cells, or sequences in training) innermost
 """
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -81,6 +82,15 @@ class Events(ctypes.Structure):
 
 class Kernel:
     """The loaded library. Stateless: every call gets what it works on; ctypes releases Python's lock meanwhile."""
+
+    param_count: Callable[..., int]
+    wiring_count: Callable[..., int]
+    state_count: Callable[..., int]
+    workspace_count: Callable[..., int]
+    init_state: Callable[..., None]
+    step: Callable[..., None]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
 
     def __init__(self, path):
         self.path = path
