@@ -56,7 +56,7 @@ def build(
     for label, poisson in stimulations.poisson().items():
         channel, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
         populations[label].add_background(channel, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
-    clamps = {label: [] for label in populations}
+    clamps: dict[str, list[tuple]] = {label: [] for label in populations}
     for label, gid, clamp in stimulations.clamps(here):
         populations[label].set_current(0.0)  # refused where the reduction takes none
         clamps[label].append((index[gid], clamp.start_ms, clamp.start_ms + clamp.duration_ms, clamp.amplitude_na))

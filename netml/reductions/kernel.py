@@ -7,6 +7,7 @@ import ctypes
 import math
 import os
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -87,6 +88,15 @@ class Events(ctypes.Structure):
 
 class Kernel:
     """The loaded library. Stateless: every call gets what it works on; ctypes releases Python's lock meanwhile."""
+
+    param_count: Callable[..., int]
+    wiring_count: Callable[..., int]
+    state_count: Callable[..., int]
+    workspace_count: Callable[..., int]
+    init_state: Callable[..., None]
+    step: Callable[..., None]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
 
     def __init__(self, path):
         self.path = path

@@ -91,7 +91,7 @@ class CableDims(NamedTuple):
 
 
 #: Kinds by their name in an artifact's header, in the order of the kernel's numbers.
-KINDS: dict[str, type] = {"leaky_memory": Dims, "cable": CableDims}
+KINDS: dict[str, type[Dims] | type[CableDims]] = {"leaky_memory": Dims, "cable": CableDims}
 AnyDims = Dims | CableDims
 
 

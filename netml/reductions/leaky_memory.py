@@ -26,6 +26,8 @@ class LeakyMemory(Head):
         seed: Of the initial weights.
     """
 
+    dims: Dims
+
     def __init__(self, trace_input, trace_tau_ms, *, inputs: int, memory: int = 20, hidden: int = 40,
                  feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0,
                  seed: int = 0):  # fmt: skip

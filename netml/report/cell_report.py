@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from netml import metrics
 from netml.report import cell_figures, current_report, html
 from netml.report.tables import NOTHING, Table, as_text, number, percent
 from netml.validation import cell_metrics, spikes
@@ -265,9 +266,9 @@ def pictures(result, predictions) -> list[html.Picture]:
     curves = {}
     groups = {kind: [p for p in predictions if p.kind == kind] for kind in result["kinds"]}
     for kind, group in {"all trials": predictions, **groups}.items():
-        fpr, tpr = cell_metrics.roc_curve(*cell_metrics.pooled(group, skip))
-        if fpr is not None and not (kind == "all trials" and len(result["kinds"]) == 1):
-            curves[kind] = (fpr, tpr, float(np.trapezoid(tpr, fpr)))
+        curve = metrics.roc_curve(*cell_metrics.pooled(group, skip))
+        if curve and not (kind == "all trials" and len(result["kinds"]) == 1):
+            curves[kind] = (*curve, metrics.area(*curve))
     if curves:
         caption = "Every bin scored by its spike probability. Dotted: 0.25 % and 1 % false positives."
         found.append(html.Picture("roc", cell_figures.roc(curves), caption))

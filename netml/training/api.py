@@ -106,7 +106,8 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
             team.stop()
         trainer.close()
         log.close()
-    trainer.checkpoint.unlink(missing_ok=True)
+    if trainer.checkpoint:
+        trainer.checkpoint.unlink(missing_ok=True)
 
 
 class _Note:

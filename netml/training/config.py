@@ -86,6 +86,11 @@ class TrainConfig(BaseModel):
         """Indices of the trials for training, validation and test."""
         return records.split(seed=self.split_seed, held_out=self.held_out)
 
+    def expects(self, current: bool) -> bool:
+        """Whether the probability of a spike is fed back to a cell with or without an input of current."""
+        # Under a steady current a probability smears the phase, and with it the rate.
+        return not current if self.expected is None else self.expected
+
     @property
     def total_updates(self) -> int:
         return self.updates or BUDGETS[self.budget]

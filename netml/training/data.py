@@ -143,7 +143,8 @@ class TrialTable:
         """Channel and weight of all events of some trials."""
         start = self.events.row_start
         parts = [slice(start[self.first[k]], start[self.first[k] + self.length[k]]) for k in trials]
-        return tuple(np.concatenate([values[p] for p in parts]) for values in (self.events.channel, self.events.weight))
+        channel, weight = self.events.channel, self.events.weight
+        return np.concatenate([channel[p] for p in parts]), np.concatenate([weight[p] for p in parts])
 
 
 def load_trials(records: Records, config) -> tuple[TrialTable, list[int], list[int]]:
@@ -162,7 +163,11 @@ def load_trials(records: Records, config) -> tuple[TrialTable, list[int], list[i
                 f"or with stronger input"
             )
     steps = TrialTable(
-        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms,
+        records,
+        training + validation,
+        dt_r_ms=config.dt_r_ms,
+        v_clip_mv=config.v_clip_mv,
+        skip_ms=config.skip_ms,
         site_clip_mv=config.site_clip_mv,
     )
     if not steps.counts.any():

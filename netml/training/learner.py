@@ -28,14 +28,14 @@ class Learner(nn.Module):
         sites: Names of recorded dendritic sites that the voltage is learned of too.
     """
 
+    typical_gain: torch.Tensor
+
     def __init__(self, cell: CellInfo, config: TrainConfig, typical_weight, sites=()):
         super().__init__()
         current = len(typical_weight) > cell.channels
         first, kind = np.unique(alike(cell.synapses, cell.syn_mech_params), return_inverse=True)
         distinct = [cell.synapses[s] for s in first]
         build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
-        if config.expected is None:  # under a steady current a probability smears the phase, and with it the rate
-            config = config.model_copy(update={"expected": not current})
         self.model: Head
         self.model, group = build(cell, distinct, config, current, sites)
         self.channel_input = channel_inputs(group, kind)
@@ -77,7 +77,7 @@ def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bo
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at,
         gates=INACTIVATING_GATES if config.inactivation else GATES, memory=config.memory, hidden=config.hidden,
-        feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, site_readout=config.site_readout,
+        feedback_tau_ms=config.feedback_tau_ms, expected=config.expects(current), site_readout=config.site_readout,
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, tree.group
@@ -91,7 +91,7 @@ def _leaky_memory(
     trace_input, trace_tau = trace_layout(synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None)
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(synapses) + current, memory=config.memory,
-        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expects(current),
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, branch

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -134,11 +135,11 @@ class Recurrence:
             return self.team.forward(self, params, gain, threshold, window, keep)
         return self._compute(params, gain, threshold, window, keep, range(len(window.state)))
 
-    def _backward(self, params, gain, window, *grads):
+    def _backward(self, params, gain, window, grads):
         if self.team:
-            gradients = self.team.backward(self, params, gain, window, *grads)
+            gradients = self.team.backward(self, params, gain, window, grads)
         else:
-            gradients = self._differentiate(params, gain, window, *grads, mine=range(len(window.state)))
+            gradients = self._differentiate(params, gain, window, grads, range(len(window.state)))
         return tuple(g.sum(0) for g in gradients)  # in the order of the blocks: any threads and ranks agree
 
     def _compute(self, params, gain, threshold, window, keep: bool, mine: range):
@@ -165,8 +166,10 @@ class Recurrence:
         list(self._pool.map(run, mine))
         return logit, v, sites, spike
 
-    def _differentiate(self, params, gain, window, grad_logit, grad_v, grad_sites, mine: range):
-        """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``."""
+    def _differentiate(self, params, gain, window, grads: Sequence[np.ndarray], mine: range):
+        """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``, from those of logit, voltage
+        and sites."""
+        grad_logit, grad_v, grad_sites = grads
         blocks = len(window.state)
         grad_params = np.zeros((blocks, params.size), np.float32)
         grad_gain = np.zeros((blocks, gain.size), np.float32)
@@ -197,5 +200,5 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx, grad_logit, grad_v, grad_sites):
         params, gain, inside = ctx.saved_tensors
         arrays = [g.contiguous().numpy() for g in (grad_logit, grad_v * inside, grad_sites)]
-        of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, *arrays)
+        of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, arrays)
         return torch.from_numpy(of_params), torch.from_numpy(of_gain), None, None, None

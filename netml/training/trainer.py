@@ -58,9 +58,7 @@ class Trainer:
         self.calibrating = steps.network if steps.spike[in_network].any() else np.ones_like(steps.network)
         self._normalise()
         self.average = deepcopy(self.learner)
-        self.optimizer = torch.optim.AdamW(
-            self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True
-        )
+        self.optimizer = torch.optim.AdamW(self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True)
         self.update, self.threshold, self.stale = 0, 0.0, 0
         self.best: dict = {"score": math.inf}
         self.history: list[dict] = []
@@ -100,7 +98,7 @@ class Trainer:
         with torch.no_grad():
             return learner.model.pack().numpy(), learner.gain().numpy()
 
-    def run(self, report: Callable[[dict], None] = lambda state: None) -> None:
+    def run(self, report: Callable[[dict], object] = lambda state: None) -> None:
         """Train to the end, or on from the checkpoint.
 
         Arguments:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netml.metrics import explained_variance, roc_auc, roc_curve, true_positives_at
 from netml.validation import spikes
 
 PUBLISHED_SKIP_MS = 500.0
@@ -53,45 +54,6 @@ class Prediction:
 # ---- spikes as detection ------------------------------------------------------------------------------------------
 
 
-def roc_curve(score, target):
-    """Exact receiver operating characteristic; equal scores make one sloped step, so its area is the exact AUC.
-
-    Args:
-        score: [n] float; higher means more likely a spike.
-        target: [n] bool.
-
-    Returns:
-        (false positive rate, true positive rate), both from 0 to 1; (None, None) with no positive or no negative.
-    """
-    score, target = np.asarray(score), np.asarray(target, bool)
-    n_true = int(target.sum())
-    if n_true == 0 or n_true == len(target):
-        return None, None
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    hits = np.cumsum(target[order])[last_of_tie]
-    false = last_of_tie + 1 - hits
-    return np.append(0.0, false / (len(target) - n_true)), np.append(0.0, hits / n_true)
-
-
-def roc_auc(score, target):
-    """Area under the ROC curve: how often a bin with a spike outscores one without, ties half; None if undefined."""
-    fpr, tpr = roc_curve(score, target)
-    return None if fpr is None else float(np.trapezoid(tpr, fpr))
-
-
-def true_positives_at(fpr, tpr, rate):
-    """True positive rate where the false positive rate is ``rate`` (linear between the points of the ROC curve)."""
-    if fpr is None:
-        return None
-    # on a vertical step of the curve take its top
-    right = np.searchsorted(fpr, rate, "right")
-    if right == len(fpr):
-        return 1.0
-    x0, x1, y0, y1 = fpr[right - 1], fpr[right], tpr[right - 1], tpr[right]
-    return float(y0 + (y1 - y0) * (rate - x0) / (x1 - x0))
-
-
 def pooled(predictions, skip_ms, shift=0):
     """Logits and true spike bins of all trials, the model read ``shift`` bins later (> 0: the model is late).
 
@@ -112,7 +74,7 @@ def detection(predictions, skip_ms=0.0, max_shift=1):
     bins for all trials and says which (``shift_bins`` > 0: the model is late).
     """
     curve = roc_curve(*pooled(predictions, skip_ms))
-    if curve[0] is None:
+    if curve is None:
         return {key: None for key in ("auc", "tp_at_0.25_fp", "tp_at_1_fp", "auc_best_shift", "shift_bins")}
     by_shift = {s: roc_auc(*pooled(predictions, skip_ms, s)) for s in range(-max_shift, max_shift + 1)}
     best = max((s for s in by_shift if by_shift[s] is not None), key=lambda s: (by_shift[s], -abs(s)))
@@ -166,16 +128,6 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
 # ---- voltage ------------------------------------------------------------------------------------------------------
 
 
-def explained_variance(true, predicted):
-    """1 - mean (true - predicted)^2 / Var(true), so that a constant offset counts too.
-
-    None where the truth hardly moves (standard deviation below 0.05 mV): a ratio of noises says nothing.
-    """
-    if len(true) < 2 or np.std(true) < MIN_SD_MV:
-        return None
-    return float(1.0 - np.mean((true - predicted) ** 2) / np.var(true))
-
-
 def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     """True and model's soma voltage, all trials pooled.
 
@@ -197,7 +149,7 @@ def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     """Explained variance and RMSE of the soma voltage, all trials pooled; arguments of :func:`clipped`."""
     true, model = clipped(predictions, skip_ms, clip_mv, below_mv)
     rmse = float(np.sqrt(np.mean((true - model) ** 2))) if len(true) else None
-    return {"explained_variance": explained_variance(true, model), "rmse_mv": rmse, "samples": len(true)}
+    return {"explained_variance": explained_variance(true, model, MIN_SD_MV), "rmse_mv": rmse, "samples": len(true)}
 
 
 # ---- emitted spikes -----------------------------------------------------------------------------------------------

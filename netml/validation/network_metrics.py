@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal import welch
 
 from netml.validation.spikes import cv_of_isi, ks_distance
 
@@ -120,12 +121,12 @@ def spectrum(times_ms, length_ms: float, segment_ms: float = SEGMENT_MS):
     counts = np.histogram(times_ms, np.arange(bins + 1.0))[0].astype(float)
     if not counts.any():
         return np.zeros(0), np.zeros(0)
-    window = np.hanning(segment)
-    starts = range(0, bins - segment + 1, max(segment // 2, 1))
-    pieces = np.array([counts[s : s + segment] for s in starts]) - counts.mean()
-    power = (np.abs(np.fft.rfft(pieces * window)) ** 2).mean(axis=0) / (window**2).sum() / counts.mean()
-    frequency = np.fft.rfftfreq(segment, 0.001)
-    return frequency[1:], power[1:]
+    _, power = welch(
+        counts - counts.mean(), window=np.hanning(segment), noverlap=segment - segment // 2, detrend=False,
+        return_onesided=False,
+    )  # fmt: skip
+    frequency = np.fft.rfftfreq(segment, 0.001)[1:]
+    return frequency, power[1 : len(frequency) + 1] / counts.mean()
 
 
 def bands(frequency_hz, power):
@@ -154,20 +155,24 @@ def difference(a: PopulationStatistics, b: PopulationStatistics) -> dict:
     """
     power_a, power_b = bands(a.frequency_hz, a.power)[1], bands(b.frequency_hz, b.power)[1]
     same_grid = len(power_a) == len(power_b) > 0
-    spectrum_db = 10 * np.log10((power_b + 1e-12) / (power_a + 1e-12)) if same_grid else None
     correlated = len(a.correlations) and len(b.correlations)
     varied = a.rates_hz.std() > 0 and b.rates_hz.std() > 0
     return {
         "rate": float(b.rates_hz.mean() / a.rates_hz.mean() - 1) if a.spike_count else None,
         "rate_ks": ks_distance(a.rates_hz, b.rates_hz),
         "rate_mismatch": float(1 - np.corrcoef(a.rates_hz, b.rates_hz)[0, 1]) if varied else None,
-        "cv": _mean(b.cv) - _mean(a.cv) if len(a.cv) and len(b.cv) else None,
+        "cv": float(b.cv.mean() - a.cv.mean()) if len(a.cv) and len(b.cv) else None,
         "cv_ks": ks_distance(a.cv, b.cv),
-        "correlation": _mean(b.correlations) - _mean(a.correlations) if correlated else None,
+        "correlation": float(b.correlations.mean() - a.correlations.mean()) if correlated else None,
         "correlation_ks": ks_distance(a.correlations, b.correlations),
-        "spectrum_db": float(np.sqrt(np.mean(spectrum_db**2))) if same_grid else None,
+        "spectrum_db": _decibels(power_a, power_b) if same_grid else None,
     }  # fmt: skip
 
 
-def _mean(values):
+def _decibels(power_a: np.ndarray, power_b: np.ndarray) -> float:
+    """Root mean square difference."""
+    return float(np.sqrt(np.mean((10 * np.log10((power_b + 1e-12) / (power_a + 1e-12))) ** 2)))
+
+
+def _mean(values) -> float | None:
     return float(np.mean(values)) if len(values) else None

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import surrogate
+from netml.engine.ensemble import population_of
 
 from netml.artifact import Artifact
 from netml.engine import distrust
-from netml.engine.ensemble import population_of
 from netml.errors import NetmlError
 from netml.reductions import kernel
 from netml.reductions.layouts import CableDims, pack, parameter_shapes

@@ -9,9 +9,9 @@ from pathlib import Path
 import damage
 import numpy as np
 import pytest
-
 from netml.engine.population_library import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, Plasticity, load
 from netml.engine.population_model import create
+
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from netml import metrics
 from netml.validation import cell_metrics, currents, spikes
 from netml.validation.cell_metrics import Prediction
 
@@ -33,25 +34,25 @@ def test_auc_equals_counting_all_pairs_with_ties(seed):
     target = random.random(200) < 0.2
     wins = score[target][:, None] - score[~target][None]
     expected = ((wins > 0) + 0.5 * (wins == 0)).mean()
-    assert cell_metrics.roc_auc(score, target) == pytest.approx(expected, abs=1e-12)
+    assert metrics.roc_auc(score, target) == pytest.approx(expected, abs=1e-12)
 
 
 def test_auc_at_its_limits():
     target = np.array([0, 0, 1, 1], bool)
-    assert cell_metrics.roc_auc(np.array([1.0, 2, 3, 4]), target) == 1.0
-    assert cell_metrics.roc_auc(np.array([4.0, 3, 2, 1]), target) == 0.0
-    assert cell_metrics.roc_auc(np.zeros(4), target) == 0.5
-    assert cell_metrics.roc_auc(np.zeros(4), np.zeros(4, bool)) is None
+    assert metrics.roc_auc(np.array([1.0, 2, 3, 4]), target) == 1.0
+    assert metrics.roc_auc(np.array([4.0, 3, 2, 1]), target) == 0.0
+    assert metrics.roc_auc(np.zeros(4), target) == 0.5
+    assert metrics.roc_auc(np.zeros(4), np.zeros(4, bool)) is None
 
 
 def test_true_positives_at_a_false_positive_rate():
     # 100 negatives; 3 of 4 positives outscore all of them but one
     score = np.concatenate([np.arange(100.0), [200, 200.5, 98.5, 50.25]])
     target = np.arange(104) >= 100
-    fpr, tpr = cell_metrics.roc_curve(score, target)
-    assert cell_metrics.true_positives_at(fpr, tpr, 0.0) == 0.5
-    assert cell_metrics.true_positives_at(fpr, tpr, 0.01) == 0.75
-    assert cell_metrics.true_positives_at(fpr, tpr, 1.0) == 1.0
+    fpr, tpr = metrics.roc_curve(score, target)
+    assert metrics.true_positives_at(fpr, tpr, 0.0) == 0.5
+    assert metrics.true_positives_at(fpr, tpr, 0.01) == 0.75
+    assert metrics.true_positives_at(fpr, tpr, 1.0) == 1.0
 
 
 def test_a_constant_shift_is_found_and_reported():

@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 from to_records import FINGERPRINT, WEIGHT_US, segment_table
 
+from netml import metrics
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, NetmlError, RecordsError
 from netml.files import replacing
@@ -87,16 +88,16 @@ def evaluate(artifact_path, file_path) -> dict:
 
 def scores_of(predictions: list, artifact: Artifact) -> dict:
     """All scores of predictions whose ``true_spike`` are floor bins."""
-    by_shift = {s: cell_metrics.roc_auc(*cell_metrics.pooled(predictions, SKIP_MS, s)) for s in SHIFTS}
+    by_shift = {s: metrics.roc_auc(*cell_metrics.pooled(predictions, SKIP_MS, s)) for s in SHIFTS}
     shift = max(SHIFTS, key=lambda s: by_shift[s])
-    curve = cell_metrics.roc_curve(*cell_metrics.pooled(predictions, SKIP_MS, shift))
+    curve = metrics.roc_curve(*cell_metrics.pooled(predictions, SKIP_MS, shift))
     published = cell_metrics.published_trials(predictions)
     emitted = cell_metrics.emitted_spikes(predictions, SKIP_MS)
     return {
         "auc": by_shift[shift],
-        "auc_published_protocol": cell_metrics.roc_auc(*cell_metrics.pooled(published, SKIP_MS, shift)),
-        "tp_at_1pct_fp": cell_metrics.true_positives_at(*curve, 0.01),
-        "tp_at_025pct_fp": cell_metrics.true_positives_at(*curve, 0.0025),
+        "auc_published_protocol": metrics.roc_auc(*cell_metrics.pooled(published, SKIP_MS, shift)),
+        "tp_at_1pct_fp": metrics.true_positives_at(*curve, 0.01),
+        "tp_at_025pct_fp": metrics.true_positives_at(*curve, 0.0025),
         "explained_variance": cell_metrics.voltage(predictions, SKIP_MS, clip_mv=CLIP_MV)["explained_variance"],
         "gamma_2ms": emitted["gamma"],
         "rate_error": emitted["rate_error"],
