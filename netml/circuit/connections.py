@@ -96,7 +96,7 @@ class Pair:
 def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
     """The connection types of a model that have pair recordings; none where it has no `connections.json`.
 
-    Arguments:
+    Args:
         names: Only these.
 
     Raises:

@@ -132,7 +132,7 @@ class CellTargets:
 def find_targets(folder: Path, cells: Sequence[str] | None = None) -> list[CellTargets]:
     """The cells of a model that have targets, `cells/*.targets.json` in its folder, by name.
 
-    Arguments:
+    Args:
         cells: Only these.
 
     Raises:

@@ -11,7 +11,7 @@ LIMIT = {"cpu": 1 << 16, "cuda": 1 << 22}
 def pieces(first: torch.Tensor, last: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The elements of [first, last) of every range, range after range.
 
-    Arguments:
+    Args:
         first, last: (ranges) int64.
 
     Returns:

@@ -145,7 +145,7 @@ def divergent(
 ) -> Iterator[Pairs]:
     """From each source to so many different targets, of which those on this rank are kept.
 
-    Arguments:
+    Args:
         here: (gids) whether a gid lives on this rank.
     """
     for sources, count in _evenly(pre, number, len(every_post)):
@@ -187,7 +187,7 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
 
     Numbers are drawn until enough are different; of more than half of the total, those left out are drawn instead.
 
-    Arguments:
+    Args:
         own: (rows) key of each row.
         count, total: (rows), count <= total.
     """

@@ -17,7 +17,7 @@ _ROUNDS = 10
 def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
     """(count) float64, the first numbers in (0, 1) of a stream: ``Random123(id1, id2, id3)`` with ``uniform(0, 1)``.
 
-    Arguments:
+    Args:
         count: How many.
         id1, id2, id3: Of the stream.
 

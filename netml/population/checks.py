@@ -52,7 +52,7 @@ def names(given: Sequence[int] | None, first: int, count: int, what: str, label:
 def columns(values, codes: Mapping[str, str], what: str) -> list[np.ndarray]:
     """One-dimensional arrays of one length, as C++ takes them: nothing is cut off or wrapped round on the way.
 
-    Arguments:
+    Args:
         values: One for each code.
         codes: Type code by name, "i" for whole numbers of 32 bits, "d" for floating-point ones.
         what: For messages.
@@ -89,7 +89,7 @@ def refuse_synapse(
 ) -> None:  # fmt: skip
     """Say what is wrong with a synapse.
 
-    Arguments:
+    Args:
         tops: How many rows, cells and channels there are.
 
     Raises:

@@ -44,7 +44,7 @@ SAME_EVERYWHERE = ("clock", "flights", "sources", "rewards")  # what several ran
 def save(handle: PopulationHandle, label: str, gids: np.ndarray, sources: np.ndarray) -> dict[str, np.ndarray]:
     """The state of this rank's cells, after whole steps.
 
-    Arguments:
+    Args:
         gids, sources: (cells), (rows) int64, the names of cells and rows.
 
     Raises:
@@ -93,7 +93,7 @@ def restore(
 ) -> None:
     """Put this rank's part of a state into a population of the same network.
 
-    Arguments:
+    Args:
         gids, sources: As in :func:`save`.
 
     Raises:

@@ -57,7 +57,7 @@ def current(trial: Trial, dt_r_ms: float) -> np.ndarray:
 def events(trial: Trial, dt_r_ms: float, current_channel: int | None = None):
     """What reaches the cell in each step: step (int64), channel (int32) and weight (float32) of every event, by step.
 
-    Arguments:
+    Args:
         current_channel: The channel on which a step's mean current, unless 0, is one more event of that many nA; None
             leaves the current out.
     """
@@ -78,7 +78,7 @@ def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_
            takes_current: bool = False):  # fmt: skip
     """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input.
 
-    Arguments:
+    Args:
         takes_current: Whether the last channel is the current into the soma (header ``current`` of an artifact).
     """
     n = steps(trial.duration_ms, dt_r_ms)

@@ -101,7 +101,7 @@ def voltages(values_mv) -> nn.Parameter:
 class Cable(Head):
     """Parameters of a cable cell.
 
-    Arguments:
+    Args:
         tree: Its compartments.
         receptors: Of every synapse type, in their order.
         synapses: Number of synapse types.
@@ -279,7 +279,7 @@ class Cable(Head):
 def solve_tree(diagonal, axial, right, levels):
     """(batch, compartments) voltages of the tree, eliminated from its tips to its root and back, a level at a time.
 
-    Arguments:
+    Args:
         diagonal, right: (batch, compartments), diagonal without the axial conductances.
         axial: (compartments) conductance to the parent.
         levels: See :class:`Wires`.

@@ -18,7 +18,7 @@ def colours(n: int) -> list[str]:
 def raster(runs, start_ms: float, stop_ms: float) -> bytes:
     """Rasters of two runs side by side, with the rate of every population below.
 
-    Arguments:
+    Args:
         runs: Two of (label, {population: (times [ms], cells, size)}).
         start_ms, stop_ms: What is shown.
     """
@@ -65,7 +65,7 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
 def rates(runs) -> bytes:
     """Mean rate of every population with its cells as points.
 
-    Arguments:
+    Args:
         runs: (label, {population: PopulationStatistics}) of the reference, the compared run, and floors.
     """
     names = list(runs[0][1])
@@ -140,7 +140,7 @@ def distributions(runs, attribute: str, label: str) -> bytes:
 def spectra(runs, bands) -> bytes:
     """Spectra relative to independent Poisson cells: lines are means over bands, thin lines the spectra themselves.
 
-    Arguments:
+    Args:
         bands: Function (frequency, power) -> (centres, mean power).
     """
     names = list(runs[0][1])

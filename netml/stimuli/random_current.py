@@ -18,7 +18,7 @@ UNDER = ("silence", "sparse", "dense")
 def draw(kind: str, scale_na: float, duration_ms: float, seed: int, trial: int) -> tuple[np.ndarray, np.ndarray, str]:
     """The current of one trial.
 
-    Arguments:
+    Args:
         kind: Of :data:`KINDS`.
         scale_na: Current at which the cell begins to fire.
         duration_ms: Whole milliseconds.

@@ -90,7 +90,7 @@ class InputProfile:
     def from_drive(cls, drive: InputCounts, length_um, group, synapses: dict[str, bool]) -> InputProfile:
         """What a network's trials say.
 
-        Arguments:
+        Args:
             synapses: Whether each type excites, by name.
 
         Raises:
@@ -173,7 +173,7 @@ def shuffled(trials, channels: int, seed: int, trial: int):
     Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: this is for
     cells whose sources are mostly independent.
 
-    Arguments:
+    Args:
         trials: Of the network, all of one duration.
 
     Returns (time float64 ms sorted; channel int32; weight float32 uS), one each an event.

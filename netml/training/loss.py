@@ -15,7 +15,7 @@ def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v
 
     The cross entropy is not weighted by class: spikes are rare, and a weight would ruin their calibration.
 
-    Arguments:
+    Args:
         logit, v: Of the model; v in mV.
         spike, voltage: Targets; the voltage clipped at v_clip_mv. A target at the clip asks only for v above it.
         counts: 1 where a step counts, else 0.
@@ -33,7 +33,7 @@ def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v
 def site_loss(v, voltage, counts, variance, v_clip_mv: float):
     """Mean squared error of the voltage at dendritic sites, each as a share of its variance, summed over the sites.
 
-    Arguments:
+    Args:
         v, voltage: (blocks, steps, sites, 16) of the model and of the cell, mV; the latter clipped at v_clip_mv.
         counts: (blocks, steps, 16) 1 where a step counts, else 0.
         variance: (sites), mV2.

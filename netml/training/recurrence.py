@@ -54,7 +54,7 @@ class Window:
 class Recurrence:
     """Runs windows of one cell model.
 
-    Arguments:
+    Args:
         kernel: The loaded library.
         dims: Sizes of the cell model.
         wiring: Its wiring.

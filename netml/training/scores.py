@@ -24,7 +24,7 @@ def explained_variance(v: np.ndarray, v_true: np.ndarray, v_clip_mv: float) -> f
 def calibrate(run, spikes: int, start: np.ndarray, rounds: int):
     """Threshold at which a free-running model emits as many spikes as the cell.
 
-    Arguments:
+    Args:
         run: threshold -> (outcome, spikes emitted).
         spikes: True number.
         start: Logits of an earlier run: their quantile is the first guess.

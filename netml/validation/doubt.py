@@ -20,7 +20,7 @@ MIN_TRIALS = 5
 def doubt(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Trial], skip_ms: float) -> dict:
     """Both signs on trials whose truth is known, as far as the artifact gives them.
 
-    Arguments:
+    Args:
         predictions: Of the member that acts.
         trials: The same trials, in the same order.
 
@@ -62,7 +62,7 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
 def spread(members_hz: np.ndarray, true_hz: np.ndarray) -> dict:
     """How the spread of an ensemble's rates goes with the error of the member that acts.
 
-    Arguments:
+    Args:
         members_hz: (members, trials), the one that acts first.
         true_hz: (trials).
 

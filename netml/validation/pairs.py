@@ -14,7 +14,7 @@ from netml.engine.experiments.paired_recording import SAMPLE_MS
 def rows(pair: Pair, potentials: Sequence[Mapping[float | None, np.ndarray]]) -> list[dict[str, Any]]:
     """A row for each recorded feature of a connection, as of :func:`netml.validation.physiology.scores`.
 
-    Arguments:
+    Args:
         potentials: Of each pair, mV every SAMPLE_MS from the first spike on, by the interval to a second one.
     """
     found = []

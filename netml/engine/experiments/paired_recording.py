@@ -46,7 +46,7 @@ class HeldCell:
                   interval_ms: float | None = None) -> np.ndarray:  # fmt: skip
         """What the contacts add to the soma's voltage from the first presynaptic spike on, mV, every SAMPLE_MS.
 
-        Arguments:
+        Args:
             interval_ms: to a second spike, if there is one.
         """
         from neuron import h

@@ -23,7 +23,7 @@ from netml.records.trial import NETWORK
 def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites: dict, dt_ms: float) -> CellInfo:
     """What the records say about the cell of a population.
 
-    Arguments:
+    Args:
         sites: Label -> (section, loc) of recorded voltages besides the soma's.
 
     Raises:
@@ -95,7 +95,7 @@ def choose(gids: list[int], cells: int | list[int] | None, population: str) -> l
 class NetworkRecorder:
     """Records cells of one built NetPyNE network; make it between ``sim.create`` and the run, on every rank.
 
-    Arguments:
+    Args:
         sim: NetPyNE's sim module, network created.
         population: Whose cells; several of one type are joined by "+", see :func:`joined`.
         cells: See :func:`choose`.

@@ -34,7 +34,7 @@ def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np
          pending: list[Pending]) -> Path:  # fmt: skip
     """Write a checkpoint; every rank calls it.
 
-    Arguments:
+    Args:
         now: ticks since the beginning.
         gids, spikes_ms: All ranks' spikes that NEURON may not have delivered yet, times on its clock.
         pending: This rank's events still to come.

@@ -13,7 +13,7 @@ EVENT = np.dtype([("gid", "i8"), ("time", "f8"), ("channel", "i4"), ("weight", "
 class Pending:
     """Events for the cells of one population that are still to come, on this rank.
 
-    Arguments:
+    Args:
         network: What was built.
         population: Its label.
         events: Of all ranks' cells, :data:`EVENT` each.
@@ -28,7 +28,7 @@ class Pending:
     def of(cls, network, population: str, cells, times, now_ms: float, sec, loc, synMech, weight) -> Pending:
         """Those of one call of ``NetworkSimulation.inject``.
 
-        Arguments:
+        Args:
             cells: Numbers within the population; times: ms; broadcast.
             now_ms: The present.
             sec, loc, synMech, weight: As there.

@@ -27,7 +27,7 @@ VOLTAGE = "V_soma"
 class StreamWriter:
     """One rank's recording.
 
-    Arguments:
+    Args:
         folder: Of the run.
         network: What was built.
         start_ms, step_ms: Present time; interval of samples.
