@@ -69,6 +69,8 @@ class SegmentTable:
         """Refuse a place that is not the middle segment of the soma, where reductions take current.
 
         Args:
+            section: Name of a section.
+            loc: Place along it, 0 to 1.
             what: What lies there, for the message.
 
         Raises:

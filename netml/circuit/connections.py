@@ -97,7 +97,8 @@ def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
     """The connection types of a model that have pair recordings; none where it has no `connections.json`.
 
     Args:
-        names: Only these.
+        folder: The model's.
+        names: Only these; None: all.
 
     Raises:
         ModelError: A file that does not read, or an unknown name.

@@ -27,6 +27,7 @@ class Clamp(NamedTuple):
         """From the parameters of a NetPyNE stimulation of type IClamp (``del`` or ``delay``, ``dur``, ``amp``).
 
         Args:
+            stim: The parameters, ms and nA.
             where: What the message calls it.
 
         Raises:

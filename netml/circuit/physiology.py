@@ -133,7 +133,8 @@ def find_targets(folder: Path, cells: Sequence[str] | None = None) -> list[CellT
     """The cells of a model that have targets, `cells/*.targets.json` in its folder, by name.
 
     Args:
-        cells: Only these.
+        folder: The model's.
+        cells: Only these; None: all.
 
     Raises:
         ModelError: None, an unknown one, or a file that does not read.

@@ -12,7 +12,8 @@ def pieces(first: torch.Tensor, last: torch.Tensor) -> Iterator[tuple[torch.Tens
     """The elements of [first, last) of every range, range after range.
 
     Args:
-        first, last: (ranges) int64.
+        first: (ranges) int64.
+        last: (ranges) int64, not below first.
 
     Returns:
         Pairs (range, element), int64 of one length, none longer than ``LIMIT``.

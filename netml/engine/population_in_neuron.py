@@ -64,7 +64,8 @@ class NeuronPopulation:
         """Number of the projection of a synapse type's connections: static, or with its short-term plasticity.
 
         Args:
-            params: The type's ``synMechParams``.
+            synapse: The type's name.
+            params: Its ``synMechParams``.
 
         Raises:
             ModelError: A plastic mechanism without the parameters of its plasticity.

@@ -124,6 +124,8 @@ def add_synapses(circuit: Circuit, populations: Mapping[str, Any], projections, 
     """Add the synapses of all rules onto populations of the C++ engine or a device; yields population and synapses.
 
     Args:
+        circuit: What :func:`compile_circuit` returned.
+        populations: Reduced ones, by label.
         projections: See :func:`add_projections`.
         index: (gids) index of a cell in its population.
         here: (gids) whether a cell lives here.

@@ -19,7 +19,9 @@ def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
 
     Args:
         count: How many.
-        id1, id2, id3: Of the stream.
+        id1: First id of the stream.
+        id2: Second.
+        id3: Third.
 
     Raises:
         ModelError: An id that is no number of 32 bits; NEURON refuses it too.

@@ -90,7 +90,14 @@ def refuse_synapse(
     """Say what is wrong with a synapse.
 
     Args:
+        label: Of the population, for the message.
         tops: How many rows, cells and channels there are.
+        stdp: Of its projection.
+        row: Of its source.
+        cell: That it stands on.
+        channel: Segment x synapse types + synapse type.
+        weight: uS.
+        delay: ms.
 
     Raises:
         ModelError: Always.

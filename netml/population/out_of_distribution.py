@@ -15,6 +15,7 @@ def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[fl
     """What the members of an ensemble say about the cells of one population; None for a reduction alone.
 
     Args:
+        artifact: The reduction.
         gids: Of the reduced cells.
         rates_hz: Of each, its rate by every member, of the one that acts first.
 
@@ -44,6 +45,7 @@ def summary(artifact: Artifact, gids: list[int], shares: list[float]) -> dict | 
     """What a run says about the cells of one population; None where the artifact gives no limits.
 
     Args:
+        artifact: The reduction.
         gids: Of the reduced cells.
         shares: Of the steps of each, those in which one of its inputs passed its limit.
 

@@ -45,7 +45,10 @@ def save(handle: PopulationHandle, label: str, gids: np.ndarray, sources: np.nda
     """The state of this rank's cells, after whole steps.
 
     Args:
-        gids, sources: (cells), (rows) int64, the names of cells and rows.
+        handle: The population.
+        label: For messages.
+        gids: (cells) int64, names of the cells.
+        sources: (rows) int64, names of the rows.
 
     Raises:
         ModelError: Two cells or rows share a name.
@@ -94,7 +97,11 @@ def restore(
     """Put this rank's part of a state into a population of the same network.
 
     Args:
-        gids, sources: As in :func:`save`.
+        handle: The population, in use.
+        label: For messages.
+        gids: (cells) int64, names of the cells.
+        sources: (rows) int64, names of the rows.
+        state: Of this rank, or merged from several.
 
     Raises:
         ModelError: Cells, sources or synapses are not those of the state.

@@ -280,8 +280,9 @@ def solve_tree(diagonal, axial, right, levels):
     """(batch, compartments) voltages of the tree, eliminated from its tips to its root and back, a level at a time.
 
     Args:
-        diagonal, right: (batch, compartments), diagonal without the axial conductances.
+        diagonal: (batch, compartments), without the axial conductances.
         axial: (compartments) conductance to the parent.
+        right: (batch, compartments), right-hand side.
         levels: See :class:`Wires`.
     """
     for child, parent in levels:

@@ -137,6 +137,7 @@ class Kernel:
         """One step of all blocks.
 
         Args:
+            reduction: Parameters and wiring.
             state: [blocks, state, 16] float32, overwritten.
             x: [blocks, inputs, 16] float32, weight times gain of the step's events.
 
@@ -159,6 +160,7 @@ class Kernel:
         """Run cells from rest on their own spikes.
 
         Args:
+            reduction: Parameters and wiring.
             x: [T, inputs, N] float32, weight times gain of each step's events.
 
         Returns:

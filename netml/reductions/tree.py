@@ -50,6 +50,8 @@ def reduce_tree(segments: SegmentTable, compartments: int, *, sites=(), focus: f
     """Group segments into compartments, the root segment (the soma) alone.
 
     Args:
+        segments: Of the cell.
+        compartments: How many.
         sites: Segments of recorded sites.
         focus: How many segments one that lies nearer (electrotonically) to a site than to the soma counts for: the
             more, the finer the compartments there.

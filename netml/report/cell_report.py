@@ -31,6 +31,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
     """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol.
 
     Args:
+        result: What :func:`netml.validate` returns.
         kinds: Columns for so many kinds only, in-network trials first (a terminal is narrow).
     """
     columns = {"all": result["all"], **dict(list(result["kinds"].items())[:kinds])}

@@ -99,6 +99,8 @@ def raster(populations: dict[str, tuple], start_ms: float, stop_ms: float, event
 
     Args:
         populations: Name -> (times [ms], cells, size), in the order to draw.
+        start_ms: Where the figure begins.
+        stop_ms: Where it ends.
         events_ms: Times to mark.
     """
 

@@ -20,7 +20,8 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
 
     Args:
         runs: Two of (label, {population: (times [ms], cells, size)}).
-        start_ms, stop_ms: What is shown.
+        start_ms: Where the figure begins.
+        stop_ms: Where it ends.
     """
 
     def plot(figure, axes):
@@ -141,6 +142,7 @@ def spectra(runs, bands) -> bytes:
     """Spectra relative to independent Poisson cells: lines are means over bands, thin lines the spectra themselves.
 
     Args:
+        runs: Pairs of (label, {population: statistics}).
         bands: Function (frequency, power) -> (centres, mean power).
     """
     names = list(runs[0][1])

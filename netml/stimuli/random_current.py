@@ -22,6 +22,8 @@ def draw(kind: str, scale_na: float, duration_ms: float, seed: int, trial: int) 
         kind: Of :data:`KINDS`.
         scale_na: Current at which the cell begins to fire.
         duration_ms: Whole milliseconds.
+        seed: Of the protocol.
+        trial: Its number.
 
     Returns:
         Times (changes) ms and currents (changes) nA as in :mod:`netml.circuit.current`, whole milliseconds; and the

@@ -46,6 +46,7 @@ def draw(steps: TrialTable, trials, count: int, random: np.random.Generator) -> 
         steps: Recorded trials, see there.
         trials: Those of them to draw from; trials with a current are left out.
         count: How many to draw.
+        random: Generator of the draws.
     """
     trials = np.asarray([k for k in trials if not steps.with_current[k]])
     if not trials.size:

@@ -198,6 +198,8 @@ class Trainer:
         """Scores of a free-running model, with the threshold calibrated on those of the trials that lived in a network.
 
         Args:
+            learner: The model.
+            trials: Numbers of the trials to run.
             rounds: Runs to spend on the threshold.
             threshold: Taken as it is, in place of a calibrated one.
         """

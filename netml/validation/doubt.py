@@ -21,8 +21,10 @@ def doubt(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Tr
     """Both signs on trials whose truth is known, as far as the artifact gives them.
 
     Args:
+        artifact: The reduction.
         predictions: Of the member that acts.
         trials: The same trials, in the same order.
+        skip_ms: Start of each trial that does not count.
 
     Returns:
         ``beyond`` (see :func:`beyond`) and ``ensemble`` (see :func:`spread`), each None where the artifact has no such.

@@ -80,6 +80,7 @@ class Driver:
         """Independent events on all channels that training saw.
 
         Args:
+            steps: How many steps they spread over.
             factors: (types) of the rates of training.
             weight: Factor of the typical weights.
         """
@@ -94,6 +95,8 @@ class Driver:
         """One event at each input of the reduction at the given steps, as strong as ``weight`` typical ones together.
 
         Args:
+            step: (n) steps at which they come.
+            weight: How many typical events one is worth.
             types: (types) bool, which take part; all by default.
         """
         usable = (self.rate > 0) & (np.ones(len(self.types), bool) if types is None else np.asarray(types))[self.type]
@@ -112,6 +115,9 @@ class Driver:
         """Run up to 16 lanes of events from rest, ``repeats`` times one after the other without a break.
 
         Args:
+            lanes: Events of each lane.
+            steps: Length of a run.
+            repeats: How many runs.
             each: Called with the outcome of every repeat; the last is returned.
         """
         row, channel, weight = (np.concatenate(parts) for parts in zip(

@@ -15,6 +15,7 @@ def rows(pair: Pair, potentials: Sequence[Mapping[float | None, np.ndarray]]) ->
     """A row for each recorded feature of a connection, as of :func:`netml.validation.physiology.scores`.
 
     Args:
+        pair: The connection type and its recordings.
         potentials: Of each pair, mV every SAMPLE_MS from the first spike on, by the interval to a second one.
     """
     found = []

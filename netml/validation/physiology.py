@@ -32,6 +32,7 @@ def measure(protocol: Protocol, traces: Traces) -> list[float | None]:
     """The value of each of a protocol's targets, mean over spikes; None where the feature is not there (no spikes).
 
     Args:
+        protocol: With its targets.
         traces: Time in ms and voltage in mV by recorded site.
 
     Raises:
@@ -87,6 +88,7 @@ def scores(cell: CellTargets, traces: Mapping[str, Traces]) -> list[dict[str, An
     """A row for each target of a cell: cell, protocol, feature, target, sd, value, z, source.
 
     Args:
+        cell: With its protocols.
         traces: By protocol, then as in :func:`measure`.
     """
     rows = []

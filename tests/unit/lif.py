@@ -33,6 +33,10 @@ def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 
     """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV.
 
     Args:
+        seed: Of the input.
+        duration: ms.
+        rate: Factor of the input's rate.
+        strength: Factor of the synapses' strength.
         current: Into the soma, times (ms) and currents (nA) from then on.
     """
     random = np.random.default_rng(seed)

@@ -47,7 +47,14 @@ class HeldCell:
         """What the contacts add to the soma's voltage from the first presynaptic spike on, mV, every SAMPLE_MS.
 
         Args:
+            mod: mechanism of the synapses.
+            parameters: its values by name.
+            weight_us: of each contact, uS.
+            contacts: (section, loc) of each.
             interval_ms: to a second spike, if there is one.
+
+        Returns:
+            (samples) float64.
         """
         from neuron import h
 

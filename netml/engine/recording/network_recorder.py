@@ -24,7 +24,11 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
     """What the records say about the cell of a population.
 
     Args:
+        net_params: The model's netParams.
+        population: Its label.
+        synapses: Synapse types that its connections use, in the order of channels.
         sites: Label -> (section, loc) of recorded voltages besides the soma's.
+        dt_ms: Time step of the recorded runs, ms.
 
     Raises:
         ModelError: Unknown population or section, or a cell without sections.

@@ -29,6 +29,8 @@ def isolate(net_params: Any, population: str, cells: int) -> Any:
     """Reduce a model's netParams, in place, to unconnected cells of one population.
 
     Args:
+        net_params: Of the model; changed.
+        population: The one that is left.
         cells: Number over all ranks.
     """
     size = ("numCells", "density", "gridSpacing", "cellsList", "diversity")

@@ -29,9 +29,15 @@ class Pending:
         """Those of one call of ``NetworkSimulation.inject``.
 
         Args:
-            cells: Numbers within the population; times: ms; broadcast.
+            network: What was built.
+            population: Its label.
+            cells: Numbers within the population.
+            times: ms; broadcast with cells.
             now_ms: The present.
-            sec, loc, synMech, weight: As there.
+            sec: Section, onto reduced cells.
+            loc: Place along it, 0 to 1.
+            synMech: Synapse type.
+            weight: Peak conductance, uS.
 
         Raises:
             ModelError: A population, cell, time or synapse that does not fit.

@@ -36,6 +36,7 @@ class SpikeLog:
         """The spikes since the last time: times (ms) and gids.
 
         Args:
+            now_ms: Time of the network.
             origin_ms: What NEURON's clock lags behind.
         """
         # A reduced spike carries a fraction of a tick that orders those of one step; see netml_population.mod.

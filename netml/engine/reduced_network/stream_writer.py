@@ -37,7 +37,8 @@ class StreamWriter:
         held: Spikes and samples that are kept in memory.
 
     Raises:
-        RunError: A finished run is there.  ModelError: A population or cell that is not there.
+        RunError: A finished run is there.
+        ModelError: A population or cell that is not there.
     """
 
     def __init__(
