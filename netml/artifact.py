@@ -118,7 +118,7 @@ class Artifact:
     def with_members(self, members: list["Artifact"], about: dict) -> "Artifact":
         """This reduction as the one of an ensemble that acts, with the others in its file.
 
-        Arguments:
+        Args:
             about: What the header says of the ensemble, beside its number of ``members``.
         """
         packed = {}

@@ -27,7 +27,7 @@ SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) -> Path:
     """Write a finished run.
 
-    Arguments:
+    Args:
         folder: Made if it is not there; files of an earlier run in it are replaced.
         metadata: JSON-able; ``populations`` maps a population to its ``size``, ``gids``, ``cell_model``, ``reduced``.
         spikes: Population -> (times in ms, node ids).  A node id counts from 0 within its population.  "/" in a name

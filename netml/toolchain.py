@@ -131,6 +131,9 @@ def run_command(
     """Run a build command and return its output (stdout and stderr together).
 
     Args:
+        command: program and arguments.
+        cwd: folder to run it in; None: the present one.
+        env: its whole environment; None: this process's.
         what: the file or folder it works on, for the message; or what tells it from the output of a failure.
 
     Raises:

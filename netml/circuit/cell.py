@@ -68,7 +68,9 @@ class SegmentTable:
     def check_soma(self, section: str, loc: float, what: str) -> None:
         """Refuse a place that is not the middle segment of the soma, where reductions take current.
 
-        Arguments:
+        Args:
+            section: Name of a section.
+            loc: Place along it, 0 to 1.
             what: What lies there, for the message.
 
         Raises:
@@ -96,7 +98,7 @@ class SegmentTable:
 def segment_table(cell_spec: dict) -> SegmentTable:
     """Segments of a NetPyNE cell.
 
-    Arguments:
+    Args:
         cell_spec: A ``cellParams`` entry with ``secs``.
 
     Raises:
@@ -197,7 +199,7 @@ def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
 
     Labels, conditions and section lists are left out: they do not change how the cell responds.
 
-    Arguments:
+    Args:
         cell_spec: A ``cellParams`` entry.
         syn_mech_params: Parameters by synapse type, only the types of interest.
     """

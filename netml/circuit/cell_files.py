@@ -51,7 +51,8 @@ def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
     """Return a folder that may take a cell's project: an empty one, or one that `netml import cell` made, on demand.
 
     Raises:
-        ModelError: It holds something else. OutputError: It cannot be written.
+        ModelError: It holds something else.
+        OutputError: It cannot be written.
     """
     folder = Path(folder)
     if folder.is_dir() and any(not path.name.startswith(UNFINISHED) for path in folder.iterdir()):

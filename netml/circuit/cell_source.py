@@ -52,6 +52,7 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
     """Return what "cell.hoc:Template", "cells.json:PYR", "cell.py:make" or "cell.swc" means.
 
     Args:
+        source: One of these forms.
         biophysics: "file.py:function", for a morphology.
         arguments: A list or a dictionary for the template or function.
 

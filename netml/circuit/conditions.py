@@ -12,7 +12,7 @@ def conditions_hold(conditions: Mapping[str, Any] | None, tags: Mapping[str, Any
 
     Conditions on anything but :data:`TAGS`, such as positions, are met by some cell, so they count as met.
 
-    Arguments:
+    Args:
         conditions: By tag a value, or a list of values of which one is enough; None as a value asks for nothing.
         tags: Of the population, its label as ``pop`` among them.
 

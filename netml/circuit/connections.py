@@ -96,8 +96,9 @@ class Pair:
 def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
     """The connection types of a model that have pair recordings; none where it has no `connections.json`.
 
-    Arguments:
-        names: Only these.
+    Args:
+        folder: The model's.
+        names: Only these; None: all.
 
     Raises:
         ModelError: A file that does not read, or an unknown name.

@@ -132,8 +132,9 @@ class CellTargets:
 def find_targets(folder: Path, cells: Sequence[str] | None = None) -> list[CellTargets]:
     """The cells of a model that have targets, `cells/*.targets.json` in its folder, by name.
 
-    Arguments:
-        cells: Only these.
+    Args:
+        folder: The model's.
+        cells: Only these; None: all.
 
     Raises:
         ModelError: None, an unknown one, or a file that does not read.

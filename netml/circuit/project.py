@@ -112,6 +112,7 @@ def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -
     """Run a project's files.
 
     Args:
+        project: What :func:`find_project` returned.
         overrides: cfg values by name ("duration", "hParams.celsius"); set between the two files, so that netParams sees
             them. What cfg.py itself computed from a changed value is not computed again.
 

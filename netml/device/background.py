@@ -26,7 +26,7 @@ def philox(counter: Sequence[torch.Tensor], key: tuple[int, int]) -> list[torch.
 class Background:
     """One background: an event's channel is drawn in proportion to its rate.
 
-    Arguments:
+    Args:
         rate_hz: Of each channel.
         input, weight: The input that each feeds, and its weight in quanta; int64 on the device.
         seed, stream: Key of the random numbers.

@@ -15,7 +15,7 @@ MODELS: dict[type[AnyDims], type[Head]] = {Dims: LeakyMemory, CableDims: Cable}
 class KernelCell:
     """A cell on the contract of :class:`netml.reductions.base.ReductionModel` that computes as the kernel does.
 
-    Arguments:
+    Args:
         dims, wiring: As of :class:`netml.reductions.kernel.Reduction`.
         params: Flat float32, as the kernel's; the device is theirs. Gradients flow back to them.
     """

@@ -20,7 +20,7 @@ DELAYS = 2**32  # keys are row x DELAYS + delay
 class Learning:
     """Rows of plastic synapses, sorted by row and delay.
 
-    Arguments:
+    Args:
         rule: Of the projection.
         sources: State of the rows.
         row, target, delay: As for :class:`netml.device.projection.Projection`.

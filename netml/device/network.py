@@ -15,7 +15,7 @@ class DeviceNetwork:
 
     Sources are numbered through: cells and whatever lies outside.
 
-    Arguments:
+    Args:
         populations: By label, of one device and one step; complete.
         sources: (rows) number of each row's source, by label of the population it leads to; none twice.
         first: Number of the first cell of each population; without it they follow each other, then come the others.
@@ -75,7 +75,7 @@ class DeviceNetwork:
     def advance(self, duration_ms: float, source=(), spike_ms=()) -> tuple[np.ndarray, np.ndarray]:
         """Take whole steps.
 
-        Arguments:
+        Args:
             duration_ms: Of biological time; rounded to steps.
             source, spike_ms: Spikes of outside sources, from now up to the end.
 

@@ -28,7 +28,7 @@ from netml.reductions.kernel import Reduction
 class DevicePopulation:
     """Cells of one artifact, first collected, then frozen.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         label: For messages.
         device: "cuda", or "cpu".
@@ -54,7 +54,7 @@ class DevicePopulation:
     def add_cells(self, count: int, gids=None) -> int:
         """Further cells; returns the index of the first.
 
-        Arguments:
+        Args:
             gids: Their names in random numbers; None: their indices.
         """
         names = np.arange(self.cells, self.cells + count) if gids is None else np.asarray(gids, np.int64)
@@ -102,7 +102,7 @@ class DevicePopulation:
     def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
         """Poisson events onto channels of every cell, each cell and channel on its own; the engine's own events.
 
-        Arguments:
+        Args:
             channel: (n) int.
             rate_hz, weight_us: (n), or one number for all channels.
             seed: 0 to 2^32 - 1.
@@ -206,7 +206,7 @@ class DevicePopulation:
     def inject(self, cell, channel, weight_us, arrival_ms) -> None:
         """Events of single synapses that have no row.
 
-        Arguments:
+        Args:
             cell, channel, weight_us: (n); arrival_ms: (n), within the step to be taken next and the ring behind it.
         """
         cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))

@@ -29,7 +29,7 @@ def build(
 ) -> "DeviceSimulation":  # fmt: skip
     """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.
 
-    Arguments:
+    Args:
         netParams, reductions, simConfig, seed, plasticity: See there.
         device: "cuda", or "cpu".
 
@@ -72,7 +72,7 @@ def build(
 class DeviceSimulation:
     """A running network; :func:`build` makes it.
 
-    Arguments:
+    Args:
         network: The populations.
         trains: gids of outside sources, and their spikes.
         backgrounds: Events on single synapses that are no plain Poisson processes.

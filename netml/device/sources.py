@@ -9,7 +9,7 @@ from netml.population.plasticity import RewardStdp, ShortTerm
 class Sources:
     """State of the rows of one projection, after netml/population/README.md.
 
-    Arguments:
+    Args:
         rows: How many.
         short_term, stdp: The projection's; None: without.
     """

@@ -12,7 +12,7 @@ from netml.population.plasticity import ShortTerm
 class NeuronPopulation:
     """NEURON's objects of a population: the artificial cell that steps it, and one NetCon a source.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         label: Of the NetPyNE population.
         cell_spec: The ``cellParams`` entry of its cells.
@@ -63,8 +63,9 @@ class NeuronPopulation:
     def projection(self, synapse: str, params) -> int:
         """Number of the projection of a synapse type's connections: static, or with its short-term plasticity.
 
-        Arguments:
-            params: The type's ``synMechParams``.
+        Args:
+            synapse: The type's name.
+            params: Its ``synMechParams``.
 
         Raises:
             ModelError: A plastic mechanism without the parameters of its plasticity.

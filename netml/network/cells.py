@@ -124,7 +124,7 @@ class Placed:
 class Placement:
     """Where the synapses of one rule lie on one kind of cell.
 
-    Arguments:
+    Args:
         cell: The kind.
         sections: Their numbers.
         loc: None, a number or a list, as in netParams.

@@ -123,7 +123,9 @@ def _of_synapse(circuit: Circuit, label: str, mechs: Any) -> ShortTerm | None:
 def add_synapses(circuit: Circuit, populations: Mapping[str, Any], projections, index: np.ndarray, here: np.ndarray):
     """Add the synapses of all rules onto populations of the C++ engine or a device; yields population and synapses.
 
-    Arguments:
+    Args:
+        circuit: What :func:`compile_circuit` returned.
+        populations: Reduced ones, by label.
         projections: See :func:`add_projections`.
         index: (gids) index of a cell in its population.
         here: (gids) whether a cell lives here.

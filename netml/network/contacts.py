@@ -72,7 +72,7 @@ class Contacts:
     As in NetPyNE, what is drawn for a pair depends on its two gids and the seed: rules that make the same pair draw the
     same numbers for it.
 
-    Arguments:
+    Args:
         params: The rule.
         where: For messages.
         circuit: What all rules share.

@@ -35,7 +35,7 @@ CONSTANTS = {"pi": np.pi, "inf": np.inf, "True": True, "False": False}
 class Expression:
     """One string function.
 
-    Arguments:
+    Args:
         text: As in netParams.
         where: For messages, e.g. "probability of connParams 'E->I'".
         variables: Names that :meth:`__call__` will be given.
@@ -64,7 +64,7 @@ class Expression:
     def __call__(self, variable: Callable[[str], np.ndarray], draws: Draws | None = None) -> np.ndarray:
         """The value of each element.
 
-        Arguments:
+        Args:
             variable: Gives the array of a name.
             draws: For the distributions in it.
 

@@ -64,7 +64,7 @@ class PlacedPopulation:
 class Layout:
     """All cells of a network.
 
-    Arguments:
+    Args:
         net_params: NetPyNE's.
         seed: cfg.seeds["loc"].
 
@@ -109,7 +109,7 @@ class Layout:
     def select(self, conditions: Mapping[str, Any], where: str) -> np.ndarray:
         """gids, ascending, of the cells that meet conditions.
 
-        Arguments:
+        Args:
             conditions: By tag: a value, a list of values; by position: [from, to).
             where: For messages.
 

@@ -17,9 +17,11 @@ _ROUNDS = 10
 def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
     """(count) float64, the first numbers in (0, 1) of a stream: ``Random123(id1, id2, id3)`` with ``uniform(0, 1)``.
 
-    Arguments:
+    Args:
         count: How many.
-        id1, id2, id3: Of the stream.
+        id1: First id of the stream.
+        id2: Second.
+        id3: Third.
 
     Raises:
         ModelError: An id that is no number of 32 bits; NEURON refuses it too.

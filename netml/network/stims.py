@@ -54,7 +54,7 @@ class Poisson(NamedTuple):
 class Stimulations:
     """stimSourceParams and stimTargetParams, checked.
 
-    Arguments:
+    Args:
         stim_seed: cfg.seeds["stim"].
 
     Raises:
@@ -85,7 +85,7 @@ class Stimulations:
     def backgrounds(self, here: np.ndarray) -> Iterator[Background]:
         """The other stimulations of this rank's cells.
 
-        Arguments:
+        Args:
             here: (gids) whether a gid lives on this rank.
         """
         for label, (_, source) in self._all.items():
@@ -100,7 +100,7 @@ class Stimulations:
     def clamps(self, here: np.ndarray) -> Iterator[tuple[str, int, Clamp]]:
         """The current clamps at the somata of this rank's cells: population, gid, clamp.
 
-        Arguments:
+        Args:
             here: (gids) whether a gid lives on this rank.
 
         Raises:

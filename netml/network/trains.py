@@ -18,7 +18,7 @@ STATE = np.dtype([("count", "i8"), ("next", "f8")])
 class Trains:
     """Renewal trains, one a number.
 
-    Arguments:
+    Args:
         own: (trains) key of each.
         interval_ms, noise, start_ms, number: Numbers or (trains); number is how many spikes there are at most.
         where: For messages.
@@ -88,7 +88,7 @@ class Trains:
 class FixedTrains:
     """Trains given by their spikes.
 
-    Arguments:
+    Args:
         times: Spike times (ms) by train.
     """
 

@@ -52,7 +52,7 @@ def names(given: Sequence[int] | None, first: int, count: int, what: str, label:
 def columns(values, codes: Mapping[str, str], what: str) -> list[np.ndarray]:
     """One-dimensional arrays of one length, as C++ takes them: nothing is cut off or wrapped round on the way.
 
-    Arguments:
+    Args:
         values: One for each code.
         codes: Type code by name, "i" for whole numbers of 32 bits, "d" for floating-point ones.
         what: For messages.
@@ -89,8 +89,15 @@ def refuse_synapse(
 ) -> None:  # fmt: skip
     """Say what is wrong with a synapse.
 
-    Arguments:
+    Args:
+        label: Of the population, for the message.
         tops: How many rows, cells and channels there are.
+        stdp: Of its projection.
+        row: Of its source.
+        cell: That it stands on.
+        channel: Segment x synapse types + synapse type.
+        weight: uS.
+        delay: ms.
 
     Raises:
         ModelError: Always.

@@ -26,7 +26,7 @@ SYNAPSE_COLUMNS = {"row": "i4", "cell": "i4", "input": "i4", "delay": "i4", "wei
 class PopulationHandle:
     """An owned C++ population.
 
-    Arguments:
+    Args:
         artifact: Its reduction.
         label: For messages.
 
@@ -83,7 +83,7 @@ class PopulationHandle:
     def add_synapses(self, projection: int, rows: int, cells: int, columns: list[np.ndarray]) -> int:
         """Further synapses, of which rows and cells are below those given.
 
-        Arguments:
+        Args:
             columns: row, cell, channel (n) int32, weight uS, delay ms (n) float64.
 
         Returns:
@@ -95,7 +95,7 @@ class PopulationHandle:
     def add_background(self, columns: list[np.ndarray], seed: int, stream: int) -> int:
         """Poisson events on channels of every cell.
 
-        Arguments:
+        Args:
             columns: channel (n) int32, rate Hz, weight uS (n) float64.
 
         Returns:
@@ -109,7 +109,7 @@ class PopulationHandle:
     def freeze(self, gids: np.ndarray, rows: int, threads: int) -> None:
         """Take cells, rows and synapses into use, and reset.
 
-        Arguments:
+        Args:
             gids: (cells) int64.
 
         Raises:
@@ -166,7 +166,7 @@ class PopulationHandle:
     def inject(self, columns: list[np.ndarray]) -> int:
         """Events of single synapses.
 
-        Arguments:
+        Args:
             columns: cell, channel (n) int32, weight uS, arrival ms (n) float64.
 
         Returns:

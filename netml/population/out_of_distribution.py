@@ -14,7 +14,8 @@ WORST = 20
 def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[float]]) -> dict | None:
     """What the members of an ensemble say about the cells of one population; None for a reduction alone.
 
-    Arguments:
+    Args:
+        artifact: The reduction.
         gids: Of the reduced cells.
         rates_hz: Of each, its rate by every member, of the one that acts first.
 
@@ -43,7 +44,8 @@ def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[fl
 def summary(artifact: Artifact, gids: list[int], shares: list[float]) -> dict | None:
     """What a run says about the cells of one population; None where the artifact gives no limits.
 
-    Arguments:
+    Args:
+        artifact: The reduction.
         gids: Of the reduced cells.
         shares: Of the steps of each, those in which one of its inputs passed its limit.
 

@@ -54,7 +54,7 @@ class ShortTerm:
     def factors(self, times_ms: np.ndarray) -> np.ndarray:
         """(spikes) float64: what the weight of a connection is multiplied by, u r, at each of its source's spikes.
 
-        Arguments:
+        Args:
             times_ms: (spikes) sorted.
         """
         made, u, r, last = np.empty(len(times_ms)), 0.0, 1.0, 0.0

@@ -42,7 +42,7 @@ class OutOfRange:
 class ReducedPopulation:
     """Cells of one artifact, first collected, then frozen into the C++ population.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         label: For messages, e.g. the NetPyNE population.
         threads: That step and deliver together; None: ``NETML_THREADS``, else 1.  Spikes do not depend on it.
@@ -71,7 +71,7 @@ class ReducedPopulation:
     def add_cells(self, count: int, gids: Sequence[int] | None = None) -> int:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
 
-        Arguments:
+        Args:
             gids: Their names in random numbers and checkpoints; None: their indices.
 
         Raises:
@@ -92,7 +92,7 @@ class ReducedPopulation:
     def add_rows(self, count: int, sources: Sequence[int] | None = None) -> int:
         """Rows of synapses for so many more sources; returns the number of the first.
 
-        Arguments:
+        Args:
             sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
         """
         count = checks.whole(count, f"number of rows of reduced {self.label}")
@@ -114,7 +114,7 @@ class ReducedPopulation:
     def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
-        Arguments:
+        Args:
             row, cell, channel: (n) int32.
             weight_us: (n) float64, peak conductance, 0 or more; with STDP within its bounds.
             delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
@@ -153,7 +153,7 @@ class ReducedPopulation:
         The number of a cell's events in a step, and their channels, depend on (seed, number of this background, gid,
         step) alone.  They are drawn in the step that sees them; nothing is stored, and no NetStim is needed.
 
-        Arguments:
+        Args:
             channel: (n) int32.
             rate_hz, weight_us: (n) float64, or one number for all channels.
             seed: 0 to 2^32 - 1.
@@ -201,7 +201,7 @@ class ReducedPopulation:
     def synapses(self, projection: int = 0, now: bool = True) -> dict[str, np.ndarray]:
         """Synapses in use, in an order that stays until more are added.
 
-        Arguments:
+        Args:
             now: With STDP, as they are at the end of the last step; else as the engine last brought them up to date.
 
         Returns:
@@ -232,7 +232,7 @@ class ReducedPopulation:
     def set_current(self, current_na) -> None:
         """A current into the soma of every cell, beside the clamps, until set again or a reset.
 
-        Arguments:
+        Args:
             current_na: (cells) nA, or one for all.
 
         Raises:
@@ -243,7 +243,7 @@ class ReducedPopulation:
     def inject(self, cell, channel, weight_us, arrival_ms) -> None:
         """Events of single synapses that have no row.
 
-        Arguments:
+        Args:
             cell, channel: (n) int32.
             weight_us: (n) float64.
             arrival_ms: (n) float64, from the end of the last step on.
@@ -300,7 +300,7 @@ class ReducedPopulation:
     def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
         """All that a run needs to go on from here; see :mod:`netml.population.state`.
 
-        Arguments:
+        Args:
             sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
                 shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
                 once.

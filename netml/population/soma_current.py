@@ -14,7 +14,7 @@ CLAMP = np.dtype([("cell", np.int64), ("start_ms", float), ("end_ms", float), ("
 class SomaCurrent:
     """What current clamps do, cell by cell.
 
-    Arguments:
+    Args:
         artifact: The reduction; one that has learned no current refuses every use.
         label: For messages.
     """

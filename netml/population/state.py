@@ -44,8 +44,11 @@ SAME_EVERYWHERE = ("clock", "flights", "sources", "rewards")  # what several ran
 def save(handle: PopulationHandle, label: str, gids: np.ndarray, sources: np.ndarray) -> dict[str, np.ndarray]:
     """The state of this rank's cells, after whole steps.
 
-    Arguments:
-        gids, sources: (cells), (rows) int64, the names of cells and rows.
+    Args:
+        handle: The population.
+        label: For messages.
+        gids: (cells) int64, names of the cells.
+        sources: (rows) int64, names of the rows.
 
     Raises:
         ModelError: Two cells or rows share a name.
@@ -93,8 +96,12 @@ def restore(
 ) -> None:
     """Put this rank's part of a state into a population of the same network.
 
-    Arguments:
-        gids, sources: As in :func:`save`.
+    Args:
+        handle: The population, in use.
+        label: For messages.
+        gids: (cells) int64, names of the cells.
+        sources: (rows) int64, names of the rows.
+        state: Of this rank, or merged from several.
 
     Raises:
         ModelError: Cells, sources or synapses are not those of the state.

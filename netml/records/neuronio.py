@@ -30,7 +30,7 @@ COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz"}
 def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progress: bool = True) -> Path:
     """Read files of the published data set into records.
 
-    Arguments:
+    Args:
         files: Paths of the pickles, all of one cell.
         output: Folder of the records.
         overwrite: Replace records that are there.
@@ -108,7 +108,7 @@ class Source:
     def trials(self, seed: int) -> Iterator[tuple[Trial, bool]]:
         """The simulations as trials, and whether the spike times of each are exact.
 
-        Arguments:
+        Args:
             seed: Number of the first; they need not be seeds of the simulation, but must differ.
 
         Raises:

@@ -30,7 +30,7 @@ SYNAPSES = {
 def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[float, float]]:
     """The cell, where its tree comes from (in words), and the weights (uS) of excitatory and inhibitory events.
 
-    Arguments:
+    Args:
         params: ``Params`` of a file.
         path: Of the file, for messages.
         nexus: Whether the voltage at the apical nexus was recorded too.

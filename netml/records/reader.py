@@ -122,7 +122,7 @@ class Records:
     def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
         """Indices of trials for training, validation and test; whole trials, every kind in its share.
 
-        Arguments:
+        Args:
             seed: Of the choice.
             held_out: Parts of the trials for validation and test.
 

@@ -57,7 +57,9 @@ def current(trial: Trial, dt_r_ms: float) -> np.ndarray:
 def events(trial: Trial, dt_r_ms: float, current_channel: int | None = None):
     """What reaches the cell in each step: step (int64), channel (int32) and weight (float32) of every event, by step.
 
-    Arguments:
+    Args:
+        trial: From records.
+        dt_r_ms: Step of the reduction, ms.
         current_channel: The channel on which a step's mean current, unless 0, is one more event of that many nA; None
             leaves the current out.
     """
@@ -78,7 +80,12 @@ def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_
            takes_current: bool = False):  # fmt: skip
     """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input.
 
-    Arguments:
+    Args:
+        trial: From records.
+        channel_input: (channels) int, input of each channel.
+        channel_gain: (channels), what an event's weight is multiplied by.
+        n_inputs: Number of inputs.
+        dt_r_ms: Step of the reduction, ms.
         takes_current: Whether the last channel is the current into the soma (header ``current`` of an artifact).
     """
     n = steps(trial.duration_ms, dt_r_ms)

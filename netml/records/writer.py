@@ -111,7 +111,7 @@ def shards_of(folder: Path) -> list[dict]:
 def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
     """Write ``index.json`` over the shards of a folder; with it the records are complete.
 
-    Arguments:
+    Args:
         folder: Where all ranks have closed their shards.
         cell: The recorded cell.
         provenance: Where the records come from (model, seeds, engine, build, versions).

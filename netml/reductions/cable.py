@@ -101,7 +101,7 @@ def voltages(values_mv) -> nn.Parameter:
 class Cable(Head):
     """Parameters of a cable cell.
 
-    Arguments:
+    Args:
         tree: Its compartments.
         receptors: Of every synapse type, in their order.
         synapses: Number of synapse types.
@@ -300,9 +300,10 @@ class Cable(Head):
 def solve_tree(diagonal, axial, right, levels):
     """(batch, compartments) voltages of the tree, eliminated from its tips to its root and back, a level at a time.
 
-    Arguments:
-        diagonal, right: (batch, compartments), diagonal without the axial conductances.
+    Args:
+        diagonal: (batch, compartments), without the axial conductances.
         axial: (compartments) conductance to the parent.
+        right: (batch, compartments), right-hand side.
         levels: See :class:`Wires`.
     """
     for child, parent in levels:

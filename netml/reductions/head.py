@@ -40,7 +40,7 @@ def log_parameter(values) -> nn.Parameter:
 class Head(nn.Module, ABC):
     """Parameters in units that suit the optimiser; a subclass adds the front, ``dims``, ``wiring`` and ``advance``.
 
-    Arguments:
+    Args:
         front: How many numbers the model feeds it.
         memory, hidden: Sizes.
         feedback_tau_ms: Time constants of the spike feedback; none switches it off.

@@ -122,7 +122,7 @@ class Kernel:
     def accept(self, shape: np.ndarray, params: int, wiring: np.ndarray) -> None:
         """Refuse what the kernel cannot run: every other call trusts its arguments.
 
-        Arguments:
+        Args:
             shape: int32, kind and sizes.
             params: How many there are.
             wiring: int32.
@@ -146,7 +146,8 @@ class Kernel:
     def run_step(self, reduction: Reduction, state: np.ndarray, x: np.ndarray):
         """One step of all blocks.
 
-        Arguments:
+        Args:
+            reduction: Parameters and wiring.
             state: [blocks, state, 16] float32, overwritten.
             x: [blocks, inputs, 16] float32, weight times gain of the step's events.
 
@@ -168,7 +169,8 @@ class Kernel:
     def free_run(self, reduction: Reduction, x: np.ndarray):
         """Run cells from rest on their own spikes.
 
-        Arguments:
+        Args:
+            reduction: Parameters and wiring.
             x: [T, inputs, N] float32, weight times gain of each step's events.
 
         Returns:

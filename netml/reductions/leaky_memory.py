@@ -15,7 +15,7 @@ from netml.reductions.receptors import decay_times
 class LeakyMemory(Head):
     """Parameters of a leaky-memory cell.
 
-    Arguments:
+    Args:
         trace_input: (traces) input of each trace.
         trace_tau_ms: (traces) start of its time constant.
         inputs: Number of inputs.
@@ -63,7 +63,7 @@ class LeakyMemory(Head):
 def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms: float | None = None):
     """Traces of every branch: one a receptor kinetics of each synapse type.
 
-    Arguments:
+    Args:
         synapses: Synapse types in the order of the channels.
         syn_mech_params: Their parameters; decay times are read from ``tau_d*`` or ``tau2*`` where given.
         branches: Number of branches.

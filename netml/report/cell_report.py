@@ -31,7 +31,8 @@ INTERVALS = [  # row, key of interval_95, digits
 def tables(result: dict, kinds: int | None = None) -> list[Table]:
     """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol.
 
-    Arguments:
+    Args:
+        result: What :func:`netml.validate` returns.
         kinds: Columns for so many kinds only, in-network trials first (a terminal is narrow).
     """
     columns = {"all": result["all"], **dict(list(result["kinds"].items())[:kinds])}
@@ -190,7 +191,7 @@ def headline(result: dict) -> list[tuple[str, str]]:
 def write_report(folder: Path, result: dict, predictions) -> Path:
     """Draw the figures and write the page; returns its path.
 
-    Arguments:
+    Args:
         folder: Receives ``report.html`` and ``figures/``.
         result: What :func:`netml.stages.validate.validate` measured.
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).

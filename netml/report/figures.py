@@ -21,7 +21,7 @@ STYLE = {
 def draw(size, layout, plot) -> bytes:
     """Make a figure and return it as PNG.
 
-    Arguments:
+    Args:
         size: Width and height in inches.
         layout: Rows and columns of axes.
         plot: Called with the figure and its axes (rows, columns); draws into them.

@@ -97,7 +97,7 @@ def ratio(a, b) -> str:
 def write_report(folder: Path, result: dict, runs) -> Path:
     """Draw the figures and write the page; returns its path.
 
-    Arguments:
+    Args:
         folder: Receives ``report.html`` and ``figures/``.
         result: What :func:`netml.stages.compare.compare` measured.
         runs: (label, Run, {population: PopulationStatistics}) of A, B and the floors.

@@ -32,7 +32,7 @@ FACTS = (
 def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None, bin_ms: float = BIN_MS) -> dict:
     """Compare two runs of the same populations: a detailed and a swapped one, or any two.
 
-    Arguments:
+    Args:
         run_a: The reference: folder of a run (``netml simulate``), or :class:`Run`.
         run_b: What is compared with it.
         output: Folder for ``comparison.json``, ``report.html`` and ``figures/``; nothing is written without it.

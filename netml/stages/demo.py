@@ -54,7 +54,7 @@ def demo(
 ) -> DemoResult:
     """Run models/cortex, learn its pyramidal cell from that, swap it in and compare.
 
-    Arguments:
+    Args:
         output: Folder for everything that is made; stages that are finished there are not run again, but those of
             another seed or duration are refused.
         ranks: MPI ranks; by default as many as this process has cores, at most 4.

@@ -20,7 +20,7 @@ def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: b
     the run says by how much their rates differ.  What that means for the error is measured on the validation trials.
     Members that an earlier call finished are not trained again.
 
-    Arguments:
+    Args:
         members: 2 or more.
         fresh: Start again, whatever is there.
         options: Of :func:`netml.train`.

@@ -18,7 +18,7 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
 
     The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.
 
-    Arguments:
+    Args:
         artifact: Path of a ``.netml`` file, or an :class:`Artifact`.
         records: Folder of records of the same cell, or :class:`Records`.
         output: Folder for ``validation.json``, ``report.html`` and ``figures/``; nothing is written without it.

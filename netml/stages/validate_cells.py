@@ -29,7 +29,7 @@ def validate_cells(
 
     So with its connections that have pair recordings, where it has a `connections.json`.
 
-    Arguments:
+    Args:
         model: A NetPyNE project folder with `cells/NAME.targets.json` (see :mod:`netml.circuit.physiology`).
         cells: Only these, cells ("PT") and connections ("PT->PT").
         dt: Fixed time step in ms of the cells; None for NEURON's variable step, which is faster. Connections are

@@ -20,10 +20,12 @@ def draw_current(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The current of one trial.
 
-    Arguments:
+    Args:
         kind: Of :data:`KINDS`.
         scale_na: Current at which the cell begins to fire.
         duration_ms: Whole milliseconds.
+        seed: Of the protocol.
+        trial: Its number.
 
     Returns:
         Times (changes) ms and currents (changes) nA as in :mod:`netml.circuit.current`, whole milliseconds; and the

@@ -25,13 +25,16 @@ TURNS = ("dense", "volleys", "weights", "bursts", "sparse", "dense", "moved", "c
 class Ranges:
     """Factors on the network's own values; each is drawn log-uniformly, once a trial (or a burst, a volley).
 
-    excitation, inhibition: total event rate of a dense trial against the network's.
-    weight: every weight of a trial, with the rates divided by the same factor.
-    weight_spread: SD of the natural logarithm of single channels' weights.
-    strong: share of the channels whose weight is raised up to ``strong_factor``.
-    unseen: share of the events that falls on any segment by its length, not by the network's placement.
-    scatter: factors on the weight of each channel in trials of scattered weights: 95 % of a log-normal's.
-    moved: share of the segments that carry all synapses in trials of moved ones.
+    Attributes:
+        excitation: Total rate of exciting events of a dense trial against the network's.
+        inhibition: That of inhibiting ones.
+        weight: Every weight of a trial, with the rates divided by the same factor.
+        weight_spread: SD of the natural logarithm of single channels' weights.
+        strong: Share of the channels whose weight is raised.
+        strong_factor: Up to this factor.
+        unseen: Share of the events that falls on any segment by its length, not by the network's placement.
+        scatter: Factors on the weight of each channel in trials of scattered weights: 95 % of a log-normal's.
+        moved: Share of the segments that carry all synapses in trials of moved ones.
     """
 
     excitation: tuple[float, float] = (0.5, 1.8)
@@ -49,8 +52,10 @@ class Ranges:
 class InputCounts:
     """Sums over trials of a network; two of them add up.
 
-    count, log_weight: float64 [channels], events and the sum of their logarithmic weights (uS).
-    seconds: length of all trials.
+    Attributes:
+        count: (channels) float64, number of events.
+        log_weight: (channels) float64, sum of the natural logarithms of their weights in uS.
+        seconds: Length of all trials.
     """
 
     count: np.ndarray
@@ -73,11 +78,14 @@ class InputCounts:
 class InputProfile:
     """What drives the cell in its network.
 
-    rate_hz: float64 [channels], mean rate of events of a channel.
-    weight_us: float64 [channels], geometric mean of its weights; where none was seen, that of its synapse type.
-    length_um: float64 [segments].  group: int [segments], the branch a segment belongs to.
-    excitatory: bool [synapse types].
-    channel = segment * len(excitatory) + synapse type.
+    Channel = segment * len(excitatory) + synapse type.
+
+    Attributes:
+        rate_hz: (channels) float64, mean rate of events of a channel.
+        weight_us: (channels) float64, geometric mean of its weights; where none was seen, that of its synapse type.
+        length_um: (segments) float64.
+        group: (segments) int, the branch a segment belongs to.
+        excitatory: (synapse types) bool.
     """
 
     rate_hz: np.ndarray
@@ -90,7 +98,10 @@ class InputProfile:
     def from_drive(cls, drive: InputCounts, length_um, group, synapses: dict[str, bool]) -> InputProfile:
         """What a network's trials say.
 
-        Arguments:
+        Args:
+            drive: Counts of these trials, added up.
+            length_um: (segments) length of each segment.
+            group: (segments) branch that each segment belongs to.
             synapses: Whether each type excites, by name.
 
         Raises:
@@ -173,10 +184,14 @@ def shuffled(trials, channels: int, seed: int, trial: int):
     Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: this is for
     cells whose sources are mostly independent.
 
-    Arguments:
+    Args:
         trials: Of the network, all of one duration.
+        channels: How many the cell has.
+        seed: Of the protocol.
+        trial: Number of the trial that is made.
 
-    Returns (time float64 ms sorted; channel int32; weight float32 uS), one each an event.
+    Returns:
+        time (float64 ms, sorted), channel (int32) and weight (float32 uS) of each event.
     """
     rng = np.random.default_rng([seed, trial, len(KINDS)])
     duration_ms = trials[0].duration_ms

@@ -31,7 +31,7 @@ def train(
     called again, and ends with the weights it would have had.  ``OUTPUT.log`` tells how it went: a line of JSON for
     each validation (:class:`netml.training.log.TrainingLog`).
 
-    Arguments:
+    Args:
         records: Folder of records (or an open :class:`netml.records.Records`).
         output: The artifact's file, ``*.netml``.
         teachers: Artifacts of the same cell, trained on the same records, best several (an ensemble counts as its

@@ -212,7 +212,7 @@ class SequenceSampler:
     def next(self, rest: np.ndarray, free_lanes: int) -> tuple[Window, np.ndarray]:
         """The next window and its rows (blocks, steps, 16), -1 where a trial has ended.
 
-        Arguments:
+        Args:
             rest: (1, state, 16) state of a cell at rest, for sequences that begin.
             free_lanes: 0..16, how many sequences of each block feed back their own spikes.
         """

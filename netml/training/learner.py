@@ -20,7 +20,7 @@ CURRENT_TAU_MS = 1.0  # at first, of the trace of a current in a leaky-memory ce
 class Learner(nn.Module):
     """A reduced cell with its channels.
 
-    Arguments:
+    Args:
         cell: The recorded cell.
         config: Kind and sizes.
         typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data, mean size (nA)

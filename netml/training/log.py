@@ -17,7 +17,7 @@ EVERY = 10  # updates between two points of the curve of the loss
 class TrainingLog:
     """Writes a log beside the artifact; one that is there is continued from where the training goes on.
 
-    Arguments:
+    Args:
         path: The file, a JSON object a line: update, seconds (of this process), loss (mean of the training since the
             line before) and the scores of the validation (``validation_loss``, auc, explained_variance, ...).
         tensorboard: Folder of an event log; None: none.

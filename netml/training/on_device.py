@@ -29,7 +29,7 @@ def recurrence_on(device: str, *arguments, longest: int) -> Recurrence:
 class DeviceRecurrence(Recurrence):
     """Like :class:`Recurrence`, whose kernel still runs what needs no gradient.
 
-    Arguments:
+    Args:
         recurrence arguments: See there.
         longest: Steps of the longest window.
         device: Of the gradients' windows; "cpu" runs the same without graphs.

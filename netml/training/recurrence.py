@@ -55,7 +55,7 @@ class Window:
 class Recurrence:
     """Runs windows of one cell model.
 
-    Arguments:
+    Args:
         kernel: The loaded library.
         dims: Sizes of the cell model.
         wiring: Its wiring.

@@ -25,7 +25,7 @@ def _number(value: float | None) -> float:
 def calibrate(run, spikes: int, start: np.ndarray, rounds: int):
     """Threshold at which a free-running model emits as many spikes as the cell.
 
-    Arguments:
+    Args:
         run: threshold -> (outcome, spikes emitted).
         spikes: True number.
         start: Logits of an earlier run: their quantile is the first guess.

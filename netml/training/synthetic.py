@@ -42,10 +42,11 @@ def draw(steps: TrialTable, trials, count: int, random: np.random.Generator) -> 
     their channels: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
     which others is new.
 
-    Arguments:
+    Args:
         steps: Recorded trials, see there.
         trials: Those of them to draw from; trials with a current are left out.
         count: How many to draw.
+        random: Generator of the draws.
     """
     trials = np.asarray([k for k in trials if not steps.with_current[k]])
     if not trials.size:

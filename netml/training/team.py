@@ -53,7 +53,7 @@ class Team:
     def joined(cls, output: Path, sequences_blocks: int):
         """The team of a launcher, while the block runs; None for a process alone.
 
-        Arguments:
+        Args:
             output: The artifact; ranks that torchrun did not start meet over a file beside it.
             sequences_blocks: Blocks of 16 sequences in a training, at least one a rank.
 

@@ -31,7 +31,7 @@ CLIP = 10.0  # norm of a gradient; most are shorter at the end, so that windows 
 class Trainer:
     """Trains one cell.
 
-    Arguments:
+    Args:
         steps: Data.
         training, validation: Trials of ``steps``.
         config: The recipe.
@@ -101,7 +101,7 @@ class Trainer:
     def run(self, report: Callable[[dict], object] = lambda state: None) -> None:
         """Train to the end, or on from the checkpoint.
 
-        Arguments:
+        Args:
             report: Called after every update with update, total, loss and, after a validation, its scores.
 
         Raises:
@@ -195,7 +195,9 @@ class Trainer:
     def score(self, learner: Learner, trials, rounds: int, threshold: float | None = None) -> dict:
         """Scores of a free-running model, with the threshold calibrated on those of the trials that lived in a network.
 
-        Arguments:
+        Args:
+            learner: The model.
+            trials: Numbers of the trials to run.
             rounds: Runs to spend on the threshold.
             threshold: Taken as it is, in place of a calibrated one.
         """

@@ -41,7 +41,7 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
     ``study.db`` (SQLite): a search that was killed goes on when called again, several processes may share one, and the
     trial that a killed process left is taken up anew.
 
-    Arguments:
+    Args:
         records: Folder of records.
         output: Folder for ``study.db``, ``best.netml``, ``best.json`` (fields for :func:`netml.train`) and
             ``trials.csv``.

@@ -23,7 +23,7 @@ QUANTILES = (0.025, 0.975)
 def intervals(predictions: list[Prediction], skip_ms: float, v_clip_mv: float, shift: int = 0) -> dict:
     """Intervals of the main scores.
 
-    Arguments:
+    Args:
         predictions: The trials; the same draws whatever their content.
         skip_ms: Start of each that does not count.
         v_clip_mv: Where the voltages are clipped, and below which the truth counts.

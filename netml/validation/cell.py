@@ -94,7 +94,7 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
 def unseen(kinds: dict) -> dict | None:
     """AUC on input that no network need give, against the plain input of the same protocol.
 
-    Arguments:
+    Args:
         kinds: Metrics by kind.
 
     Returns:

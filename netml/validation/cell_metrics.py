@@ -132,6 +132,8 @@ def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     """True and model's soma voltage, all trials pooled.
 
     Args:
+        predictions: of the trials.
+        skip_ms: start of each trial that does not count.
         clip_mv: both voltages are clipped from above at this value (the published way: spikes become plateaus).
         below_mv: instead, only samples where the *true* voltage is below this value; the prediction as it is.
     """

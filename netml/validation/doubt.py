@@ -20,9 +20,11 @@ MIN_TRIALS = 5
 def doubt(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Trial], skip_ms: float) -> dict:
     """Both signs on trials whose truth is known, as far as the artifact gives them.
 
-    Arguments:
+    Args:
+        artifact: The reduction.
         predictions: Of the member that acts.
         trials: The same trials, in the same order.
+        skip_ms: Start of each trial that does not count.
 
     Returns:
         ``beyond`` (see :func:`beyond`) and ``ensemble`` (see :func:`spread`), each None where the artifact has no such.
@@ -62,7 +64,7 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
 def spread(members_hz: np.ndarray, true_hz: np.ndarray) -> dict:
     """How the spread of an ensemble's rates goes with the error of the member that acts.
 
-    Arguments:
+    Args:
         members_hz: (members, trials), the one that acts first.
         true_hz: (trials).
 

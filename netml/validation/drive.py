@@ -79,7 +79,8 @@ class Driver:
     def poisson(self, steps: int, factors, weight: float = 1.0) -> Events:
         """Independent events on all channels that training saw.
 
-        Arguments:
+        Args:
+            steps: How many steps they spread over.
             factors: (types) of the rates of training.
             weight: Factor of the typical weights.
         """
@@ -93,7 +94,9 @@ class Driver:
     def every_input(self, step, weight: float, types=None) -> Events:
         """One event at each input of the reduction at the given steps, as strong as ``weight`` typical ones together.
 
-        Arguments:
+        Args:
+            step: (n) steps at which they come.
+            weight: How many typical events one is worth.
             types: (types) bool, which take part; all by default.
         """
         usable = (self.rate > 0) & (np.ones(len(self.types), bool) if types is None else np.asarray(types))[self.type]
@@ -111,7 +114,10 @@ class Driver:
     def run(self, lanes: list[Events], steps: int, *, repeats: int = 1, each=None) -> Outcome:
         """Run up to 16 lanes of events from rest, ``repeats`` times one after the other without a break.
 
-        Arguments:
+        Args:
+            lanes: Events of each lane.
+            steps: Length of a run.
+            repeats: How many runs.
             each: Called with the outcome of every repeat; the last is returned.
         """
         row, channel, weight = (np.concatenate(parts) for parts in zip(

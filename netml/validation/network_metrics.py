@@ -62,6 +62,9 @@ def population(
     Args:
         times_ms: [spikes] times.
         cells: [spikes] cell of each, 0 .. size - 1.
+        size: Number of cells.
+        start_ms: Where the window begins.
+        stop_ms: Where it ends.
         bin_ms: Width of the bins in which pairs are correlated.
     """
     times_ms, cells = np.asarray(times_ms, float), np.asarray(cells, np.int64)

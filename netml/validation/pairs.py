@@ -14,7 +14,8 @@ from netml.engine.experiments.paired_recording import SAMPLE_MS
 def rows(pair: Pair, potentials: Sequence[Mapping[float | None, np.ndarray]]) -> list[dict[str, Any]]:
     """A row for each recorded feature of a connection, as of :func:`netml.validation.physiology.scores`.
 
-    Arguments:
+    Args:
+        pair: The connection type and its recordings.
         potentials: Of each pair, mV every SAMPLE_MS from the first spike on, by the interval to a second one.
     """
     found = []

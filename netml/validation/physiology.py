@@ -31,7 +31,8 @@ def load_efel() -> Any:
 def measure(protocol: Protocol, traces: Traces) -> list[float | None]:
     """The value of each of a protocol's targets, mean over spikes; None where the feature is not there (no spikes).
 
-    Arguments:
+    Args:
+        protocol: With its targets.
         traces: Time in ms and voltage in mV by recorded site.
 
     Raises:
@@ -86,7 +87,8 @@ def quotient(values: Mapping[str, float | None], feature: str) -> float | None:
 def scores(cell: CellTargets, traces: Mapping[str, Traces]) -> list[dict[str, Any]]:
     """A row for each target of a cell: cell, protocol, feature, target, sd, value, z, source.
 
-    Arguments:
+    Args:
+        cell: With its protocols.
         traces: By protocol, then as in :func:`measure`.
     """
     rows = []

@@ -31,7 +31,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     """Run a reduction from rest on its own spikes; nothing of the truth reaches it but the synaptic events
     and, where it takes one, the current.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         trials: Of its cell; read a batch at a time, so that they need not fit into memory. Trials of similar length
             beside each other run fastest.

@@ -32,7 +32,11 @@ def rate_hz(current_na):
 def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 1.0, current=None) -> Trial:
     """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV.
 
-    Arguments:
+    Args:
+        seed: Of the input.
+        duration: ms.
+        rate: Factor of the input's rate.
+        strength: Factor of the synapses' strength.
         current: Into the soma, times (ms) and currents (nA) from then on.
     """
     random = np.random.default_rng(seed)

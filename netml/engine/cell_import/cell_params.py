@@ -80,6 +80,7 @@ def cell_params(h: Any, cell: Any, sections: list[Any], defaults: Mapping[str, f
     """Return (cellParams entry, synMechParams of the synapses that stand on the cell).
 
     Args:
+        h: neuron.h, mechanisms loaded.
         cell: What the user's source gave; its section lists become NetPyNE's.
         sections: All of the cell.
         defaults: :func:`globals_of` before the cell was built.

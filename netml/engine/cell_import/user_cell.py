@@ -24,6 +24,7 @@ def build_cell(h: Any, source: CellSource) -> tuple[Any, list[Any]]:
 
     Args:
         h: neuron.h, mechanisms loaded.
+        source: What :func:`netml.circuit.cell_source.find_source` returned.
 
     Returns:
         (what the source gave, its sections in the order they were made; they live as long as that).

@@ -183,7 +183,8 @@ def choose(chosen: str | None, model: str, overwrite: bool) -> Path:
     """Make and return a run's folder: the chosen one, or a new one of RUNS.
 
     Raises:
-        RunError: a finished run is there and overwrite is off. OutputError: the folder cannot be made or written.
+        RunError: a finished run is there and overwrite is off.
+        OutputError: the folder cannot be made or written.
     """
     if chosen is not None:
         folder = Path(chosen)

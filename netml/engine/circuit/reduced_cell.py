@@ -33,7 +33,7 @@ def _structure_only():
 class ReducedCell(CompartCell):
     """A cell of a NetPyNE network that runs as a reduction.
 
-    Arguments:
+    Args:
         gid, tags: As for every NetPyNE cell.
         population: What it lives in.
     """

@@ -119,7 +119,8 @@ class CircuitRun:
         """Build and load the mechanisms, run the project's files, swap, and create the network.
 
         Raises:
-            ModelError: the project or what was asked of it; CompileError: its mod files.
+            ModelError: the project or what was asked of it.
+            CompileError: its mod files.
         """
         with self._phase("setup_s", "mechanisms"):
             self.load_mechanisms()

@@ -28,7 +28,7 @@ def swap(
 
     Pairs, sections, locations, weights and delays of all connections stay those of the detailed network.
 
-    Arguments:
+    Args:
         netParams: NetPyNE's ``specs.NetParams``; it is left as it was.
         reductions: ``.netml`` file by population.
         fraction: Share of each population's cells that is reduced, 0 to 1, one number or one by population.  Which

@@ -92,7 +92,9 @@ class ClampedCell:
         """Run a protocol.
 
         Args:
-            dt_ms: fixed time step; None for NEURON's variable one, of absolute tolerance ``atol``.
+            protocol: currents, sites to record and length.
+            dt_ms: fixed time step; None for NEURON's variable one.
+            atol: absolute tolerance of the variable step.
 
         Returns:
             Time in ms and voltage in mV by the protocol's names of recorded sites.

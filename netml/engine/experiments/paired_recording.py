@@ -46,8 +46,15 @@ class HeldCell:
                   interval_ms: float | None = None) -> np.ndarray:  # fmt: skip
         """What the contacts add to the soma's voltage from the first presynaptic spike on, mV, every SAMPLE_MS.
 
-        Arguments:
+        Args:
+            mod: mechanism of the synapses.
+            parameters: its values by name.
+            weight_us: of each contact, uS.
+            contacts: (section, loc) of each.
             interval_ms: to a second spike, if there is one.
+
+        Returns:
+            (samples) float64.
         """
         from neuron import h
 

@@ -145,11 +145,12 @@ def build_mechanisms(
         folders: folders of .mod files, e.g. ours and the user's; built together.
         target: "neuron" or "coreneuron" (builds both sides; NEURON's alone if CoreNEURON refuses a mechanism).
         mode: "exact" or "fast".
-        incflags, loadflags: further flags of the compiler and the linker.
+        incflags: further flags of the compiler.
+        loadflags: further flags of the linker.
         depends: further parts of the cache key (what the mod files include, the library they link).
 
     Raises:
-        CompileError: clash of names, nothing to build. CompileError: the compiler's message.
+        CompileError: clash of names, nothing to build, or the compiler refused; holds its message.
     """
     if target not in TARGETS:
         raise CompileError(f"unknown target {target!r}; expected one of {', '.join(TARGETS)}")
@@ -260,6 +261,7 @@ def load_mechanisms(h: Any, library: Library) -> None:
 
     Args:
         h: neuron.h of this process.
+        library: what :func:`build_mechanisms` returned.
 
     Raises:
         CompileError: a mechanism is not there afterwards, or only part of them was there before.

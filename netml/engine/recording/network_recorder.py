@@ -23,8 +23,12 @@ from netml.records.trial import NETWORK
 def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites: dict, dt_ms: float) -> CellInfo:
     """What the records say about the cell of a population.
 
-    Arguments:
+    Args:
+        net_params: The model's netParams.
+        population: Its label.
+        synapses: Synapse types that its connections use, in the order of channels.
         sites: Label -> (section, loc) of recorded voltages besides the soma's.
+        dt_ms: Time step of the recorded runs, ms.
 
     Raises:
         ModelError: Unknown population or section, or a cell without sections.
@@ -95,7 +99,7 @@ def choose(gids: list[int], cells: int | list[int] | None, population: str) -> l
 class NetworkRecorder:
     """Records cells of one built NetPyNE network; make it between ``sim.create`` and the run, on every rank.
 
-    Arguments:
+    Args:
         sim: NetPyNE's sim module, network created.
         population: Whose cells; several of one type are joined by "+", see :func:`joined`.
         cells: See :func:`choose`.

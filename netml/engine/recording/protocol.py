@@ -28,7 +28,9 @@ QUEUE_DELAY_MS = 1.0  # of a NetCon whose events are queued at their arrival; Co
 def isolate(net_params: Any, population: str, cells: int) -> Any:
     """Reduce a model's netParams, in place, to unconnected cells of one population.
 
-    Arguments:
+    Args:
+        net_params: Of the model; changed.
+        population: The one that is left.
         cells: Number over all ranks.
     """
     size = ("numCells", "density", "gridSpacing", "cellsList", "diversity")
@@ -46,7 +48,7 @@ class TestCell:
 
     Short-term plasticity is off: the weights of records are those that events act with.
 
-    Arguments:
+    Args:
         sim: NetPyNE's sim module.
         cell: NetPyNE's cell, created.
         info: What the records say about it; its channels give the synapses.
@@ -147,7 +149,7 @@ class _Drawn:
 class Protocol:
     """Trials of random synaptic input, and of random currents, on the isolated cells of this rank.
 
-    Arguments:
+    Args:
         sim: NetPyNE's sim module, network of isolated cells created (see :func:`isolate`).
         info: The cell; must be the one of the network's records.
         drive: What it gets in its network.
@@ -171,7 +173,7 @@ class Protocol:
     def run(self, trials: int, current_trials: int, seed: int) -> Iterator[Trial]:
         """Run this rank's share of the trials: rank r of n takes every n-th. Every rank must exhaust it.
 
-        Arguments:
+        Args:
             trials: Of synaptic input alone, over all ranks; their kinds take turns.
             current_trials: Of currents into the soma, after those; their kinds take turns too.
             seed: A trial's input depends on (seed, its number) alone.

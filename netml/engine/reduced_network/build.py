@@ -48,7 +48,7 @@ def build(
     Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on
     the number of ranks.  Start it under ``mpirun`` for more than one; every rank makes the same calls.
 
-    Arguments:
+    Args:
         netParams: NetPyNE's ``specs.NetParams``.
         reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
         simConfig: NetPyNE's; its seeds and switches of connectivity are used (see :mod:`netml.network.compile`).

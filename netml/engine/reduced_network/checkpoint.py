@@ -34,9 +34,13 @@ def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np
          pending: list[Pending]) -> Path:  # fmt: skip
     """Write a checkpoint; every rank calls it.
 
-    Arguments:
+    Args:
+        path: Of the file.
+        network: What was built (:class:`netml.engine.reduced_network.network.BuiltNetwork`).
+        context: NEURON's ParallelContext.
         now: ticks since the beginning.
-        gids, spikes_ms: All ranks' spikes that NEURON may not have delivered yet, times on its clock.
+        gids: (spikes) int64, cells of all ranks' spikes that NEURON may not have delivered yet.
+        spikes_ms: (spikes) float64, their times on NEURON's clock.
         pending: This rank's events still to come.
 
     Raises:

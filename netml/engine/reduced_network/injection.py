@@ -13,7 +13,7 @@ EVENT = np.dtype([("gid", "i8"), ("time", "f8"), ("channel", "i4"), ("weight", "
 class Pending:
     """Events for the cells of one population that are still to come, on this rank.
 
-    Arguments:
+    Args:
         network: What was built.
         population: Its label.
         events: Of all ranks' cells, :data:`EVENT` each.
@@ -28,10 +28,16 @@ class Pending:
     def of(cls, network, population: str, cells, times, now_ms: float, sec, loc, synMech, weight) -> Pending:
         """Those of one call of ``NetworkSimulation.inject``.
 
-        Arguments:
-            cells: Numbers within the population; times: ms; broadcast.
+        Args:
+            network: What was built.
+            population: Its label.
+            cells: Numbers within the population.
+            times: ms; broadcast with cells.
             now_ms: The present.
-            sec, loc, synMech, weight: As there.
+            sec: Section, onto reduced cells.
+            loc: Place along it, 0 to 1.
+            synMech: Synapse type.
+            weight: Peak conductance, uS.
 
         Raises:
             ModelError: A population, cell, time or synapse that does not fit.

@@ -70,7 +70,7 @@ class NetworkSimulation:
     def advance(self, ms: float) -> None:
         """Go on by a time.
 
-        Arguments:
+        Args:
             ms: A whole number of steps.
 
         Raises:
@@ -171,7 +171,7 @@ class NetworkSimulation:
                synMech: str | None = None, weight: float | None = None) -> None:  # fmt: skip
         """Spikes of sources, or single synaptic events onto reduced cells, at times to come.
 
-        Arguments:
+        Args:
             population: NetStims or VecStims: the cells spike.  Reduced: an event arrives at a synapse.
             cells: Numbers within the population; times: ms, from :attr:`t` on; the two are broadcast.
             sec, loc, synMech, weight: Onto reduced cells: where, of which type, peak conductance in uS.
@@ -210,7 +210,7 @@ class NetworkSimulation:
                state: Mapping[str, Any] | None = None, overwrite: bool = False) -> None:  # fmt: skip
         """Stream all spikes from now on, and chosen cells, to a run's folder; :meth:`finish` or :meth:`close` ends it.
 
-        Arguments:
+        Args:
             voltage, state: By population, cells (numbers within it, or "all") sampled after every step.
 
         Raises:

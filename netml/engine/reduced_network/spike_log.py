@@ -16,7 +16,7 @@ KEPT_SPIKES = 5_000_000
 class SpikeLog:
     """Spikes of this rank's cells, and of all ranks' where they are asked for.
 
-    Arguments:
+    Args:
         network: What was built.
         context: NEURON's ParallelContext.
     """
@@ -35,7 +35,8 @@ class SpikeLog:
     def take(self, now_ms: float, origin_ms: float) -> tuple[np.ndarray, np.ndarray]:
         """The spikes since the last time: times (ms) and gids.
 
-        Arguments:
+        Args:
+            now_ms: Time of the network.
             origin_ms: What NEURON's clock lags behind.
         """
         # A reduced spike carries a fraction of a tick that orders those of one step; see netml_population.mod.

@@ -27,7 +27,7 @@ VOLTAGE = "V_soma"
 class StreamWriter:
     """One rank's recording.
 
-    Arguments:
+    Args:
         folder: Of the run.
         network: What was built.
         start_ms, step_ms: Present time; interval of samples.
@@ -37,7 +37,8 @@ class StreamWriter:
         held: Spikes and samples that are kept in memory.
 
     Raises:
-        RunError: A finished run is there.  ModelError: A population or cell that is not there.
+        RunError: A finished run is there.
+        ModelError: A population or cell that is not there.
     """
 
     def __init__(
