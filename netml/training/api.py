@@ -67,7 +67,7 @@ def train(
     records = records if isinstance(records, Records) else Records.open(records)
     loaded = map(Artifact.load, teachers)
     teachers = [member for artifact in loaded for member in (artifact, *artifact.members)]
-    with Team.joined(output, config.sequences // LANES) as team:
+    with Team.joined(output, config.batch_size // LANES) as team:
         steps, training, validation = load_trials(records, config)
         steps, synthetic = with_synthetic(steps, training, teachers, config) if teachers else (steps, [])
         if team and team.rank:

@@ -56,8 +56,8 @@ class Learner(nn.Module):
         model = self.model
         groups = [
             (model.weights(), config.weight_decay, 1.0),
-            (model.deviations(), config.prior_decay, config.tree_pace),
-            (model.physics(), 0.0, config.tree_pace),
+            (model.deviations(), config.prior_decay, config.tree_lr_scale),
+            (model.physics(), 0.0, config.tree_lr_scale),
             ([self.log_gain], config.gain_decay, 1.0),
         ]
         taken = {id(p) for parameters, _, _ in groups for p in parameters}

@@ -67,7 +67,7 @@ class Team:
         if size > sequences_blocks:
             raise TrainingError(
                 f"{size} ranks are more than the {sequences_blocks} blocks of 16 sequences; start fewer, or raise "
-                f"sequences"
+                f"batch_size"
             )
         meeting = output.with_name(f".{output.name}.{_job()}.ranks")
         how = "env://" if "RANK" in os.environ else f"file://{meeting.resolve()}"

@@ -50,7 +50,7 @@ class Trainer:
         model = self.learner.model
         window = max(1, round(config.window_ms / config.dt_r_ms))
         often = np.resize(training, max(len(training), len(synthetic)))  # what was recorded is at least half of it
-        self.walk = SequenceSampler(steps, [*often, *synthetic], config.sequences, window, config.seed)
+        self.walk = SequenceSampler(steps, [*often, *synthetic], config.batch_size, window, config.seed)
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
@@ -135,8 +135,8 @@ class Trainer:
 
     def _free_lanes(self) -> int:
         """Sequences of each block that feed back their own spikes: none, then a growing part, then all."""
-        since = self._progress() - self.config.free_from
-        ramp = 0.25 * (1 - self.config.free_from)
+        since = self._progress() - self.config.free_running_from
+        ramp = 0.25 * (1 - self.config.free_running_from)
         return 0 if since < 0 else min(LANES, 1 + int(LANES * since / max(ramp, 1e-9)))
 
     def _learn(self) -> float:
@@ -168,7 +168,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP)
         self.optimizer.step()
         with torch.no_grad():
-            keep = min(config.average, self.update / (self.update + 10))
+            keep = min(config.ema_decay, self.update / (self.update + 10))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.learner.parameters()), 1 - keep)
         return value
 
@@ -178,7 +178,7 @@ class Trainer:
         scores = self.score(self.average, self.validation, rounds=5)
         self.threshold = scores["threshold"]
         self.history.append({"update": self.update, **scores})
-        if self.update / self.config.total_updates < self.config.free_from:
+        if self.update / self.config.total_updates < self.config.free_running_from:
             return scores  # judged only as it will run
         if scores["loss"] < self.best["score"]:
             weights = {k: v.clone() for k, v in self.average.state_dict().items()}

@@ -78,7 +78,7 @@ def whole_update(trainer: Trainer, repeats: int = 30) -> np.ndarray:
         start = clocks()
         trainer._learn()
         trainer.update += 1
-        best = np.maximum(best, trainer.config.sequences * trainer.config.window_ms / 1000 / (clocks() - start))
+        best = np.maximum(best, trainer.config.batch_size * trainer.config.window_ms / 1000 / (clocks() - start))
     return best
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     torch.set_num_threads(1)
     steps = synthetic()
     for options in ({"reduction": "leaky_memory"}, {"reduction": "cable"}, {"reduction": "cable", "compartments": 24}):
-        config = TrainConfig.of(memory=20, hidden=40, sequences=128, **options)
+        config = TrainConfig.of(memory=20, hidden=40, batch_size=128, **options)
         trainer = Trainer(steps, list(range(TRIALS)), [0], config)
         alone, whole = kernel_alone(trainer, threads), whole_update(trainer)
         parameters = trainer.learner.parameter_count(2 * SEGMENTS)

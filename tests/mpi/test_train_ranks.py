@@ -15,7 +15,7 @@ from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.team import Team, launched
 
-FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 48, "window_ms": 100.0, "updates": 30,
+FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "batch_size": 48, "window_ms": 100.0, "updates": 30,
           "validate_every": 10}  # fmt: skip
 LAUNCHERS = {
     "mpirun": lambda program: mpi.command(mpi.find(), 2, [sys.executable, *program]),

@@ -24,7 +24,7 @@ from netml.training import train
 
 CELLS = Path(__file__).resolve().parent.parent / "fixtures" / "cells"
 MODS = [CELLS / "mod"]
-RECIPE = {"updates": 10, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0}
+RECIPE = {"updates": 10, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 16, "window_ms": 100.0}
 
 
 def make(source, output, **options) -> tuple[dict, str]:

@@ -18,7 +18,7 @@ from netml.validation import doubt
 from netml.validation.cell_metrics import Prediction
 from netml.validation.network import swap_warnings
 
-FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 16, "window_ms": 100.0, "updates": 40,
+FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "batch_size": 16, "window_ms": 100.0, "updates": 40,
           "validate_every": 20, "learning_rate": 0.01}  # fmt: skip
 
 

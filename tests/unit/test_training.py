@@ -27,7 +27,7 @@ from netml.training.scores import auc, calibrate
 from netml.training.trainer import Trainer
 from netml.validation.prediction import predict
 
-SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16,
+SMALL = {"updates": 60, "compartments": 4, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 16,
          "window_ms": 100.0, "validate_every": 20, "checkpoint_every": 10}  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def records(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
 def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
-    recipe = {"updates": 1200, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
+    recipe = {"updates": 1200, "batch_size": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
               "validate_every": 100, "v_clip_mv": -50.0, "reduction": reduction, "gain_decay": 0.1}  # fmt: skip
     path = train(records, output=tmp_path / "lif.netml", **(SMALL | recipe))
     artifact = Artifact.load(path)
@@ -70,8 +70,8 @@ def test_learns_the_f_i_curve(tmp_path):
     steps = [currents.draw_current("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
     trials = [lif.trial(seed, strength=0.85) for seed in range(30)]
     lif.write(tmp_path / "r", trials + [lif.trial(100 + k, rate=0.0, current=own) for k, own in enumerate(steps)])
-    recipe = {"updates": 1000, "sequences": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,
-              "reduction": "leaky_memory", "free_from": 0.15}  # fmt: skip
+    recipe = {"updates": 1000, "batch_size": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,
+              "reduction": "leaky_memory", "free_running_from": 0.15}  # fmt: skip
     artifact = Artifact.load(train(tmp_path / "r", output=tmp_path / "lif.netml", **(SMALL | recipe)))
     assert artifact.header["current"] is True and artifact.channels == 9
     low, high = artifact.header["current_range_na"]
@@ -138,7 +138,7 @@ def test_learns_the_same_on_a_device(records, reduction):
 
     The weights then drift apart a little: AdamW moves one whose gradient is nothing but rounding as far as any other.
     """
-    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_from": 0.4, "reduction": reduction}))
+    config = TrainConfig.of(**(SMALL | {"updates": 10, "free_running_from": 0.4, "reduction": reduction}))
     steps, training, validation = load(Records.open(records), config)
     gradients, losses = [], []
     for device in (False, True):
@@ -223,8 +223,8 @@ def test_nan_in_the_records_is_an_error(tmp_path):
 def test_unknown_and_impossible_options_are_named(records, tmp_path):
     with pytest.raises(TrainingError, match="memmory"):
         train(records, output=tmp_path / "x.netml", memmory=3)
-    with pytest.raises(TrainingError, match="sequences"):
-        train(records, output=tmp_path / "x.netml", sequences=17)
+    with pytest.raises(TrainingError, match="batch_size"):
+        train(records, output=tmp_path / "x.netml", batch_size=17)
 
 
 def test_steps_hold_what_the_trials_hold(records):
@@ -294,3 +294,8 @@ def test_a_constant_at_the_base_rate_has_loss_one():
     )  # fmt: skip
     assert float(cross) == pytest.approx(1, abs=1e-5) and float(squared) == pytest.approx(1, abs=1e-4)
     assert float(total) == pytest.approx(1.5, abs=1e-4)
+
+
+def test_old_names_of_options_work_for_one_more_release():
+    with pytest.warns(DeprecationWarning, match="'sequences' is now called 'batch_size'"):
+        assert TrainConfig.of(sequences=48) == TrainConfig.of(batch_size=48)
