@@ -18,6 +18,7 @@ from netml.reductions.kernel import Dims, pack, parameter_shapes
 def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
     rng = np.random.default_rng(seed)
     arrays = {name: rng.normal(0, 0.3, shape) for name, shape in parameter_shapes(dims).items()}
+    arrays["refractory"] = np.zeros_like(arrays["refractory"])  # no limit
     for name in ("trace_decay", "feedback_decay", "memory_decay"):
         arrays[name] = rng.uniform(0.3, 0.95, arrays[name].shape)
     header = {
