@@ -33,6 +33,14 @@ class Artifact:
             synapse type.  Where ``current`` is true, the last channel and the last input are the current into the soma,
             and ``current_range_na`` holds the lowest and highest (nA) of training.
         arrays: See ``keys.ARTIFACT``.
+
+    Raises:
+        ArtifactError: A part is missing, of another version, or does not fit the others.
+
+    Example:
+        >>> pyr = netml.Artifact.load("models/cortex/reductions/PYR.netml")  # travels with netml
+        >>> pyr.header["cell"]["label"], pyr.header["synapses"], pyr.header["dt_r_ms"]
+        ('PYR', ['AMPA_NMDA', 'GABAA'], 1.0)
     """
 
     header: dict
@@ -65,8 +73,17 @@ class Artifact:
     def save(self, path) -> Path:
         """Write the file atomically; an existing one is replaced.
 
+        Args:
+            path: The file, ``*.netml``; its folder is made.
+
+        Returns:
+            The path.
+
         Raises:
             ArtifactError: The folder cannot be written.
+
+        Example:
+            >>> netml.Artifact.load("PYR.netml").save("reductions/PYR.netml")
         """
         path = Path(path)
         try:
@@ -87,11 +104,17 @@ class Artifact:
 
     @classmethod
     def load(cls, path) -> "Artifact":
-        """Read and check a file, or one that travels with netml ("models/cortex/reductions/PYR.netml").
+        """Read and check a file.
+
+        Args:
+            path: The file, or one that travels with netml ("models/cortex/reductions/PYR.netml").
 
         Raises:
             ArtifactError: No such file, not a ``.netml`` file, damaged, of another version, or with arrays that do
                 not fit each other.
+
+        Example:
+            >>> netml.Artifact.load("PYR.netml").header["scores"]  # of its validation
         """
         path = shipped(path)
         if not path.is_file():
@@ -119,7 +142,15 @@ class Artifact:
         """This reduction as the one of an ensemble that acts, with the others in its file.
 
         Args:
+            members: The others, none of them an ensemble.
             about: What the header says of the ensemble, beside its number of ``members``.
+
+        Returns:
+            A new reduction; this one stays as it is.
+
+        Example:
+            >>> one, two = (netml.Artifact.load(f"PYR-{seed}.netml") for seed in (1, 2))
+            >>> one.with_members([two], {}).save("PYR.netml")  # `netml.train_ensemble` does all of it
         """
         packed = {}
         for k, member in enumerate(members, 1):

@@ -102,12 +102,17 @@ def _escaped(name: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read.
+    """A finished run; :meth:`open` reads it.
 
     Attributes:
         folder: Where it lies.
         metadata: As written.
         traces: Label -> (gids, first time in ms, step in ms, values (cells, samples)).
+
+    Example:
+        >>> run = netml.Run.open("netml-runs/cortex-001")
+        >>> times_ms, cells = run.spikes("PYR")
+        >>> len(times_ms) / run.populations["PYR"]["size"] / run.duration_ms * 1000  # mean rate, Hz
     """
 
     folder: Path
@@ -117,14 +122,22 @@ class Run:
 
     @property
     def populations(self) -> dict:
+        """By name: ``size``, ``gids``, ``cell_model`` and ``reduced``."""
         return self.metadata["populations"]
 
     @property
     def duration_ms(self) -> float:
+        """Length of the run, ms."""
         return self.metadata["duration_ms"]
 
     def spikes(self, population: str) -> tuple[np.ndarray, np.ndarray]:
-        """Times (ms) and node ids of a population's spikes, in order of time.
+        """The spikes of a population, in order of time.
+
+        Args:
+            population: Its name.
+
+        Returns:
+            Times, (spikes) float64, ms; node ids, (spikes) int64, which count from 0 within the population.
 
         Raises:
             RunError: Unknown population.
@@ -136,6 +149,9 @@ class Run:
     @classmethod
     def open(cls, folder) -> "Run":
         """Read a run.
+
+        Args:
+            folder: What ``netml simulate``, or a recording of a stepped network, wrote.
 
         Raises:
             RunError: Not a run, unfinished, damaged, or of another version.

@@ -32,6 +32,17 @@ class DevicePopulation:
         artifact: The reduction.
         label: For messages.
         device: "cuda", or "cpu".
+
+    Raises:
+        DeviceError: No such device.
+
+    Example:
+        >>> cells = DevicePopulation(netml.Artifact.load("PYR.netml"), "PYR", device="cuda")
+        >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], channel=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.freeze()
+        >>> cells.deliver(0, spike_ms=0.2)
+        >>> spiking = cells.step()
     """
 
     def __init__(self, artifact: Artifact, label: str, device: str | torch.device = "cuda"):
@@ -52,10 +63,14 @@ class DevicePopulation:
         self._dirty, self.next = True, 0
 
     def add_cells(self, count: int, gids=None) -> int:
-        """Further cells; returns the index of the first.
+        """Further cells.
 
         Args:
-            gids: Their names in random numbers; None: their indices.
+            count: How many.
+            gids: (count) int64, their names in random numbers; None: their indices.
+
+        Returns:
+            The index of the first.
         """
         names = np.arange(self.cells, self.cells + count) if gids is None else np.asarray(gids, np.int64)
         self._gid.append(torch.as_tensor(names, device=self.device))
@@ -63,18 +78,26 @@ class DevicePopulation:
         return self.cells - count
 
     def add_rows(self, count: int) -> int:
-        """Rows of synapses for so many more sources; returns the number of the first."""
+        """Rows of synapses for ``count`` more sources; returns the number of the first."""
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
 
     def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
-        """A further projection, with plasticity; returns its number. Projection 0 is static."""
+        """Synapses with plasticity, ``short_term``, ``stdp`` or both; returns the number. Projection 0 is static."""
         self._rules.append((short_term, stdp))
         self._added.append([])
         return len(self._rules) - 1
 
     def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; arrays or tensors of one length.
+
+        Args:
+            row: (n) int, of the source.
+            cell: (n) int, index of the target.
+            channel: (n) int, segment x synapse types + synapse type.
+            weight_us: (n) float64, peak conductance, uS, 0 or more.
+            delay_ms: (n) float64, ms, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
+            projection: Number of the one they belong to.
 
         Raises:
             ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay
@@ -104,7 +127,8 @@ class DevicePopulation:
 
         Args:
             channel: (n) int.
-            rate_hz, weight_us: (n), or one number for all channels.
+            rate_hz: (n) float64, Hz, or one number for all channels.
+            weight_us: (n) float64, uS, or one number for all channels.
             seed: 0 to 2^32 - 1.
 
         Raises:
@@ -188,7 +212,7 @@ class DevicePopulation:
             projection.reset()
 
     def deliver(self, row, spike_ms) -> None:
-        """Spikes of rows' sources: numbers, or arrays of rows and of times in ms."""
+        """Spikes of rows' sources in any order: ``row``, (n) int, and ``spike_ms``, (n) ms; or one of each."""
         rows = np.atleast_1d(np.asarray(row, np.int64))
         ticks = np.rint(np.broadcast_to(np.asarray(spike_ms, float), rows.shape) * TICKS_PER_MS).astype(np.int64)
         order = np.argsort(ticks, kind="stable")
@@ -199,7 +223,7 @@ class DevicePopulation:
             rows, ticks = np.delete(rows, first), np.delete(ticks, first)
 
     def spike(self, rows: torch.Tensor, tick: torch.Tensor) -> None:
-        """Spikes of rows, none of them twice, at ticks; int64 on the device."""
+        """Spikes of ``rows``, none of them twice, at ``tick`` (1e-6 ms); (n) int64 each, on the device."""
         for projection in self.projections:
             self._events += projection.spike(rows, tick, self.next, self._ring)
 
@@ -207,7 +231,10 @@ class DevicePopulation:
         """Events of single synapses that have no row.
 
         Args:
-            cell, channel, weight_us: (n); arrival_ms: (n), within the step to be taken next and the ring behind it.
+            cell: (n) int, index of the target.
+            channel: (n) int, segment x synapse types + synapse type.
+            weight_us: (n) float64, uS.
+            arrival_ms: (n) float64, ms, no further ahead than the longest delay; what comes too late is counted.
         """
         cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))
         weight, arrival = (sent(c, torch.float64, self.device) for c in (weight_us, arrival_ms))
@@ -216,13 +243,16 @@ class DevicePopulation:
         self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[channel], quanta)
 
     def reward(self, amount: float, projection: int | None = None) -> None:
-        """A reward at the beginning of the next step, to one projection or to all that learn from it."""
+        """A reward (``amount``, no unit) at the beginning of the next step, to one ``projection`` or (None) to all."""
         for k, learning in enumerate(self.projections):
             if isinstance(learning, Learning) and projection in (None, k):
                 learning.reward(amount, self.next * self._step_ticks)
 
     def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, until set again or a reset: (cells) nA, or one number for all.
+        """A current into the soma of every cell, until set again or a reset.
+
+        Args:
+            current_na: (cells) float64, nA, or one number for all.
 
         Raises:
             ModelError: The reduction takes no current, or it is no finite number a cell.
@@ -230,7 +260,7 @@ class DevicePopulation:
         self._into_soma = torch.as_tensor(self._current.scaled(current_na, self.cells), device=self.device)
 
     def step(self) -> torch.Tensor:
-        """Take one step; returns the indices of the cells that spike, int64 on the device."""
+        """Take one step; returns the indices of the cells that spike at its end, (spikes) int64 on the device."""
         for projection in self.projections:
             self._events += projection.begin(self.next, self._ring)
         for background in self._backgrounds:
@@ -247,8 +277,15 @@ class DevicePopulation:
         return cells
 
     def synapses(self, projection: int = 0) -> dict[str, np.ndarray]:
-        """Synapses in use: row, cell, input, delay (ticks), weight (weight x gain; with STDP uS), and their eligibility
-        at the end of the last step."""
+        """Synapses in use.
+
+        Args:
+            projection: Its number.
+
+        Returns:
+            (synapses) each: row, cell, input, delay (ticks), weight (weight x gain; with STDP uS), and eligibility at
+            the end of the last step.
+        """
         held = self.projections[projection].held(self.next * self._step_ticks)
         cell, which = np.divmod(held.pop("target"), self._reduction.dims.inputs)
         if self._rules[projection][1] is None:

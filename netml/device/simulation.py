@@ -30,12 +30,24 @@ def build(
     """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.
 
     Args:
-        netParams, reductions, simConfig, seed, plasticity: See there.
+        netParams: NetPyNE's ``specs.NetParams``.
+        reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
+        simConfig: NetPyNE's; its seeds and switches of connectivity are used.  None: NetPyNE's defaults.
+        seed: Takes the place of its seeds conn, stim and loc.
+        plasticity: By label of connParams, a :class:`netml.ShortTerm`, a :class:`netml.RewardStdp`, or a list of both.
         device: "cuda", or "cpu".
+
+    Returns:
+        A :class:`DeviceSimulation`.
 
     Raises:
         DeviceError: No such device.
-        ModelError, ArtifactError: See :func:`netml.build`; reductions of different steps.
+        ModelError: As :func:`netml.build`; and reductions of different steps.
+        ArtifactError: No such file, or a reduction of another cell.
+
+    Example:
+        >>> from netml.device.simulation import build
+        >>> simulation = build(netParams, {"PYR": "PYR.netml", "PV": "PV.netml"}, seed=1, device="cuda")
     """
     found = usable(device)
     artifacts, seeds = load_reductions(netParams, reductions), seeds_of(simConfig, seed)
@@ -78,6 +90,13 @@ class DeviceSimulation:
         backgrounds: Events on single synapses that are no plain Poisson processes.
         index: (gids) index of a cell in its population.
         clamps: :data:`CLAMP`, by population that has any.
+
+    Example:
+        >>> simulation = build(netParams, {"PYR": "PYR.netml"}, seed=1, device="cuda")
+        >>> simulation.advance(1000.0)
+        >>> times_ms, cells = simulation.spikes()["PYR"]
+        >>> simulation.t, simulation.voltage("PYR"), simulation.report()["PYR"]["spikes"]
+        >>> simulation.set_reward(1.0)
     """
 
     def __init__(
@@ -98,7 +117,10 @@ class DeviceSimulation:
         return self.network.time_ms
 
     def advance(self, ms: float) -> None:
-        """Go on by a time: a whole number of steps.
+        """Go on by a time.
+
+        Args:
+            ms: A whole number of steps.
 
         Raises:
             ModelError: It is none.
@@ -134,13 +156,20 @@ class DeviceSimulation:
     def save(self, path: str | Path) -> None:
         """There is no checkpoint of a network on a device.
 
+        Args:
+            path: Is not written.
+
         Raises:
             ModelError: Always.
         """
         raise ModelError(f"cannot save {path}: a network on a device has no checkpoints; netml.build's network has")
 
     def spikes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Spikes of the reduced cells since the last call: times (ms) and cells (from 0 within it) by population."""
+        """Spikes of the reduced cells since the last call.
+
+        Returns:
+            By population: times (ms) and cells (from 0 within it), in the order of time.
+        """
         times, gids = (np.concatenate([*(part[k] for part in self._kept), np.empty(0)]) for k in (0, 1))
         self._kept, found = [], {}
         for label, population in self.network.populations.items():
@@ -150,11 +179,22 @@ class DeviceSimulation:
         return found
 
     def set_reward(self, amount: float) -> None:
-        """A reward to every projection that learns, at the beginning of the next step."""
+        """A reward to every projection that learns, at the beginning of the next step.
+
+        Args:
+            amount: No unit; negative for a punishment.
+        """
         self.network.reward(amount)
 
     def voltage(self, population: str) -> np.ndarray:
-        """(cells) soma voltage after the last step, mV."""
+        """Soma voltage after the last step.
+
+        Args:
+            population: Its label.
+
+        Returns:
+            (cells) float32, mV.
+        """
         return self.network.populations[population].voltage()
 
     def report(self) -> dict[str, dict[str, int]]:

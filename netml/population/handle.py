@@ -83,8 +83,7 @@ class PopulationHandle:
     def add_synapses(self, projection: int, rows: int, cells: int, columns: list[np.ndarray]) -> int:
         """Further synapses, of which rows and cells are below those given.
 
-        Args:
-            columns: row, cell, channel (n) int32, weight uS, delay ms (n) float64.
+        ``columns``: row, cell, channel (n) int32, weight uS, delay ms (n) float64.
 
         Returns:
             0, or 1 + the index of the first that is refused; then none is added.
@@ -95,8 +94,7 @@ class PopulationHandle:
     def add_background(self, columns: list[np.ndarray], seed: int, stream: int) -> int:
         """Poisson events on channels of every cell.
 
-        Args:
-            columns: channel (n) int32, rate Hz, weight uS (n) float64.
+        ``columns``: channel (n) int32, rate Hz, weight uS (n) float64.
 
         Returns:
             0, or 1 + the index of the first that is refused.
@@ -107,10 +105,7 @@ class PopulationHandle:
         return self._call("add_background", columns[0].size, *_addresses(columns), seed, stream)
 
     def freeze(self, gids: np.ndarray, rows: int, threads: int) -> None:
-        """Take cells, rows and synapses into use, and reset.
-
-        Args:
-            gids: (cells) int64.
+        """Take cells (``gids``: (cells) int64), rows and synapses into use, and reset.
 
         Raises:
             ModelError: More cells than a rank can hold.

@@ -17,8 +17,15 @@ class ShortTerm:
 
     Attributes:
         use: U, share of the resources that a first spike uses, above 0 and up to 1.
-        tau_rec_ms: Time constant of recovery.
-        tau_facil_ms: Of facilitation; 0: none.
+        tau_rec_ms: Time constant of recovery, ms.
+        tau_facil_ms: Of facilitation, ms; 0: none.
+
+    Raises:
+        ModelError: A value outside its range, or no finite number.
+
+    Example:
+        >>> netml.ShortTerm(use=0.5, tau_rec_ms=100.0).factors(np.array([0.0, 10.0])).round(3).tolist()
+        [0.5, 0.274]
     """
 
     use: float
@@ -37,10 +44,17 @@ class ShortTerm:
 
     @classmethod
     def of_synapse(cls, label: str, params: Mapping[str, Any]) -> "ShortTerm | None":
-        """That of the connections onto a synapse type (a ``synMechParams`` entry); None: they have none.
+        """That of the connections onto a synapse type; None: they have none.
+
+        Args:
+            label: The type's name, for messages.
+            params: Its ``synMechParams`` entry.
 
         Raises:
             ModelError: A mechanism with short-term plasticity, without the parameters of one.
+
+        Example:
+            >>> netml.ShortTerm.of_synapse("exc", {"mod": "ExpSyn", "tau": 2.0, "e": 0.0})  # static: None
         """
         if not is_plastic(params):
             return None
@@ -56,6 +70,10 @@ class ShortTerm:
 
         Args:
             times_ms: (spikes) sorted.
+
+        Example:
+            >>> netml.ShortTerm(0.1, 50.0, 500.0).factors(np.array([0.0, 10.0])).round(3).tolist()  # facilitates
+            [0.1, 0.173]
         """
         made, u, r, last = np.empty(len(times_ms)), 0.0, 1.0, 0.0
         for k, time in enumerate(times_ms.tolist()):
@@ -72,10 +90,20 @@ class RewardStdp:
 
     Attributes:
         rate_us: Change of the weight for one unit of reward x eligibility, uS.
-        high_us, low_us: Bounds of the weight.
-        a_plus, a_minus: Eligibility from a pair at no distance, spike after arrival and arrival after spike.
-        tau_plus_ms, tau_minus_ms: How it falls with the distance.
-        tau_eligibility_ms: How it is forgotten.
+        high_us: Highest weight, uS.
+        low_us: Lowest weight, uS.
+        a_plus: Eligibility from a spike of the cell right after an arrival, no unit.
+        a_minus: Eligibility that an arrival right after a spike of the cell takes away, no unit.
+        tau_plus_ms: Time constant by which the first falls with the distance, ms.
+        tau_minus_ms: That of the second, ms.
+        tau_eligibility_ms: Time constant by which eligibility is forgotten, ms.
+
+    Raises:
+        ModelError: A value outside its range, or no finite number.
+
+    Example:
+        >>> rule = netml.RewardStdp(rate_us=1e-5, high_us=2e-3)
+        >>> netml.build(netParams, {"PYR": "PYR.netml"}, plasticity={"input->PYR": rule})
     """
 
     rate_us: float

@@ -1,9 +1,8 @@
 """The reduced cells of one artifact on this rank, and the synapses onto them.
 
 The C++ population (``mod/engine/population.hpp``) holds synapses as rows, one row a source, delivers spikes along them
-and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON:
-``NetmlPopulation`` in ``mod/engine`` drives the same object inside a simulation; a test or a notebook drives it by
-``deliver``, ``inject``, ``reward`` and ``step``.
+and steps the cells.  Times, projections and plasticity: the README beside this file.  Nothing here touches NEURON;
+inside a simulation ``NetmlPopulation`` in ``mod/engine`` drives the same object.
 """
 
 import os
@@ -52,6 +51,14 @@ class ReducedPopulation:
         gids, sources: Their names.
         rules: Short-term plasticity and STDP of each projection, None where it has none.
         quantum: Unit of the sums, weight x gain.
+
+    Example:
+        >>> cells = ReducedPopulation(netml.Artifact.load("PYR.netml"), "PYR")
+        >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], channel=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.freeze()
+        >>> cells.deliver(0, spike_ms=0.2)
+        >>> cells.step(), cells.voltage()  # cells that spike at 1 ms, and all voltages then
     """
 
     def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
@@ -72,7 +79,8 @@ class ReducedPopulation:
         """Further cells; returns the index of the first.  Not after :meth:`freeze`.
 
         Args:
-            gids: Their names in random numbers and checkpoints; None: their indices.
+            count: How many.
+            gids: (count) int64, their names in random numbers and checkpoints; None: their indices.
 
         Raises:
             ModelError: More cells than a rank can hold, or the population is in use.
@@ -86,26 +94,22 @@ class ReducedPopulation:
         return self.cells - count
 
     def add_cell(self, gid: int | None = None) -> int:
-        """A further cell; returns its index."""
+        """A further cell, of the name ``gid`` (None: its index); returns its index."""
         return self.add_cells(1, None if gid is None else [gid])
 
     def add_rows(self, count: int, sources: Sequence[int] | None = None) -> int:
-        """Rows of synapses for so many more sources; returns the number of the first.
-
-        Args:
-            sources: Their names in checkpoints, each in one row (e.g. gids); None: the rows' numbers.
-        """
+        """Rows for ``count`` more sources, named ``sources`` (None: by their numbers); returns the first's number."""
         count = checks.whole(count, f"number of rows of reduced {self.label}")
         self.sources.extend(checks.names(sources, self.rows, count, "sources", self.label))
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
 
     def add_row(self, source: int | None = None) -> int:
-        """A row of synapses for one more source; returns its number."""
+        """A row of synapses for one more ``source``, its name (None: the row's number); returns the row's number."""
         return self.add_rows(1, None if source is None else [source])
 
     def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
-        """A set of synapses with plasticity of its own; returns its number.  Projection 0 is static."""
+        """Synapses with plasticity, ``short_term``, ``stdp`` or both; returns the number.  Projection 0 is static."""
         number = self.handle.add_projection(short_term, stdp)
         self.rules.append((short_term, stdp))
         self._dirty = True
@@ -115,14 +119,15 @@ class ReducedPopulation:
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
         Args:
-            row, cell, channel: (n) int32.
-            weight_us: (n) float64, peak conductance, 0 or more; with STDP within its bounds.
-            delay_ms: (n) float64, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
-            projection: That they belong to.
+            row: (n) int32, of the source.
+            cell: (n) int32, index of the target.
+            channel: (n) int32, segment x synapse types + synapse type.
+            weight_us: (n) float64, peak conductance, uS, 0 or more; with STDP within its bounds.
+            delay_ms: (n) float64, ms, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
+            projection: Number of the one they belong to.
 
         Raises:
-            ModelError: A row, cell, channel or projection that is not there, a weight that is negative, NaN, too large
-                or out of bounds, a delay that is zero, negative, NaN or too long; then none is added.
+            ModelError: One of them out of range or NaN, or a weight too large; then none is added.
         """
         values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
         columns = checks.columns(values, COLUMNS, what)
@@ -135,7 +140,10 @@ class ReducedPopulation:
     def add_synapse(
         self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0
     ) -> None:
-        """One synapse, checked at the next :meth:`freeze`; see :meth:`add_synapses` for many."""
+        """One synapse, checked at the next :meth:`freeze`.
+
+        ``row``, ``cell``, ``channel``, ``weight_us``, ``delay_ms`` and ``projection``: see :meth:`add_synapses`.
+        """
         columns = self._single.setdefault(projection, [array(code) for code in COLUMNS.values()])
         values = (row, cell, channel, weight_us, delay_ms)
         try:
@@ -150,17 +158,14 @@ class ReducedPopulation:
     def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
         """Poisson events onto channels of every cell, each cell and channel on its own.
 
-        The number of a cell's events in a step, and their channels, depend on (seed, number of this background, gid,
-        step) alone.  They are drawn in the step that sees them; nothing is stored, and no NetStim is needed.
-
         Args:
-            channel: (n) int32.
-            rate_hz, weight_us: (n) float64, or one number for all channels.
-            seed: 0 to 2^32 - 1.
+            channel: (n) int32, segment x synapse types + synapse type.
+            rate_hz: (n) float64, Hz, or one number for all channels.
+            weight_us: (n) float64, uS, or one number for all channels.
+            seed: 0 to 2^32 - 1; with the number of this background, gid and step it decides all events.
 
         Raises:
-            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large, more than 64
-                events a cell and step on average.
+            ModelError: One of them out of range or NaN, or more than 64 events a cell and step on average.
         """
         channel = np.atleast_1d(channel)
         values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
@@ -175,7 +180,7 @@ class ReducedPopulation:
         self._backgrounds += 1
 
     def add_clamp(self, cell: int, clamp: Clamp) -> None:
-        """A current clamp at the soma of a cell; clamps add up.
+        """A current clamp (``clamp``: ms, nA) at the soma of a cell (``cell``: its index); clamps add up.
 
         Raises:
             ModelError: The reduction takes no current, or there is no such cell.
@@ -199,10 +204,9 @@ class ReducedPopulation:
         return self.handle.address
 
     def synapses(self, projection: int = 0, now: bool = True) -> dict[str, np.ndarray]:
-        """Synapses in use, in an order that stays until more are added.
+        """Synapses of a ``projection`` in use, in an order that stays until more are added.
 
-        Args:
-            now: With STDP, as they are at the end of the last step; else as the engine last brought them up to date.
+        Those with STDP are as at the end of the last step; without ``now``, as the engine last brought them up to date.
 
         Returns:
             row, cell, input (int32), delay (int32, ticks), weight (float64: weight x gain; with STDP uS), eligibility
@@ -222,7 +226,7 @@ class ReducedPopulation:
         self.handle.reset()
 
     def deliver(self, row: int, spike_ms: float) -> None:
-        """A spike of a row's source.
+        """A spike of the source of a row (``row``: its number) at ``spike_ms`` (ms).
 
         Raises:
             ModelError: There is no such row in use.
@@ -230,10 +234,7 @@ class ReducedPopulation:
         self.handle.deliver(row, spike_ms)
 
     def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, beside the clamps, until set again or a reset.
-
-        Args:
-            current_na: (cells) nA, or one for all.
+        """A current into every soma beside the clamps, ``current_na`` ((cells) nA, or one number), until set or reset.
 
         Raises:
             ModelError: The reduction takes no current, or it is no finite number a cell.
@@ -244,9 +245,10 @@ class ReducedPopulation:
         """Events of single synapses that have no row.
 
         Args:
-            cell, channel: (n) int32.
-            weight_us: (n) float64.
-            arrival_ms: (n) float64, from the end of the last step on.
+            cell: (n) int32, index of the target.
+            channel: (n) int32, segment x synapse types + synapse type.
+            weight_us: (n) float64, uS.
+            arrival_ms: (n) float64, ms, from the end of the last step on.
 
         Raises:
             ModelError: An event out of range; those before it are in.
@@ -261,7 +263,7 @@ class ReducedPopulation:
             )
 
     def reward(self, amount: float, projection: int | None = None) -> None:
-        """A reward at the end of the last step, to one projection or to all that have STDP.
+        """A reward (``amount``, no unit) at the end of the last step, to one ``projection`` or (None) to all with STDP.
 
         Raises:
             ModelError: No such projection, one without STDP, or a reward that is no number.
@@ -282,10 +284,7 @@ class ReducedPopulation:
         return self.handle.logit().copy()
 
     def beyond(self) -> np.ndarray:
-        """(cells) share of the steps since the last reset in which a cell got more at an input than in any of training.
-
-        0 where the artifact does not say what that was.
-        """
+        """(cells) share of steps since the last reset with more at an input than ever in training; 0 if not known."""
         if not self.handle.frozen:
             return np.zeros(self.cells)
         return self.handle.beyond() / max(self.stats()["steps"], 1)
@@ -300,10 +299,8 @@ class ReducedPopulation:
     def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
         """All that a run needs to go on from here; see :mod:`netml.population.state`.
 
-        Args:
-            sources, spikes_ms: Spikes that may not have been handed over yet: inside NEURON a spike waits for its row's
-                shortest delay, so these are all spikes of the last milliseconds (the longest such delay).  Each counts
-                once.
+        ``sources`` (names) and ``spikes_ms`` (ms), (n) each, are spikes that may not have been handed over yet: NEURON
+        holds them back for the shortest delay of their row.  Give all of the last milliseconds; each counts once.
         """
         self.freeze()
         rows = {source: row for row, source in enumerate(self.sources)} if len(sources) else {}
@@ -313,7 +310,7 @@ class ReducedPopulation:
         return state.save(self.handle, self.label, np.array(self.gids), np.array(self.sources))
 
     def restore_state(self, saved: dict[str, np.ndarray]) -> None:
-        """Go on from a saved state, of this rank or merged from several.
+        """Go on from a state that :meth:`save_state` gave, ``saved``: of this rank or merged from several.
 
         Raises:
             ModelError: It is of another network.
@@ -322,7 +319,7 @@ class ReducedPopulation:
         state.restore(self.handle, self.label, np.array(self.gids), np.array(self.sources), saved)
 
     def states(self, cells: np.ndarray) -> np.ndarray:
-        """(cells, numbers) float32: the reduction's state of some cells, by their indices."""
+        """(cells, numbers) float32: the reduction's state of some ``cells``, (n) int64 indices."""
         return state.cell_states(self.handle, cells)
 
     def stats(self) -> dict:

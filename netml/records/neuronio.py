@@ -43,6 +43,10 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
         PickleError: A file is missing, damaged, no pickle, or asks for more than plain data.
         RecordsError: A file of another layout or cell, or records are there already.
         OutputError: The folder cannot be written.
+
+    Example:
+        >>> netml.import_neuronio(["sim_0.p", "sim_1.p"], output="neuronio-records")
+        >>> netml.train("neuronio-records", output="l5pc.netml")
     """
     files = [Path(file) for file in files]
     if not files:

@@ -15,16 +15,24 @@ HELD_OUT = (0.15, 0.15)  # parts of the trials for validation and test
 
 
 class Records:
-    """A folder of records, opened for reading.
+    """A folder of records; :meth:`open` reads it.
+
+    Args:
+        shards: Name and number of trials of each file, from the folder's index.
 
     Attributes:
         folder: Where it lies.
         cell: The recorded cell.
         provenance: Where the records come from.
         kinds: (trials) kind of each trial, str.
-        durations_ms: (trials).
-        spike_counts: (trials).
+        durations_ms: (trials) float64, ms.
+        spike_counts: (trials) int64.
         with_current: (trials) bool, which have a current into the soma.
+
+    Example:
+        >>> records = netml.Records.open("records")
+        >>> len(records), records.cell.label, set(records.kinds.tolist())
+        >>> records.trial(0).voltage["soma"]  # (duration + 1) mV, one a ms
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
@@ -51,6 +59,9 @@ class Records:
     @classmethod
     def open(cls, folder) -> "Records":
         """Open and check a folder.
+
+        Args:
+            folder: Path of the records.
 
         Raises:
             RecordsError: Not a folder of records, unfinished, of another version, or with a truncated shard.
@@ -82,7 +93,13 @@ class Records:
         return len(self._place)
 
     def trial(self, k: int) -> Trial:
-        """Trial ``k``, read from its shard and checked.
+        """Read and check one trial.
+
+        Args:
+            k: Its number, from 0; trials are sorted by kind, seed and gid.
+
+        Returns:
+            The :class:`netml.records.trial.Trial`.
 
         Raises:
             RecordsError: Damaged data, or data unfit for learning (see :meth:`Trial.check`).
@@ -120,16 +137,22 @@ class Records:
         return trial
 
     def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
-        """Indices of trials for training, validation and test; whole trials, every kind in its share.
-
-        Args:
-            seed: Of the choice.
-            held_out: Parts of the trials for validation and test.
+        """Numbers of the trials for training, validation and test; whole trials, every kind in its share.
 
         Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
 
+        Args:
+            seed: Of the choice.
+            held_out: Parts of the trials for validation and test, each 0 to 1.
+
+        Returns:
+            Numbers in ascending order, of "train", "validation" and "test".
+
         Raises:
             RecordsError: Too few trials to give each part one.
+
+        Example:
+            >>> test = [records.trial(k) for k in records.split(seed=0)["test"]]
         """
         parts = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):

@@ -34,11 +34,11 @@ def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None
 
     Args:
         run_a: The reference: folder of a run (``netml simulate``), or :class:`Run`.
-        run_b: What is compared with it.
+        run_b: What is compared with it, in one of these forms.
         output: Folder for ``comparison.json``, ``report.html`` and ``figures/``; nothing is written without it.
         floor: Further detailed runs with other seeds: how much the circuit differs from itself.
-        skip_ms: Start of the runs that does not count; by default 200 ms, at most a fifth of the shortest run.
-        bin_ms: Bins of the spike counts that are correlated.
+        skip_ms: Start of the runs that does not count, ms; by default 200 ms, at most a fifth of the shortest run.
+        bin_ms: Width of the bins of the spike counts that are correlated, ms.
 
     Returns:
         dict, JSON-able: ``populations`` (name -> statistics of ``a``, ``b`` and ``floor``, ``difference`` and
@@ -48,6 +48,11 @@ def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None
     Raises:
         RunError: A run is missing, unfinished or damaged, or the populations differ.
         OutputError: The output folder cannot be written.
+
+    Example:
+        >>> found = netml.compare("detailed", "swapped", floor=["other-seed"], output="comparison")
+        >>> found["populations"]["PYR"]["difference"], found["speed"]["ratio"]
+        >>> found["report"]  # 'comparison/report.html'
     """
     a, b, *floors = (run if isinstance(run, Run) else Run.open(run) for run in (run_a, run_b, *floor))
     for other in (b, *floors):

@@ -60,7 +60,7 @@ def demo(
         ranks: MPI ranks; by default as many as this process has cores, at most 4.
         duration: Length of the two network runs in ms.
         seed: Seed of the runs, the records and the training.
-        overwrite: Start anew.
+        overwrite: Start anew; a folder that the demo did not make is left.
         say: Receives one line at the start of each stage.
 
     Returns:
@@ -69,6 +69,9 @@ def demo(
     Raises:
         NetmlError: The folder holds stages of another seed or duration, or cannot be written; a stage failed (the
             message says why).
+
+    Example:
+        >>> netml.demo("netml-demo", ranks=2).report  # PosixPath('netml-demo/report/report.html'), after minutes
     """
     folder = Path(output)
     marker, made_with = folder / ".netml-demo", json.dumps({"seed": seed, "duration": float(duration)})

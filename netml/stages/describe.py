@@ -35,11 +35,14 @@ def describe(
     """Run a circuit, its cells alone and its connections one by one, and write a page with figures and tables.
 
     Args:
-        model: NetPyNE project folder.
+        model: Project folder, its index.npjson, or a model that travels with netml ("models/cortex").
         output: Folder for report.html, figures/, circuit.json and the network's run.
-        ranks: MPI ranks of the network's run.
-        duration: Of the network's run, ms.
-        seed, cfg, engine, build: As in :func:`netml.simulate`.
+        ranks: MPI ranks of the network's run; 1 by default.
+        duration: Length of the network's run, ms.
+        seed: Of the background input (cfg.seeds["stim"]), the model's by default.
+        cfg: Further cfg values by dotted name.
+        engine: "coreneuron", which takes the least time, or "neuron"; as in :func:`netml.simulate`.
+        build: "fast", or "exact" (same spikes on any number of ranks).
         run: A finished run of the circuit to show instead of a new one.
         skip_ms: Start of the run that does not count; by default 200 ms, at most a fifth of it.
         progress: Show it, where standard error is a terminal.
@@ -51,8 +54,15 @@ def describe(
         ``report`` and ``json`` (paths).
 
     Raises:
-        ModelError: The project, or a setting. RunError: The run is not one. LaunchError: A rank died.
+        ModelError: No such project, or an argument that does not fit.
+        CompileError: The mod files do not compile.
+        RunError: The run is missing, unfinished or damaged.
+        LaunchError: A rank died.
         OutputError: The folder cannot be written.
+
+    Example:
+        >>> found = netml.describe("models/cortex", "cortex-report", ranks=2)
+        >>> found["report"]  # 'cortex-report/report.html'
     """
     folder = output_folder(output)
     config = SimulateConfig(

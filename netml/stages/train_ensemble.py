@@ -21,15 +21,24 @@ def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: b
     Members that an earlier call finished are not trained again.
 
     Args:
-        members: 2 or more.
+        records: Folder of records, or an open :class:`netml.Records`.
+        output: The artifact's file, ``*.netml``; members stand beside it until all are trained.
+        members: How many, 2 or more.
+        seed: Of the first member.
         fresh: Start again, whatever is there.
-        options: Of :func:`netml.train`.
+        options: Further arguments of :func:`netml.train`.
 
     Returns:
         The path of the artifact.
 
     Raises:
         TrainingError: Fewer than two members, or what is there is of another training; and as :func:`netml.train`.
+        RecordsError: As :func:`netml.train`.
+        OutputError: As :func:`netml.train`.
+
+    Example:
+        >>> netml.train_ensemble("records", output="PYR.netml", members=4, budget="demo")
+        >>> len(netml.Artifact.load("PYR.netml").members)  # 3, beside the one that acts
     """
     if members < 2:
         raise TrainingError(f"an ensemble of {members} has no spread; train 2 or more")

@@ -23,8 +23,8 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         records: Folder of records of the same cell, or :class:`Records`.
         output: Folder for ``validation.json``, ``report.html`` and ``figures/``; nothing is written without it.
         split: ``test`` (default), ``validation``, ``train`` or ``all`` trials.
-        kinds: Only trials of these kinds; all by default.
-        skip_ms: Start of each trial that does not count: the cell settles from rest.
+        kinds: Only trials of these kinds (see netml/records/README.md); all by default.
+        skip_ms: Start of each trial that does not count, ms: the cell settles from rest.
         physics: Check the laws of :mod:`netml.validation.physics` too, which takes seconds.
 
     Returns:
@@ -39,6 +39,12 @@ def validate(artifact, records, *, output=None, split: str = "test", kinds=None,
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
         RecordsError: Unreadable, or no trial of that split and those kinds is longer than ``skip_ms``.
         OutputError: The output folder cannot be written.
+        CompileError: The kernel does not compile.
+
+    Example:
+        >>> scores = netml.validate("PYR.netml", "records", output="PYR-report")
+        >>> scores["all"]["auc"]  # of the spikes, in bins of 1 ms
+        >>> scores["report"]  # 'PYR-report/report.html'
     """
     name = str(artifact) if not isinstance(artifact, Artifact) else "artifact"
     artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)

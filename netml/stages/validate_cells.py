@@ -31,16 +31,23 @@ def validate_cells(
 
     Args:
         model: A NetPyNE project folder with `cells/NAME.targets.json` (see :mod:`netml.circuit.physiology`).
-        cells: Only these, cells ("PT") and connections ("PT->PT").
+        cells: Only these, cells ("PT") and connections ("PT->PT"); None: all.
         dt: Fixed time step in ms of the cells; None for NEURON's variable step, which is faster. Connections are
             always run with the variable one.
-        ranks: MPI ranks that share the protocols.
+        ranks: MPI ranks that share the protocols; 1 by default.
+        progress: Show it, where standard error is a terminal.
 
     Returns:
         {"features": rows as of :func:`netml.validation.physiology.scores`}.
 
     Raises:
         ModelError: No targets, a file, a feature or a site that does not fit; no eFEL.
+        CompileError: The mod files do not compile.
+        LaunchError: A rank died.
+
+    Example:
+        >>> rows = netml.validate_cells("models/cortex", ["PT"])["features"]
+        >>> [(row["feature"], row["value"], row["z"]) for row in rows]
     """
     if dt is not None and not 0 < dt < float("inf"):
         raise ModelError(f"dt is {dt}; expected a positive number of ms, or none for the variable step")

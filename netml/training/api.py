@@ -32,7 +32,7 @@ def train(
     each validation (:class:`netml.training.log.TrainingLog`).
 
     Args:
-        records: Folder of records (or an open :class:`netml.records.Records`).
+        records: Folder of records, or an open :class:`netml.Records`.
         output: The artifact's file, ``*.netml``.
         teachers: Artifacts of the same cell, trained on the same records, best several (an ensemble counts as its
             members): it is learned from their mean too, on synthetic trials (:mod:`netml.training.synthetic`).
@@ -55,6 +55,11 @@ def train(
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
         OutputError: The output's folder cannot be written.
         DeviceError: No such device.
+        CompileError: The kernel does not compile.
+
+    Example:
+        >>> netml.train("records", output="PYR.netml")  # PosixPath('PYR.netml'), after minutes
+        >>> netml.train("records", output="PYR.netml", size="medium", budget="long", seed=1, fresh=True)
     """
     config = TrainConfig.of(**fields)
     usable(device)

@@ -27,7 +27,12 @@ RENAMED = {
 class TrainConfig(BaseModel):
     """Everything that decides the weights, together with the records.
 
-    The defaults are the recipe that the shipped reductions are trained with.
+    The defaults are the recipe that the shipped reductions are trained with.  Each field says its meaning and unit.
+
+    Example:
+        >>> config = TrainConfig.of(size="medium", budget="demo", hidden=80)
+        >>> config.compartments, config.hidden, config.total_updates
+        (128, 80, 1500)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -96,7 +101,17 @@ class TrainConfig(BaseModel):
         return SIZES.get(given.get("size", "small"), {}) | given
 
     def split(self, records) -> dict[str, list[int]]:
-        """Indices of the trials for training, validation and test."""
+        """Numbers of the trials for training, validation and test.
+
+        Args:
+            records: An open :class:`netml.Records`.
+
+        Returns:
+            As :meth:`netml.Records.split`.
+
+        Raises:
+            RecordsError: Too few trials to give each part one.
+        """
         return records.split(seed=self.split_seed, held_out=self.held_out)
 
     def expects(self, current: bool) -> bool:
@@ -106,11 +121,15 @@ class TrainConfig(BaseModel):
 
     @property
     def total_updates(self) -> int:
+        """Number of weight updates: as given, else the budget's."""
         return self.updates or BUDGETS[self.budget]
 
     @classmethod
     def of(cls, **fields) -> "TrainConfig":
         """Check fields.
+
+        Args:
+            fields: By name; the rest have their defaults.
 
         Raises:
             TrainingError: An unknown field or an impossible value, with its name.

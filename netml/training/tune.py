@@ -42,14 +42,14 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
     trial that a killed process left is taken up anew.
 
     Args:
-        records: Folder of records.
+        records: Folder of records, or an open :class:`netml.Records`.
         output: Folder for ``study.db``, ``best.netml``, ``best.json`` (fields for :func:`netml.train`) and
             ``trials.csv``.
         trials: How many in all, those of earlier calls included.
         space: Field -> (lowest, highest, logarithmic?) or a list of values; :data:`SPACE` by default.
         seed: Of the sampler.
         progress: Show it, on a terminal.
-        heartbeat_s: A trial that gave no sign of life for twice this time is taken for killed.
+        heartbeat_s: A trial that gave no sign of life for twice this time, s, is taken for killed.
         fields: Of :class:`netml.training.config.TrainConfig`, the same in every trial.
 
     Returns:
@@ -60,6 +60,10 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
             another search in the folder.
         RecordsError: As :func:`netml.train`.
         OutputError: The folder or the study in it cannot be written, or the study is damaged.
+
+    Example:
+        >>> best = netml.tune("records", output="search", trials=20, space={"hidden": (32, 128, True)}, budget="demo")
+        >>> netml.train("records", output="PYR.netml", **json.loads(best.read_text())["fields"])
     """
     _optuna()
     if launched()[1] > 1:

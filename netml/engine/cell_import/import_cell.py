@@ -70,9 +70,10 @@ def import_cell(
             apic, axon and all, of sections) and inserts the channels.
         arguments: List or dictionary for the template or function.
         label: Of the cell, its population and files; by default the template's or function's name.
-        celsius, v_init: degC, mV; by default what the source leaves in NEURON.
-        dt: ms.
-        threshold: mV at the soma, of a spike.
+        celsius: Temperature, degC; by default what the source leaves in NEURON.
+        v_init: Voltage at the start, mV; by default what the source leaves in NEURON.
+        dt: Time step, ms.
+        threshold: Voltage at the soma whose upward crossing is a spike, mV.
         rate: Hz, at which the cell fires once the excitatory weights are tuned; 0 leaves them.
         overwrite: Replace a cell that is there.
         progress: Show it, where standard error is a terminal.
@@ -83,7 +84,13 @@ def import_cell(
 
     Raises:
         ModelError: The source fails, holds what NetPyNE cannot, or the imported cell is another than the original.
-        CompileError: Its mod files. PickleError: Its pickle.
+        CompileError: Its mod files do not compile.
+        PickleError: Its pickle is damaged, or asks for more than plain data.
+        OutputError: The folder cannot be written.
+
+    Example:
+        >>> netml.import_cell("cell.hoc:Pyramidal", "project", mods=["mod"])
+        >>> netml.record("project", population="Pyramidal")
     """
     say = say or (lambda line: None)
     found = find_source(_written(source), _written(biophysics), arguments)

@@ -35,24 +35,35 @@ def simulate(
     """Run a NetPyNE project under MPI and write its run folder.
 
     Args:
-        model: project folder, or its index.npjson.
+        model: Project folder, its index.npjson, or a model that travels with netml ("models/cortex").
         ranks: MPI ranks, 1 by default; started here unless mpirun already started this process as one of them.
-        duration, dt: ms; the model's by default.
-        seed: of the background input (cfg.seeds["stim"]); the circuit stays the same.
+        duration: Length of the run, ms; the model's by default.
+        seed: Of the background input (cfg.seeds["stim"]), the model's by default; the circuit stays the same.
+        dt: Time step of the detailed cells, ms; the model's by default.
         engine: "neuron" or "coreneuron"; NEURON also for a model that CoreNEURON does not take, with a warning.
         build: "exact" (same spikes on any number of ranks) or "fast".
-        output: run folder; by default a new netml-runs/<model>-NNN.
-        cfg: further cfg values by dotted name.
+        output: Run folder; by default a new netml-runs/<model>-NNN.
+        cfg: Further cfg values by dotted name.
         reductions: ``.netml`` file by population whose cells it replaces.
-        fraction: share of these populations' cells that is replaced, 0 to 1.
-        overwrite: replace a finished run in output.
-        progress: show it, where standard error is a terminal.
+        fraction: Share of these populations' cells that is replaced, 0 to 1.
+        overwrite: Replace a finished run in output.
+        progress: Show it, where standard error is a terminal.
 
     Returns:
-        The run's folder; read it with `netml.Run.open`.
+        The run's folder; read it with :meth:`netml.Run.open`.
 
     Raises:
-        NetmlError: what failed, with the message of the failing rank.
+        ModelError: No such project or population, or an argument that does not fit.
+        ArtifactError: No such reduction, or one of another cell.
+        CompileError: The mod files do not compile.
+        RunError: A finished run is in output.
+        OutputError: The folder cannot be written.
+        LaunchError: MPI is missing, or a rank died.
+
+    Example:
+        >>> detailed = netml.simulate("models/cortex", ranks=2, duration=2000)
+        >>> swapped = netml.simulate("models/cortex", ranks=2, duration=2000, reductions={"PYR": "PYR.netml"})
+        >>> times_ms, cells = netml.Run.open(swapped).spikes("PYR")
     """
     config = SimulateConfig(
         model=str(model), duration=duration, seed=seed, dt=dt, engine=engine, build=build, cfg=dict(cfg or {}),

@@ -33,7 +33,7 @@ def swap(
         reductions: ``.netml`` file by population.
         fraction: Share of each population's cells that is reduced, 0 to 1, one number or one by population.  Which
             cells depends on seed and gid alone: not on the number of ranks.
-        seed: Of that choice.
+        seed: Of that choice, a whole number.
 
     Returns:
         NetParams to hand to ``sim.create`` and its like.
@@ -41,6 +41,10 @@ def swap(
     Raises:
         ModelError: Unknown population, no single cell rule for it, a part of the network that reduced cells lack.
         ArtifactError: No such file, or a reduction of another cell.
+
+    Example:
+        >>> netParams = netml.swap(netParams, {"PYR": "PYR.netml"}, fraction=0.5)
+        >>> sim.createSimulateAnalyze(netParams, simConfig)  # NetPyNE's, as before
     """
     plan = {}
     for label, path in reductions.items():

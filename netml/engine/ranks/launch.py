@@ -35,13 +35,18 @@ def launch(task: Callable[[Any], Any], config: Any, *, ranks: int | None = None,
     """Run a function on every rank and return what it returned on rank 0.
 
     Args:
-        task: a function at the top level of a module; gets config on every rank.
-        config: picklable.
-        ranks: 1 by default; started here unless mpirun already started this process as one of them.
-        progress: show it, where standard error is a terminal.
+        task: A function at the top level of a module; gets config on every rank.
+        config: What it gets; picklable.
+        ranks: How many, 1 by default; started here unless mpirun already started this process as one of them.
+        progress: Show it, where standard error is a terminal.
 
     Raises:
-        NetmlError: of the same class and message as the failing rank's; LaunchError if a rank died.
+        NetmlError: Of the same class and message as the failing rank's.
+        LaunchError: MPI is missing, a rank died, or ranks is not what mpirun started.
+
+    Example:
+        >>> from netml.engine.circuit.run import SimulateConfig, run
+        >>> launch(run, SimulateConfig("models/cortex", duration=100.0), ranks=2)  # the run's folder
     """
     size = mpi.launched_size()
     if ranks is not None and ranks < 1:

@@ -50,22 +50,23 @@ def record(
     """Record what cells receive and do, in runs of the network and alone under random input.
 
     Args:
-        model: NetPyNE project folder.
+        model: Project folder, its index.npjson, or a model that travels with netml ("models/cortex").
         population: Whose cells. Several populations are recorded from the same network runs, each into a folder of its
             name. Populations of one type of cell share records, and a reduction, where they are joined: "PV23+PV5".
         cells: How many of each, or their gids (of one population); all by default.
         ranks: MPI ranks to start.
-        preset: "demo" or "default": what the next three are where not given.
+        preset: "demo" (2 network trials, 40 protocol trials, 2500 ms each) or "default" (12, 120, 3000 ms): what
+            network_trials, protocol_trials and duration are where not given.
         network_trials: Runs of the network; run k has seed + k.
         protocol_trials: Trials of single cells; see netml/records/README.md for the kinds.
         current_trials: Trials of single cells with currents into the soma; by default one for five protocol trials.
         kinds: Of the protocol trials, in turn (see netml/records/README.md); by default those that train a reduction.
         duration: Length of every trial, whole ms.
         seed: First seed of the background (cfg.seeds["stim"]) and of the protocol.
-        dt: ms; the model's by default.
-        sites: Voltages besides the soma's: label -> (section, loc).
-        engine, build: As in `netml.simulate`; "coreneuron" and "fast" take the least time, an "exact" build gives the
-            same records on any number of ranks.
+        dt: Time step, ms; the model's by default.
+        sites: Voltages besides the soma's: label -> (section, loc); loc is 0 to 1.
+        engine: "coreneuron", which takes the least time, or "neuron"; as in :func:`netml.simulate`.
+        build: "fast", or "exact", which gives the same records on any number of ranks.
         cfg: Further cfg values by dotted name.
         output: Folder of the records; of several populations, of their folders.
         overwrite: Replace records that are there.
@@ -79,6 +80,11 @@ def record(
         RecordsError: Records, or other files, are there already.
         OutputError: The folder cannot be written.
         LaunchError: More ranks than cells or trials; a rank died. Earlier records are still there then.
+        CompileError: The mod files do not compile.
+
+    Example:
+        >>> netml.record("models/cortex", population="PYR", ranks=2)  # into the folder "records"
+        >>> netml.record("models/cortex", population=["PYR", "PV"], preset="demo", output="both")  # both/PYR, both/PV
     """
     if preset not in PRESETS:
         raise ModelError(f"unknown preset {preset!r}; expected {' or '.join(PRESETS)}")

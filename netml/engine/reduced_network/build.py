@@ -51,9 +51,10 @@ def build(
     Args:
         netParams: NetPyNE's ``specs.NetParams``.
         reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
-        simConfig: NetPyNE's; its seeds and switches of connectivity are used (see :mod:`netml.network.compile`).
+        simConfig: NetPyNE's; its seeds and switches of connectivity are used (see :mod:`netml.network.compile`).  None:
+            NetPyNE's defaults.
         seed: Takes the place of its seeds conn, stim and loc.
-        plasticity: By label of connParams, a :class:`netml.population.plasticity.ShortTerm`, a ``RewardStdp``, or both.
+        plasticity: By label of connParams, a :class:`netml.ShortTerm`, a :class:`netml.RewardStdp`, or a list of both.
             A rule whose synMech is one of netml's mechanisms with short-term plasticity has that without being named.
 
     Returns:
@@ -62,6 +63,13 @@ def build(
     Raises:
         ModelError: What netml.build does not support, by the name of its key, or what is wrong.
         ArtifactError: No such file, or a reduction of another cell.
+        CompileError: The C++ engine does not compile.
+        LaunchError: MPI sees other ranks than the launcher started.
+
+    Example:
+        >>> simulation = netml.build(netParams, {"PYR": "PYR.netml", "PV": "PV.netml"}, seed=1)
+        >>> simulation.advance(1000)
+        >>> simulation.rates()  # Hz, by population
     """
     from netml.engine.reduced_network.simulation import NetworkSimulation
 

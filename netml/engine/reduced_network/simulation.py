@@ -31,9 +31,22 @@ class NetworkSimulation:
     Under ``mpirun`` every rank makes the same calls with the same arguments.  One at a time can live in a process:
     :meth:`close` it, or use it in a ``with`` block.
 
+    Args:
+        network: What was built.
+
     Attributes:
         populations: By label, the number of cells.
-        step_ms: The step of the reduced cells; the least common multiple of several.
+        step_ms: The step of the reduced cells, ms; the least common multiple of several.
+
+    Example:
+        >>> with netml.build(netParams, {"PYR": "PYR.netml"}, seed=1) as simulation:
+        ...     simulation.record("run", voltage={"PYR": [0, 1]})
+        ...     simulation.advance(1000.0)
+        ...     times_ms, cells = simulation.spikes()["PYR"]
+        ...     print(simulation.t, simulation.rates(), simulation.voltage("PYR").mean())
+        ...     simulation.save("after-1s.checkpoint")
+        >>> with netml.build(netParams, {"PYR": "PYR.netml"}, seed=1) as simulation:
+        ...     simulation.restore("after-1s.checkpoint").advance(1000.0)
     """
 
     def __init__(self, network):
@@ -71,7 +84,7 @@ class NetworkSimulation:
         """Go on by a time.
 
         Args:
-            ms: A whole number of steps.
+            ms: A whole number of steps (:attr:`step_ms`).
 
         Raises:
             ModelError: It is none, or the simulation is closed.
@@ -138,7 +151,11 @@ class NetworkSimulation:
         return self._spikes.rates(self.t)
 
     def voltage(self, population: str) -> np.ndarray:
-        """(cells) soma voltage of a population's reduced cells after the last step, mV, on every rank."""
+        """(cells) float64: soma voltage, mV, of a ``population``'s reduced cells after the last step, on every rank.
+
+        Raises:
+            ModelError: No such reduced population.
+        """
         self._open()
         if population not in self._network.reduced:
             raise ModelError(
@@ -173,11 +190,19 @@ class NetworkSimulation:
 
         Args:
             population: NetStims or VecStims: the cells spike.  Reduced: an event arrives at a synapse.
-            cells: Numbers within the population; times: ms, from :attr:`t` on; the two are broadcast.
-            sec, loc, synMech, weight: Onto reduced cells: where, of which type, peak conductance in uS.
+            cells: (n) numbers within the population, or one.
+            times: (n) ms, from :attr:`t` on, or one for all cells.
+            sec: Onto reduced cells: section; None: the soma.
+            loc: Onto reduced cells: place along it, 0 to 1.
+            synMech: Onto reduced cells: synapse type; None: the network's default.
+            weight: Onto reduced cells: peak conductance, uS.
 
         Raises:
             ModelError: A population, cell, time or synapse that does not fit.
+
+        Example:
+            >>> simulation.inject("input", cells=[0, 1, 2], times=simulation.t + 5.0)  # NetStims spike
+            >>> simulation.inject("PYR", 0, [5.0, 8.0], sec="apic_3", synMech="AMPA", weight=0.001)
         """
         self._open()
         self._pending.append(
@@ -186,6 +211,10 @@ class NetworkSimulation:
 
     def set_reward(self, amount: float, rule: str | None = None) -> None:
         """A reward now, to the synapses of one plastic rule or of all: weight += rate x amount x eligibility.
+
+        Args:
+            amount: No unit; negative for a punishment.
+            rule: Label in connParams of the plastic rule; None: all of them.
 
         Raises:
             ModelError: No such plastic rule, or no number.
@@ -211,10 +240,15 @@ class NetworkSimulation:
         """Stream all spikes from now on, and chosen cells, to a run's folder; :meth:`finish` or :meth:`close` ends it.
 
         Args:
-            voltage, state: By population, cells (numbers within it, or "all") sampled after every step.
+            folder: Of the run; :meth:`netml.Run.open` reads it when it is finished.
+            voltage: By population, cells whose soma voltage (mV) is kept after every step: numbers, or "all".
+            state: By population, cells whose whole state is kept after every step, likewise.
+            overwrite: Replace a finished run there.
 
         Raises:
-            RunError: A finished run is there.  ModelError: A population or cell that is not.
+            RunError: A finished run is there.
+            ModelError: A population or cell that is not.
+            OutputError: The folder cannot be written.
         """
         self._open()
         self.finish()
@@ -237,7 +271,7 @@ class NetworkSimulation:
         return recorder.folder
 
     def save(self, path: str | Path) -> Path:
-        """Write a checkpoint, whole or not at all; see :mod:`netml.engine.reduced_network.checkpoint`.
+        """Write a checkpoint to ``path``, whole or not at all; see :mod:`netml.engine.reduced_network.checkpoint`.
 
         A recording is not in it.
 
@@ -250,10 +284,11 @@ class NetworkSimulation:
         return checkpoint.save(Path(path), self._network, self._context, self._now, gids, clock, self._pending)
 
     def restore(self, path: str | Path) -> NetworkSimulation:
-        """Go on from a checkpoint of this network, made on any number of ranks.  Returns the simulation itself.
+        """Go on from a checkpoint (``path``) of this network, made on any number of ranks; returns the simulation.
 
         Raises:
             CheckpointError: No such file, not whole, or of another network.
+            ModelError: This network has moved already.
         """
         self._open()
         if self._now or self._origin or self._pending:
