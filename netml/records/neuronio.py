@@ -27,7 +27,9 @@ KIND = "neuronio"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
-def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progress: bool = True) -> Path:
+def import_neuronio(
+    files: Iterable[str | Path], *, output: str | Path, overwrite: bool = False, progress: bool = True
+) -> Path:
     """Read files of the published data set into records.
 
     Arguments:
@@ -44,18 +46,18 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
         RecordsError: A file of another layout or cell, or records are there already.
         OutputError: The folder cannot be written.
     """
-    files = [Path(file) for file in files]
-    if not files:
+    paths = [Path(file) for file in files]
+    if not paths:
         raise RecordsError("no file to import; give one or more pickles of the data set")
     folder = prepare(Path(output), overwrite)
     refined = simulations = 0
-    with recording(folder) as made, track("import", len(files), enabled=progress) as shown:
-        cell = (source := Source.read(files[0])).cell
-        for rank, path in enumerate(files):
+    with recording(folder) as made, track("import", len(paths), enabled=progress) as shown:
+        cell = (source := Source.read(paths[0])).cell
+        for rank, path in enumerate(paths):
             source = Source.read(path) if rank else source
             if source.cell.to_dict() != cell.to_dict():
                 raise RecordsError(
-                    f"{path} is of another cell than {files[0]}, or lacks its voltages; import them apart"
+                    f"{path} is of another cell than {paths[0]}, or lacks its voltages; import them apart"
                 )
             with RecordWriter(made, rank, cell) as writer:
                 for trial, exact in source.trials(seed=rank * 1_000_000):
@@ -63,7 +65,7 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
                     refined, simulations = refined + exact, simulations + 1
             shown.update(rank + 1, path.name)
         provenance = {
-            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in files],
+            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in paths],
             "geometry": source.geometry, "trials": simulations, "trials_with_exact_spike_times": refined,
         }  # fmt: skip
         write_index(made, cell, provenance)

@@ -49,7 +49,7 @@ class Records:
         self.with_current = np.concatenate(currents)[order]
 
     @classmethod
-    def open(cls, folder) -> "Records":
+    def open(cls, folder: str | Path) -> "Records":
         """Open and check a folder.
 
         Raises:
@@ -119,7 +119,7 @@ class Records:
             raise RecordsError(f"{path}, {error}") from error
         return trial
 
-    def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
+    def split(self, seed: int = 0, held_out: tuple[float, float] = HELD_OUT) -> dict[str, list[int]]:
         """Indices of trials for training, validation and test; whole trials, every kind in its share.
 
         Arguments:
@@ -131,7 +131,7 @@ class Records:
         Raises:
             RecordsError: Too few trials to give each part one.
         """
-        parts = {"train": [], "validation": [], "test": []}
+        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):
             trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
             held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]

@@ -1,10 +1,11 @@
 """What can be chosen about training; unknown fields are refused."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netml.errors import TrainingError
+from netml.records import Records
 
 #: Updates by budget.  A schedule counts updates, never minutes, so that it is the same on every machine.
 BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
@@ -82,7 +83,7 @@ class TrainConfig(BaseModel):
     def _sized(cls, given):
         return SIZES.get(given.get("size", "small"), {}) | given if isinstance(given, dict) else given
 
-    def split(self, records) -> dict[str, list[int]]:
+    def split(self, records: Records) -> dict[str, list[int]]:
         """Indices of the trials for training, validation and test."""
         return records.split(seed=self.split_seed, held_out=self.held_out)
 
@@ -96,7 +97,7 @@ class TrainConfig(BaseModel):
         return self.updates or BUDGETS[self.budget]
 
     @classmethod
-    def of(cls, **fields) -> "TrainConfig":
+    def of(cls, **fields: Any) -> "TrainConfig":
         """Check fields.
 
         Raises:

@@ -1,7 +1,7 @@
 """Swap detailed cells of a NetPyNE network for reductions: one line in the user's own script.
 
-    netParams = netml.swap(netParams, {"PYR": "pyr.netml"})
-    sim.createSimulateAnalyze(netParams, simConfig)          # as before
+netParams = netml.swap(netParams, {"PYR": "pyr.netml"})
+sim.createSimulateAnalyze(netParams, simConfig)          # as before
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from netml.circuit.fits import check_cell
 from netml.errors import ModelError
 
 
-def swap(netParams, artifacts: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0):
+def swap(
+    netParams: Any, artifacts: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0
+) -> Any:
     """Network parameters whose populations run as reductions.
 
     Pairs, sections, locations, weights and delays of all connections stay those of the detailed network.
@@ -61,5 +63,3 @@ def report() -> dict[str, dict[str, Any]]:
     from netml.engine.circuit import swapped_population
 
     return swapped_population.report()
-
-
