@@ -70,7 +70,7 @@ class Artifact:
         """Number of channels: segments times synapse types, and one for a current into the soma."""
         return self.arrays["channel_input"].size
 
-    def save(self, path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the file atomically; an existing one is replaced.
 
         Args:
@@ -103,7 +103,7 @@ class Artifact:
                 _write(archive, f"{name}.npy", buffer.getvalue())
 
     @classmethod
-    def load(cls, path) -> "Artifact":
+    def load(cls, path: str | Path) -> "Artifact":
         """Read and check a file.
 
         Args:

@@ -24,7 +24,7 @@ SONATA_MAGIC, SONATA_VERSION = 0x0A7A, (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
 
-def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) -> Path:
+def write_run(folder: str | Path, metadata: dict, spikes: dict, traces: dict | None = None) -> Path:
     """Write a finished run.
 
     Args:
@@ -48,7 +48,7 @@ def write_run(folder, metadata: dict, spikes: dict, traces: dict | None = None) 
 
 
 @contextmanager
-def writing_run(folder, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]:
+def writing_run(folder: str | Path, metadata: dict) -> Iterator[tuple[h5py.File, h5py.File]]:
     """Open files for a run's spikes (:func:`add_spikes`) and traces (:func:`add_trace`), to be written part by part.
 
     The run is finished where the block ends without an error; until then an earlier one in the folder stays.
@@ -147,7 +147,7 @@ class Run:
         return self._spikes[population]
 
     @classmethod
-    def open(cls, folder) -> "Run":
+    def open(cls, folder: str | Path) -> "Run":
         """Read a run.
 
         Args:

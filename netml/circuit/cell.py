@@ -108,8 +108,10 @@ def segment_table(cell_spec: dict) -> SegmentTable:
     if not secs:
         raise ModelError("cell has no sections ('secs'); point cells cannot be reduced")
     order = _root_first(secs)
-    sections, first, columns = [], {}, {k: [] for k in ("x", "parent", "path_um", "length_um", "diam_um")}
-    start_um = {}  # path distance at the 0 end of a section
+    sections: list[tuple[str, int]] = []
+    first: dict[str, int] = {}
+    columns: dict[str, list[float]] = {k: [] for k in ("x", "parent", "path_um", "length_um", "diam_um")}
+    start_um: dict[str, float] = {}  # path distance at the 0 end of a section
     for name in order:
         geom = secs[name].get("geom", {})
         nseg = int(geom.get("nseg", 1) or 1)
@@ -190,8 +192,6 @@ def cell_label(netParams, population: str) -> str:
     if not netParams.cellParams[fitting[0]].get("secs"):
         raise ModelError(f"cells of {population} ({fitting[0]}) have no sections; point cells cannot be reduced")
     return fitting[0]
-
-
 
 
 def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:

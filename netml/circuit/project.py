@@ -231,7 +231,7 @@ def _check_kind(name: str, present: Any, value: Any) -> None:
     """
     from netpyne import specs
 
-    kinds = {"mapping": Mapping, "list": (list, tuple, str), "number": (int, float, list, tuple)}
+    kinds: dict[str, Any] = {"mapping": Mapping, "list": (list, tuple, str), "number": (int, float, list, tuple)}
     if isinstance(present, Mapping):
         kind = "mapping"
     elif isinstance(present, (list, tuple)):

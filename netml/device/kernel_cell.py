@@ -27,7 +27,7 @@ class KernelCell:
         nn.Module.__init__(self._model)
         self._model.dims = dims
         self._model.wiring = torch.as_tensor(wiring, device=params.device)
-        if isinstance(self._model, Cable):
+        if isinstance(self._model, Cable) and isinstance(dims, CableDims):
             self._wires = self._model.wires = Wires.of(dims, wiring, params.device)
         self.use(params)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
@@ -81,7 +82,9 @@ class DeviceNetwork:
             population.spike(row[row >= 0], tick[row >= 0])
         return spiking
 
-    def advance(self, duration_ms: float, source=(), spike_ms=()) -> tuple[np.ndarray, np.ndarray]:
+    def advance(
+        self, duration_ms: float, source: ArrayLike = (), spike_ms: ArrayLike = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Take whole steps.
 
         Args:

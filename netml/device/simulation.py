@@ -24,7 +24,7 @@ CLAMP = np.dtype([("cell", "i8"), ("start_ms", "f8"), ("end_ms", "f8"), ("na", "
 
 
 def build(
-    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    netParams: Any, reductions: Mapping[str, str | Path], simConfig: Any = None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None, device: str = "cuda",
 ) -> "DeviceSimulation":  # fmt: skip
     """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.

@@ -1,5 +1,7 @@
 """NEURON's side of a population of reduced cells, in a swapped network and in one of reduced cells alone."""
 
+from typing import Any
+
 from neuron import h
 
 from netml.artifact import Artifact
@@ -31,9 +33,9 @@ class NeuronPopulation:
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
         self._projections: dict[str, int] = {}  # by synapse type
-        self._sources = {}  # gid -> (row, NetCon)
+        self._sources: dict[int, tuple[int, Any]] = {}  # gid -> (row, NetCon)
         self._context = h.ParallelContext()
-        self._outlets = []  # as long as `object` may send spikes through them
+        self._outlets: list[Any] = []  # as long as `object` may send spikes through them
 
     def __del__(self):
         # NEURON's object may outlive this one in garbage not collected yet: it must not step freed memory.

@@ -54,7 +54,7 @@ class Circuit:
     seed: int
 
     @cached_property
-    def constants(self) -> dict[str, Number]:
+    def constants(self) -> dict[str, Any]:
         """The numbers in netParams, which string functions may name."""
         return {name: value for name, value in vars(self.net_params).items() if isinstance(value, Number)}
 

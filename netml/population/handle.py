@@ -225,7 +225,7 @@ class PopulationHandle:
         """Counters and wall seconds since the last reset; see ``netml_population_stats``."""
         stats = c_interface.Stats()
         self._library.netml_population_get_stats(self.address, ctypes.byref(stats))
-        return {name: getattr(stats, name) for name, _ in c_interface.Stats._fields_}
+        return {name: getattr(stats, name) for name, *_ in c_interface.Stats._fields_}
 
     def synapses(self, projection: int, now: bool) -> dict[str, np.ndarray]:
         """Synapses in use, by column (:data:`SYNAPSE_COLUMNS`), in an order that stays until more are added."""
@@ -278,7 +278,7 @@ class PopulationHandle:
         tops = {"row": self.rows, "cell": self.cells, "input": self.inputs, "projection": len(self.learns)}
         parts: list[Any] = []
         for array, dtype in ((flights, FLIGHT), (post_spikes, POST_SPIKE), (rewards, REWARD), (injected, INJECTED)):
-            for name in tops.keys() & set(dtype.names):
+            for name in tops.keys() & set(dtype.names or ()):
                 if array.size and not (array[name].min() >= 0 and array[name].max() < tops[name]):
                     raise ModelError(
                         f"the checkpoint of {self._label} names a {name} that is not there; expected 0 to "

@@ -5,10 +5,26 @@ training passed one.  A cell that does so in a larger share of its steps than th
 """
 
 import statistics
+from dataclasses import dataclass
 
 from netml.artifact import Artifact
 
 WORST = 20
+
+
+@dataclass(frozen=True)
+class OutOfRange:
+    """Input unlike anything the reduction was trained on.
+
+    Attributes:
+        weights: Synapses whose weight lies outside the range of their type in training.
+        channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        currents: Cells whose current clamps add up to a current outside the range of training at some time.
+    """
+
+    weights: int
+    channels: int
+    currents: int
 
 
 def ensemble_summary(artifact: Artifact, gids: list[int], rates_hz: list[list[float]]) -> dict | None:

@@ -8,9 +8,9 @@ inside a simulation ``NetmlPopulation`` in ``mod/engine`` drives the same object
 import os
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from netml.artifact import Artifact
 from netml.circuit.current import Clamp
@@ -19,23 +19,9 @@ from netml.population import checks, state
 from netml.population.checks import BACKGROUND, COLUMNS, EVENTS
 from netml.population.from_artifact import quantum
 from netml.population.handle import PopulationHandle
+from netml.population.out_of_distribution import OutOfRange
 from netml.population.plasticity import RewardStdp, ShortTerm
 from netml.population.soma_current import SomaCurrent
-
-
-@dataclass(frozen=True)
-class OutOfRange:
-    """Input unlike anything the reduction was trained on.
-
-    Attributes:
-        weights: Synapses whose weight lies outside the range of their type in training.
-        channels: Synapses on a channel (segment, synapse type) that had no event in training.
-        currents: Cells whose current clamps add up to a current outside the range of training at some time.
-    """
-
-    weights: int
-    channels: int
-    currents: int
 
 
 class ReducedPopulation:
@@ -115,7 +101,10 @@ class ReducedPopulation:
         self._dirty = True
         return number
 
-    def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
+    def add_synapses(
+        self, row: ArrayLike, cell: ArrayLike, channel: ArrayLike, weight_us: ArrayLike, delay_ms: ArrayLike,
+        projection: int = 0,
+    ) -> None:  # fmt: skip
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
 
         Args:
@@ -155,7 +144,7 @@ class ReducedPopulation:
             raise
         self._dirty = True
 
-    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
+    def add_background(self, channel: ArrayLike, rate_hz: ArrayLike, weight_us: ArrayLike, seed: int = 0) -> None:
         """Poisson events onto channels of every cell, each cell and channel on its own.
 
         Args:
@@ -233,7 +222,7 @@ class ReducedPopulation:
         """
         self.handle.deliver(row, spike_ms)
 
-    def set_current(self, current_na) -> None:
+    def set_current(self, current_na: ArrayLike) -> None:
         """A current into every soma beside the clamps, ``current_na`` ((cells) nA, or one number), until set or reset.
 
         Raises:
@@ -241,7 +230,7 @@ class ReducedPopulation:
         """
         self.handle.set_current(self._current.scaled(current_na, self.cells))
 
-    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+    def inject(self, cell: ArrayLike, channel: ArrayLike, weight_us: ArrayLike, arrival_ms: ArrayLike) -> None:
         """Events of single synapses that have no row.
 
         Args:
@@ -256,9 +245,9 @@ class ReducedPopulation:
         values = (cell, channel, weight_us, arrival_ms)
         columns = checks.columns(values, EVENTS, f"events for reduced {self.label}")
         if bad := self.handle.inject(columns):
-            cell, channel, weight, arrival = (column[bad - 1].item() for column in columns)
+            which, place, weight, arrival = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"an event for reduced {self.label} has cell {cell}, channel {channel}, weight {weight} uS and arrival "
+                f"an event for reduced {self.label} has cell {which}, channel {place}, weight {weight} uS and arrival "
                 f"{arrival} ms; expected a cell and a channel that are there, a weight from 0, and a time still to come"
             )
 
@@ -296,7 +285,7 @@ class ReducedPopulation:
         seconds = max(self.stats()["steps"] * self.dt_r_ms / 1000.0, 1e-9)
         return self.handle.spike_counts()[None] / seconds
 
-    def save_state(self, sources=(), spikes_ms=()) -> dict[str, np.ndarray]:
+    def save_state(self, sources: Sequence[int] = (), spikes_ms: Sequence[float] = ()) -> dict[str, np.ndarray]:
         """All that a run needs to go on from here; see :mod:`netml.population.state`.
 
         ``sources`` (names) and ``spikes_ms`` (ms), (n) each, are spikes that may not have been handed over yet: NEURON
@@ -334,4 +323,5 @@ class ReducedPopulation:
         """Hand over what was added one by one."""
         waiting, self._single = self._single, {}
         for projection, columns in waiting.items():
-            self.add_synapses(*(np.frombuffer(column, column.typecode) for column in columns), projection=projection)
+            row, cell, channel, weight, delay = (np.frombuffer(column, column.typecode) for column in columns)
+            self.add_synapses(row, cell, channel, weight, delay, projection)

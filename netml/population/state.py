@@ -140,7 +140,7 @@ def restore(
         rows = handle.row_states(k)
         mine = np.isin(sources, known["source"])
         found = known[_find(known["source"], sources[mine], "sources")]
-        for name in ROW_STATE.names:
+        for name in ROW_STATE.names or ():
             rows[name][mine] = found[name]
     for k, (weight, eligibility) in learned.items():
         handle.write_synapses(k, weight, eligibility)

@@ -27,7 +27,9 @@ KIND = "neuronio"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
-def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progress: bool = True) -> Path:
+def import_neuronio(
+    files: Iterable[str | Path], *, output: str | Path, overwrite: bool = False, progress: bool = True
+) -> Path:
     """Read files of the published data set into records.
 
     Args:
@@ -48,18 +50,18 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
         >>> netml.import_neuronio(["sim_0.p", "sim_1.p"], output="neuronio-records")
         >>> netml.train("neuronio-records", output="l5pc.netml")
     """
-    files = [Path(file) for file in files]
-    if not files:
+    paths = [Path(file) for file in files]
+    if not paths:
         raise RecordsError("no file to import; give one or more pickles of the data set")
     folder = prepare(Path(output), overwrite)
     refined = simulations = 0
-    with recording(folder) as made, track("import", len(files), enabled=progress) as shown:
-        cell = (source := Source.read(files[0])).cell
-        for rank, path in enumerate(files):
+    with recording(folder) as made, track("import", len(paths), enabled=progress) as shown:
+        cell = (source := Source.read(paths[0])).cell
+        for rank, path in enumerate(paths):
             source = Source.read(path) if rank else source
             if source.cell.to_dict() != cell.to_dict():
                 raise RecordsError(
-                    f"{path} is of another cell than {files[0]}, or lacks its voltages; import them apart"
+                    f"{path} is of another cell than {paths[0]}, or lacks its voltages; import them apart"
                 )
             with RecordWriter(made, rank, cell) as writer:
                 for trial, exact in source.trials(seed=rank * 1_000_000):
@@ -67,7 +69,7 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
                     refined, simulations = refined + exact, simulations + 1
             shown.update(rank + 1, path.name)
         provenance = {
-            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in files],
+            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in paths],
             "geometry": source.geometry, "trials": simulations, "trials_with_exact_spike_times": refined,
         }  # fmt: skip
         write_index(made, cell, provenance)

@@ -57,7 +57,7 @@ class Records:
         self.with_current = np.concatenate(currents)[order]
 
     @classmethod
-    def open(cls, folder) -> "Records":
+    def open(cls, folder: str | Path) -> "Records":
         """Open and check a folder.
 
         Args:
@@ -136,7 +136,7 @@ class Records:
             raise RecordsError(f"{path}, {error}") from error
         return trial
 
-    def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
+    def split(self, seed: int = 0, held_out: tuple[float, float] = HELD_OUT) -> dict[str, list[int]]:
         """Numbers of the trials for training, validation and test; whole trials, every kind in its share.
 
         Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
@@ -154,7 +154,7 @@ class Records:
         Example:
             >>> test = [records.trial(k) for k in records.split(seed=0)["test"]]
         """
-        parts = {"train": [], "validation": [], "test": []}
+        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):
             trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
             held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]

@@ -146,8 +146,8 @@ def spectra(runs, bands) -> bytes:
         bands: Function (frequency, power) -> (centres, mean power).
     """
     names = list(runs[0][1])
-    smooth = [bands(s.frequency_hz, s.power)[1] for _, stats in runs for s in stats.values()]
-    smooth = np.concatenate([*smooth, [0.5, 2.0]])
+    means = [bands(s.frequency_hz, s.power)[1] for _, stats in runs for s in stats.values()]
+    smooth = np.concatenate([*means, [0.5, 2.0]])
     low, high = max(smooth.min(), 0.01), smooth.max()  # one scale for all, set by the means over bands
 
     def plot(figure, axes):

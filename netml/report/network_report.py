@@ -140,7 +140,7 @@ def pictures(result: dict, runs) -> list[html.Picture]:
     """All figures; the largest populations where there are many."""
     start, stop = result["window_ms"]
     sizes = {name: p["a"]["cells"] for name, p in result["populations"].items()}
-    names = sorted(sizes, key=sizes.get, reverse=True)[:MAX_POPULATIONS_IN_FIGURES]
+    names = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:MAX_POPULATIONS_IN_FIGURES]
     names = [name for name in sizes if name in names]
     shown = f" The {len(names)} largest populations." if len(names) < len(sizes) else ""
     stats = [(label, {name: s[name] for name in names}) for label, _, s in runs]

@@ -1,5 +1,6 @@
 """Tables as plain data, shown alike in the terminal (rich) and in the HTML page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 NOTHING = "–"
@@ -48,7 +49,7 @@ def as_text(value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def show(tables: list[Table], warnings: list[str] = (), console=None) -> None:
+def show(tables: list[Table], warnings: Sequence[str] = (), console=None) -> None:
     """Print tables, warnings first, to the terminal."""
     from rich.console import Console
     from rich.text import Text

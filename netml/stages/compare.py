@@ -1,7 +1,9 @@
 """`netml compare`: two runs of a circuit, population by population, beside the noise floor."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from netml.files import output_folder, replacing
 from netml.report.network_report import write_report
@@ -29,7 +31,10 @@ FACTS = (
 )
 
 
-def compare(run_a, run_b, *, output=None, floor=(), skip_ms: float | None = None, bin_ms: float = BIN_MS) -> dict:
+def compare(
+    run_a: Run | str | Path, run_b: Run | str | Path, *, output: str | Path | None = None,
+    floor: Iterable[Run | str | Path] = (), skip_ms: float | None = None, bin_ms: float = BIN_MS,
+) -> dict[str, Any]:  # fmt: skip
     """Compare two runs of the same populations: a detailed and a swapped one, or any two.
 
     Args:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from netml.engine.circuit.simulate import simulate
@@ -44,7 +45,7 @@ class DemoResult:
 
 
 def demo(
-    output="netml-demo",
+    output: str | Path = "netml-demo",
     *,
     ranks: int | None = None,
     duration: float = 2000.0,
@@ -86,25 +87,28 @@ def demo(
     marker.write_text(made_with)
     model = source_folder("models") / "cortex"
     ranks = ranks or min(4, len(os.sched_getaffinity(0)))
-    seconds = {}
+    seconds: dict[str, float] = {}
 
-    def stage(number: int, title: str, made: Path, run: Callable):
+    def stage(number: int, title: str, made: Path, task: Callable[[], object]) -> None:
         if made.exists():
             say(f"[{number}/7] {title}: found in {made.parent if made.suffix != '.netml' else made}")
             return
         say(f"[{number}/7] {title}")
         start = time.perf_counter()
-        run()
+        task()
         seconds[title] = time.perf_counter() - start
 
     detailed, floor, swapped = folder / "detailed", folder / "floor", folder / "swapped"
     records, artifact = folder / "records", folder / "pyr.netml"
-    common = {"ranks": ranks, "duration": duration, "seed": seed, "overwrite": True}
-    stage(1, "detailed circuit in NEURON", detailed / "run.h5", lambda: simulate(model, output=detailed, **common))
+    run = partial(simulate, model, ranks=ranks, duration=duration, overwrite=True)
+    stage(1, "detailed circuit in NEURON", detailed / "run.h5", lambda: run(output=detailed, seed=seed))
     # How much the circuit differs from itself; only its spikes count, so the fastest build will do.
-    other = common | {"seed": seed + 1000, "engine": "coreneuron", "build": "fast"}
-    stage(2, "the same circuit with another background, the noise floor", floor / "run.h5",
-          lambda: simulate(model, output=floor, **other))  # fmt: skip
+    stage(
+        2,
+        "the same circuit with another background, the noise floor",
+        floor / "run.h5",
+        lambda: run(output=floor, seed=seed + 1000, engine="coreneuron", build="fast"),
+    )
     stage(
         3,
         "records of its pyramidal cells",
@@ -119,7 +123,7 @@ def demo(
         6,
         "swapped circuit in NEURON",
         swapped / "run.h5",
-        lambda: simulate(model, output=swapped, reductions={POPULATION: artifact}, **common),
+        lambda: run(output=swapped, seed=seed, reductions={POPULATION: artifact}),
     )
     say("[7/7] comparing the two circuits")
     network = compare(detailed, swapped, floor=[floor], output=folder / "report")

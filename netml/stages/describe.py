@@ -31,7 +31,7 @@ def describe(
     run: str | Path | None = None,
     skip_ms: float | None = None,
     progress: bool = True,
-) -> dict:
+) -> dict[str, Any]:
     """Run a circuit, its cells alone and its connections one by one, and write a page with figures and tables.
 
     Args:

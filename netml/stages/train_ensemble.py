@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.errors import TrainingError
@@ -13,7 +14,10 @@ from netml.validation import doubt
 from netml.validation.prediction import predict
 
 
-def train_ensemble(records, *, output, members: int = 4, seed: int = 0, fresh: bool = False, **options) -> Path:
+def train_ensemble(
+    records: Records | str | Path, *, output: str | Path, members: int = 4, seed: int = 0, fresh: bool = False,
+    **options: Any,
+) -> Path:  # fmt: skip
     """Train ``members`` reductions, of seeds ``seed``, ``seed + 1``, ..., and write them as one artifact.
 
     The one of least validation loss acts, wherever the artifact is used; in a run the others get the same input, and

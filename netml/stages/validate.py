@@ -1,7 +1,9 @@
 """`netml validate`: a reduction against the records of the cell it stands for, free-running, on unseen trials."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.files import output_folder, replacing
@@ -12,8 +14,10 @@ from netml.validation.doubt import doubt
 from netml.validation.prediction import predict
 
 
-def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS,
-             physics: bool = True) -> dict:  # fmt: skip
+def validate(
+    artifact: Artifact | str | Path, records: Records | str | Path, *, output: str | Path | None = None,
+    split: str = "test", kinds: Sequence[str] | None = None, skip_ms: float = SKIP_MS, physics: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """Measure how well a reduction predicts its cell.
 
     The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.

@@ -66,8 +66,8 @@ def validate_cells(
     for cell in found:
         rows += scores(cell, {p.name: traces[cell.cell, p.name] for p in cell.protocols})
     if connections:
-        job = PairJob(str(model), tuple(connections), progress)
-        potentials = launch(run_pairs, job, ranks=ranks, progress=progress)
+        pair_job = PairJob(str(model), tuple(connections), progress)
+        potentials = launch(run_pairs, pair_job, ranks=ranks, progress=progress)
         for pair in connections:
             rows += pair_recordings.rows(pair, potentials[pair.name])
     return {"features": rows}

@@ -1,8 +1,9 @@
 """The public call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.device.choice import usable
@@ -21,8 +22,9 @@ from netml.training.trainer import Trainer
 
 
 def train(
-    records, *, output, teachers=(), fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
-    report: Callable[[dict], None] | None = None, **fields,
+    records: Records | str | Path, *, output: str | Path, teachers: Iterable[str | Path] = (), fresh: bool = False,
+    progress: bool = True, device: str = "cpu", tensorboard: str | Path | None = None,
+    report: Callable[[dict], None] | None = None, **fields: Any,
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
 
@@ -71,10 +73,10 @@ def train(
     output_folder(output.parent)
     records = records if isinstance(records, Records) else Records.open(records)
     loaded = map(Artifact.load, teachers)
-    teachers = [member for artifact in loaded for member in (artifact, *artifact.members)]
+    masters = [member for artifact in loaded for member in (artifact, *artifact.members)]
     with Team.joined(output, config.batch_size // LANES) as team:
         steps, training, validation = load_trials(records, config)
-        steps, synthetic = with_synthetic(steps, training, teachers, config) if teachers else (steps, [])
+        steps, synthetic = with_synthetic(steps, training, masters, config) if masters else (steps, [])
         if team and team.rank:
             with closing(Trainer(steps, training, validation, config)) as trainer:
                 team.serve(trainer.recurrence)
@@ -84,7 +86,7 @@ def train(
             checkpoint.unlink(missing_ok=True)
         trainer = Trainer(steps, training, validation, config, checkpoint, device, synthetic)
         trainer.recurrence.team = team
-        _train(trainer, records, output, progress, tensorboard, report, team, teachers)
+        _train(trainer, records, output, progress, tensorboard, report, team, masters)
     return output
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netml.errors import TrainingError
+from netml.records import Records
 
 #: Updates by budget.  A schedule counts updates, never minutes, so that it is the same on every machine.
 BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
@@ -100,7 +101,7 @@ class TrainConfig(BaseModel):
             given = {RENAMED.get(name, name): value for name, value in given.items()}
         return SIZES.get(given.get("size", "small"), {}) | given
 
-    def split(self, records) -> dict[str, list[int]]:
+    def split(self, records: Records) -> dict[str, list[int]]:
         """Numbers of the trials for training, validation and test.
 
         Args:
@@ -125,7 +126,7 @@ class TrainConfig(BaseModel):
         return self.updates or BUDGETS[self.budget]
 
     @classmethod
-    def of(cls, **fields) -> "TrainConfig":
+    def of(cls, **fields: Any) -> "TrainConfig":
         """Check fields.
 
         Args:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.errors import OutputError, TrainingError
@@ -33,8 +34,10 @@ HEARTBEAT_S = 60
 PRUNE_AFTER = 4  # trials that run to their end before any is stopped early
 
 
-def tune(records, *, output, trials: int = 30, space: Mapping | None = None, seed: int = 0, progress: bool = True,
-         heartbeat_s: int = HEARTBEAT_S, **fields) -> Path:  # fmt: skip
+def tune(
+    records: Records | str | Path, *, output: str | Path, trials: int = 30, space: Mapping[str, Any] | None = None,
+    seed: int = 0, progress: bool = True, heartbeat_s: int = HEARTBEAT_S, **fields: Any,
+) -> Path:  # fmt: skip
     """Train many reductions with other fields of the recipe, and keep the one of least validation loss.
 
     Trials that do worse than the median of the others at the same update are stopped early.  Everything stands in

@@ -1,5 +1,7 @@
 """A reduction against its cell: which trials count, all scores over them, and what a reader must know before these."""
 
+from collections.abc import Sequence
+
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, RecordsError
 from netml.records import Records
@@ -12,8 +14,6 @@ from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, 
 SKIP_MS = 200.0
 SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
-
-
 
 
 def check_same_cell(artifact: Artifact, records: Records) -> None:
@@ -40,7 +40,9 @@ def check_same_cell(artifact: Artifact, records: Records) -> None:
         )
 
 
-def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:
+def choose_trials(
+    artifact: Artifact, records: Records, split: str, kinds: Sequence[str] | None, skip_ms: float
+) -> list[int]:
     """Indices of the trials to validate on; the split is the one that training made (same seed, same trials).
 
     A reduction that takes no current is not judged on trials with one.

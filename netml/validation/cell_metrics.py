@@ -5,6 +5,7 @@ the emitted spikes of the model, and the same of the detailed cell. Everything b
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,14 +39,14 @@ class Prediction:
     events: int = 0  # number of synaptic events
     beyond: np.ndarray | None = None  # [steps] bool, an input passes what it got in training; None: an older artifact
 
-    def after(self, skip_ms):
+    def after(self, skip_ms: float) -> int:
         """Index of the first step that starts at or after ``skip_ms``."""
         return int(np.ceil(skip_ms / self.dt_ms - 1e-6))
 
-    def duration_ms(self, skip_ms=0.0):
+    def duration_ms(self, skip_ms: float = 0.0) -> float:
         return (len(self.logit) - self.after(skip_ms)) * self.dt_ms
 
-    def spike_trains(self, skip_ms=0.0):
+    def spike_trains(self, skip_ms: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Return true and emitted spike times [ms] that lie at or after ``skip_ms``."""
         model = (np.flatnonzero(self.spike) + 1) * self.dt_ms
         return self.true_spike_ms[self.true_spike_ms >= skip_ms], model[model >= skip_ms]
@@ -54,7 +55,7 @@ class Prediction:
 # ---- spikes as detection ------------------------------------------------------------------------------------------
 
 
-def pooled(predictions, skip_ms, shift=0):
+def pooled(predictions: list[Prediction], skip_ms: float, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits and true spike bins of all trials, the model read ``shift`` bins later (> 0: the model is late).
 
     Bins that a shift would pair across the edge of a trial are left out.
@@ -67,7 +68,7 @@ def pooled(predictions, skip_ms, shift=0):
     return np.concatenate(scores), np.concatenate(targets)
 
 
-def detection(predictions, skip_ms=0.0, max_shift=1):
+def detection(predictions: list[Prediction], skip_ms: float = 0.0, max_shift: int = 1) -> dict[str, Any]:
     """ROC AUC and true positives at 0.25 % and 1 % false positives.
 
     The headline figures are taken without shift. ``auc_best_shift`` allows one constant shift of at most ``max_shift``
@@ -87,12 +88,14 @@ def detection(predictions, skip_ms=0.0, max_shift=1):
     }
 
 
-def probability(logit):
+def probability(logit: np.ndarray) -> np.ndarray:
     """Logistic function that cannot overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * logit.astype(float)))
 
 
-def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
+def calibration(
+    predictions: list[Prediction], skip_ms: float = 0.0, edges: np.ndarray = CALIBRATION_EDGES
+) -> dict[str, Any]:
     """Predicted spike probability a bin against the observed frequency.
 
     Returns:
@@ -128,7 +131,9 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
 # ---- voltage ------------------------------------------------------------------------------------------------------
 
 
-def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+def clipped(
+    predictions: list[Prediction], skip_ms: float = 0.0, clip_mv: float | None = None, below_mv: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """True and model's soma voltage, all trials pooled.
 
     Args:
@@ -147,7 +152,9 @@ def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     return true, model
 
 
-def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+def voltage(
+    predictions: list[Prediction], skip_ms: float = 0.0, clip_mv: float | None = None, below_mv: float | None = None
+) -> dict[str, Any]:
     """Explained variance and RMSE of the soma voltage, all trials pooled; arguments of :func:`clipped`."""
     true, model = clipped(predictions, skip_ms, clip_mv, below_mv)
     rmse = float(np.sqrt(np.mean((true - model) ** 2))) if len(true) else None
@@ -157,14 +164,17 @@ def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
 # ---- emitted spikes -----------------------------------------------------------------------------------------------
 
 
-def emitted_spikes(predictions, skip_ms=0.0, window_ms=spikes.COINCIDENCE_MS):
+def emitted_spikes(
+    predictions: list[Prediction], skip_ms: float = 0.0, window_ms: float = spikes.COINCIDENCE_MS
+) -> dict[str, Any]:
     """Compare the spikes that the model emits with the true ones: counts, rates, Gamma, ISI and CV distributions."""
     trials = [(*p.spike_trains(skip_ms), p.duration_ms(skip_ms)) for p in predictions]
     trials = [t for t in trials if t[2] > 0]
     seconds = sum(t[2] for t in trials) / 1000.0
     n_true, n_model = sum(len(t[0]) for t in trials), sum(len(t[1]) for t in trials)
-    isi = [spikes.intervals([t[k] for t in trials]) for k in (0, 1)]
-    cv = [spikes.cv_of_isi([t[k] for t in trials]) for k in (0, 1)]
+    true, model = [t[0] for t in trials], [t[1] for t in trials]
+    isi = spikes.intervals(true), spikes.intervals(model)
+    cv = spikes.cv_of_isi(true), spikes.cv_of_isi(model)
     per_trial = np.array([(len(m) - len(r)) / (ms / 1000.0) for r, m, ms in trials])
     return {
         "spikes_true": n_true,
@@ -184,14 +194,14 @@ def emitted_spikes(predictions, skip_ms=0.0, window_ms=spikes.COINCIDENCE_MS):
     }
 
 
-def mean(values):
+def mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
 # ---- together -----------------------------------------------------------------------------------------------------
 
 
-def all_trials(predictions, skip_ms, v_clip_mv):
+def all_trials(predictions: list[Prediction], skip_ms: float, v_clip_mv: float) -> dict[str, Any]:
     """All metrics on all trials (those without spikes included)."""
     return {
         "trials": len(predictions),
@@ -206,19 +216,23 @@ def all_trials(predictions, skip_ms, v_clip_mv):
     }
 
 
-def published_trials(predictions):
+def published_trials(predictions: list[Prediction]) -> list[Prediction]:
     """Those of 1 to 24 true spikes that are longer than 500 ms."""
     few, many = PUBLISHED_SPIKES
     return [p for p in predictions if few <= len(p.true_spike_ms) <= many and p.duration_ms(PUBLISHED_SKIP_MS) > 0]
 
 
-def published(predictions):
+def published(predictions: list[Prediction]) -> dict[str, Any]:
     """The headline protocol of Beniaguev et al. 2021 and Spieler et al. 2024, for comparison with their figures.
 
     The first 500 ms are skipped, voltages clipped at -55 mV, and only trials of 1 to 24 true spikes count (their trials
     last 6 s). Reported beside `all_trials`, never instead of it: it leaves the hardest trials out.
     """
     chosen = published_trials(predictions)
-    result = {"trials": len(chosen), "trials_left_out": len(predictions) - len(chosen), "skip_ms": PUBLISHED_SKIP_MS}
+    result: dict[str, Any] = {
+        "trials": len(chosen),
+        "trials_left_out": len(predictions) - len(chosen),
+        "skip_ms": PUBLISHED_SKIP_MS,
+    }
     result |= {"clip_mv": PUBLISHED_CLIP_MV, "spikes_per_trial": list(PUBLISHED_SPIKES)}
     return result | detection(chosen, PUBLISHED_SKIP_MS) | voltage(chosen, PUBLISHED_SKIP_MS, clip_mv=PUBLISHED_CLIP_MV)

@@ -46,9 +46,10 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
         ``rank_correlation`` of share and error (Spearman), None where undefined.
     """
     held_out = artifact.header.get("held_out_beyond")
-    if held_out is None or any(p.beyond is None for p in predictions):
+    known = [p.beyond for p in predictions if p.beyond is not None]
+    if held_out is None or len(known) < len(predictions):
         return None
-    share = np.array([p.beyond.mean() for p in predictions])
+    share = np.array([one.mean() for one in known])
     error = _own_rates(predictions, skip_ms) - true_rates(predictions, skip_ms)
     far = share > held_out["largest"]
     return {
@@ -74,11 +75,12 @@ def spread(members_hz: np.ndarray, true_hz: np.ndarray) -> dict:
         ``rank_correlation`` of spread and error (Spearman), None where undefined.
     """
     sd, error = members_hz.std(axis=0, ddof=1), np.abs(members_hz[0] - true_hz)
+    error_hz, sd_hz = _rms(error), _rms(sd)
     return {
         "trials": len(sd),
-        "error_hz": _rms(error),
-        "sd_hz": _rms(sd),
-        "factor": float(_rms(error) / _rms(sd)) if sd.any() else None,
+        "error_hz": error_hz,
+        "sd_hz": sd_hz,
+        "factor": error_hz / sd_hz if error_hz is not None and sd_hz else None,
         "largest_sd_hz": float(sd.max()),
         "rank_correlation": _rank_correlation(sd, error),
     }
@@ -106,5 +108,5 @@ def _rank_correlation(sign: np.ndarray, error: np.ndarray) -> float | None:
     return float(spearmanr(sign, error).statistic)
 
 
-def _rms(values) -> float | None:
+def _rms(values: np.ndarray) -> float | None:
     return float(np.sqrt(np.mean(np.square(values)))) if len(values) else None

@@ -1,9 +1,11 @@
 """Artificial input for a reduction, from the rates and weights of its channels in training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from netml.artifact import Artifact
 from netml.reductions import kernel
@@ -76,7 +78,7 @@ class Driver:
         self.random = np.random.default_rng(seed)
         self.excites = self._find_excitation()
 
-    def poisson(self, steps: int, factors, weight: float = 1.0) -> Events:
+    def poisson(self, steps: int, factors: ArrayLike, weight: float = 1.0) -> Events:
         """Independent events on all channels that training saw.
 
         Args:
@@ -91,7 +93,7 @@ class Driver:
         return Events(self.random.integers(0, steps, n), channel.astype(np.int32),
                       (weight * self.weight_us[channel]).astype(np.float32))  # fmt: skip
 
-    def every_input(self, step, weight: float, types=None) -> Events:
+    def every_input(self, step: ArrayLike, weight: float, types: ArrayLike | None = None) -> Events:
         """One event at each input of the reduction at the given steps, as strong as ``weight`` typical ones together.
 
         Args:
@@ -106,12 +108,14 @@ class Driver:
         return Events(np.repeat(step, channel.size), np.tile(channel, step.size).astype(np.int32),
                       np.tile(weight * self.weight_us[channel], step.size).astype(np.float32))  # fmt: skip
 
-    def current(self, step, na: float) -> Events:
+    def current(self, step: ArrayLike, na: float) -> Events:
         """A current into the soma at the given steps, nA; of a reduction that takes one."""
         step = np.asarray(step)
         return Events(step, np.full(step.size, self.type.size - 1, np.int32), np.full(step.size, na, np.float32))
 
-    def run(self, lanes: list[Events], steps: int, *, repeats: int = 1, each=None) -> Outcome:
+    def run(
+        self, lanes: list[Events], steps: int, *, repeats: int = 1, each: Callable[[Outcome], object] | None = None
+    ) -> Outcome:
         """Run up to 16 lanes of events from rest, ``repeats`` times one after the other without a break.
 
         Args:

@@ -77,10 +77,9 @@ def warnings(a: Run, b: Run, floors: list[Run]) -> list[str]:
             shown = "" if key in ("versions", "circuit") else f" ({values[0]} and {values[1]})"
             changed = changed_versions(*values) if key == "versions" else ""
             found.append(f"{meaning[0].upper()}{meaning[1:]}{shown}{changed}.")
-    for run in dict.fromkeys((a.folder, b.folder)):
-        metadata = (a if run == a.folder else b).metadata
-        if metadata.get("build") == "fast":
-            found.append(f"{run} ran the fast build: its spikes depend on the number of ranks.")
+    for run in [a] if a.folder == b.folder else [a, b]:
+        if run.metadata.get("build") == "fast":
+            found.append(f"{run.folder} ran the fast build: its spikes depend on the number of ranks.")
     for name in a.populations:
         for run in (a, b):
             if run.populations[name]["size"] and not len(run.spikes(name)[0]):

@@ -1,8 +1,10 @@
 """Statistics of a population's spikes: pure functions on numpy arrays, and how two sets of them differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.signal import welch
 
 from netml.validation.spikes import cv_of_isi, ks_distance
@@ -55,7 +57,7 @@ class PopulationStatistics:
 
 
 def population(
-    times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
+    times_ms: ArrayLike, cells: ArrayLike, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
 ) -> PopulationStatistics:
     """Statistics of a population between ``start_ms`` and ``stop_ms``.
 
@@ -85,7 +87,9 @@ def population(
     )
 
 
-def pair_correlations(trains, length_ms: float, bin_ms: float = BIN_MS, pairs: int = PAIRS) -> np.ndarray:
+def pair_correlations(
+    trains: Sequence[np.ndarray], length_ms: float, bin_ms: float = BIN_MS, pairs: int = PAIRS
+) -> np.ndarray:
     """Pearson correlations of spike counts in bins, over all pairs of cells that spike.
 
     Silent cells have no correlation and are left out. With more than ``pairs`` pairs a fixed-seed sample of cells is
@@ -107,7 +111,7 @@ def pair_correlations(trains, length_ms: float, bin_ms: float = BIN_MS, pairs: i
     return matrix[np.triu_indices(len(matrix), 1)]
 
 
-def spectrum(times_ms, length_ms: float, segment_ms: float = SEGMENT_MS):
+def spectrum(times_ms: np.ndarray, length_ms: float, segment_ms: float = SEGMENT_MS) -> tuple[np.ndarray, np.ndarray]:
     """Power spectrum of summed spikes over that of independent Poisson cells of the same rate.
 
     Counts in 1 ms bins, the mean of half-overlapping Hann windows of ``segment_ms`` (Welch 1967,
@@ -132,7 +136,7 @@ def spectrum(times_ms, length_ms: float, segment_ms: float = SEGMENT_MS):
     return frequency, power[1 : len(frequency) + 1] / counts.mean()
 
 
-def bands(frequency_hz, power):
+def bands(frequency_hz: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean power in 12 bands of equal width on a logarithmic scale, 2 to 200 Hz: a spectrum of a short run is noisy.
 
     Returns:
@@ -144,7 +148,7 @@ def bands(frequency_hz, power):
     return np.sqrt(edges[:-1] * edges[1:])[used], np.array([power[which == k].mean() for k in used])
 
 
-def in_band(frequency_hz) -> np.ndarray:
+def in_band(frequency_hz: np.ndarray) -> np.ndarray:
     return (frequency_hz >= BAND_HZ[0]) & (frequency_hz <= BAND_HZ[1])
 
 

@@ -81,13 +81,13 @@ class ReducedCell(CompartCell):
                 "detailed, or leave its cells out"
             )
         population, soma = self.hPopulation, self.hPopulation.table.sections[0][0]
-        place = {"sec": params.get("sec") or soma, "loc": 0.5 if params.get("loc") is None else params["loc"]}
-        population.table.check_soma(place["sec"], float(place["loc"]), what)
+        sec, loc = params.get("sec") or soma, 0.5 if params.get("loc") is None else params["loc"]
+        population.table.check_soma(sec, float(loc), what)
         clamp = Clamp.of(params, what)
         if sim.cfg.createNEURONObj:
             population.population.add_clamp(self.hIndex, clamp)
         if sim.cfg.createPyStruct:
-            self.stims.append(Dict({**params, **place}))
+            self.stims.append(Dict({**params, "sec": sec, "loc": loc}))
 
     def recordTraces(self):
         for key, params in sim.cfg.recordTraces.items():

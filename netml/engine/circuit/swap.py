@@ -1,7 +1,7 @@
 """Swap detailed cells of a NetPyNE network for reductions: one line in the user's own script.
 
-    netParams = netml.swap(netParams, {"PYR": "pyr.netml"})
-    sim.createSimulateAnalyze(netParams, simConfig)          # as before
+netParams = netml.swap(netParams, {"PYR": "pyr.netml"})
+sim.createSimulateAnalyze(netParams, simConfig)          # as before
 """
 
 from __future__ import annotations
@@ -70,5 +70,3 @@ def report() -> dict[str, dict[str, Any]]:
     from netml.engine.circuit import swapped_population
 
     return swapped_population.report()
-
-

@@ -8,6 +8,7 @@ lives in its populations, so a second network in the same process starts clean.
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 from netpyne import sim
 from netpyne.network.pop import Pop
@@ -43,7 +44,8 @@ class CellMaker:
     """
 
     def __init__(self, population: NeuronPopulation, artifact: str, whole_class):
-        self.population, self.gids = population, set()
+        self.population = population
+        self.gids: set[int] = set()
         self._name, self._whole_class = Path(artifact).name, whole_class
 
     def __call__(self, gid, tags):
@@ -55,12 +57,14 @@ class CellMaker:
 class SwappedPop(Pop):
     """NetPyNE's population; its cells are reduced where ``netParams.netmlSwap`` has its label."""
 
+    cellModelClass: Any
+
     def __init__(self, label, tags):
         super().__init__(label, tags)
-        self.plan = (getattr(sim.net.params, "netmlSwap", None) or {}).get(label)
+        self.plan: dict[str, Any] | None = (getattr(sim.net.params, "netmlSwap", None) or {}).get(label)
         if not self.plan:
             return
-        self._check_config(label)
+        self._check_config(label, self.plan["fraction"])
         load_mechanisms(h, build_engine_library())
         spec = sim.net.params.cellParams[self.plan["cell"]]
         population = NeuronPopulation(Artifact.load(self.plan["artifact"]), label, spec)
@@ -69,17 +73,17 @@ class SwappedPop(Pop):
         sim.fih.append(h.FInitializeHandler(0, self._before_initialisation))
 
     @property
-    def reduced(self) -> NeuronPopulation | None:
-        """The reduced cells on this rank; None in a population that is not swapped."""
-        return self.cellModelClass.population if self.plan else None
+    def reduced(self) -> NeuronPopulation:
+        """The reduced cells on this rank, of a population that is swapped."""
+        return self.cellModelClass.population
 
     @property
     def reduced_gids(self) -> set[int]:
         """Of the reduced cells on all ranks."""
         return self.cellModelClass.gids if self.plan else set()
 
-    def _check_config(self, label: str) -> None:
-        cfg, fraction = sim.cfg, self.plan["fraction"]
+    def _check_config(self, label: str, fraction: float) -> None:
+        cfg = sim.cfg
         if cfg.coreneuron:
             raise ModelError(
                 f"{label} is swapped, and reduced cells run in NEURON only: use engine 'neuron' (cfg.coreneuron off)"
@@ -140,11 +144,12 @@ def report() -> dict:
         step_s and deliver_s (wall seconds, summed over ranks), wall_s (the slowest rank's sum of both); beyond and
         ensemble: see :mod:`netml.population.out_of_distribution`.
     """
-    swapped = {label: pop for label, pop in sim.net.pops.items() if isinstance(pop, SwappedPop) and pop.plan}
+    pops = {label: pop for label, pop in sim.net.pops.items() if isinstance(pop, SwappedPop)}
+    swapped = {label: (pop, pop.plan) for label, pop in pops.items() if pop.plan}
     if not swapped:
         return {}
     mine = {}
-    for label, pop in swapped.items():
+    for label, (pop, _) in swapped.items():
         stats, outside = pop.reduced.population.stats(), pop.reduced.population.out_of_range()
         mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
                        "currents_out_of_range": outside.currents, "total": len(pop.cellGids),
@@ -153,13 +158,13 @@ def report() -> dict:
                        "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
     ranks = sim.pc.py_allgather(mine)
     result = {}
-    for label, pop in swapped.items():
+    for label, (pop, plan) in swapped.items():
         each = [rank[label] for rank in ranks]
         sums = {k: sum(one[k] for one in each) for k in (
             "synapses", "weights_out_of_range", "channels_unseen", "currents_out_of_range", "spikes", "events",
             "saturated", "late", "bytes", "step_s", "deliver_s")}  # fmt: skip
         result[label] = {
-            "artifact": pop.plan["artifact"], "fraction": pop.plan["fraction"], "seed": pop.plan["seed"],
+            "artifact": plan["artifact"], "fraction": plan["fraction"], "seed": plan["seed"],
             "cells": sum(one["total"] for one in each), "reduced": sum(one["cells"] for one in each),
             **sums, "wall_s": max(one["wall_s"] for one in each),
             "beyond": summary(pop.reduced.population.artifact, [g for one in each for g in one["gids"]],

@@ -39,14 +39,15 @@ class _Alone(CircuitRun):
 
     def __init__(self, config: SimulateConfig, arrange):
         super().__init__(config, mpi.start())
-        self._arrange, self.plan = arrange, None
+        self._arrange = arrange
+        self.plan: dict[str, Any] = {}  # what `arrange` returned, once built
 
     def create(self, net_params: Any, cfg: Any) -> None:
         somata = {_soma(rule) for rule in net_params.cellParams.values() if rule.get("secs")}
         cfg.recordTraces = {name: {"sec": name, "loc": 0.5, "var": "v"} for name in somata}
         cfg.recordCells, cfg.recordLFP, cfg.recordDipole = ["all"], [], False
         cfg.recordStep = cfg.dt * max(round(0.1 / cfg.dt), 1)
-        self.plan = self._arrange(net_params, cfg)
+        self.plan = self._arrange(net_params, cfg) or {}
         super().create(net_params, cfg)
 
     def result(self):
@@ -85,8 +86,10 @@ def _clamp(net_params: Any, label: str, soma: str, conds: dict, start: float, le
 
 def _arrange_pairs(net_params: Any, cfg: Any) -> dict:
     """One source a pair of conditions: rules of the same two populations are one connection."""
-    cells, sources, rules, events = _cells(net_params), {}, {}, []
-    tags = {label: {"pop": label} | dict(net_params.popParams[label]) for label in cells}
+    cells, rules = _cells(net_params), {}
+    sources: dict[str, str] = {}
+    events: list[tuple[int, str, list[str]]] = []
+    tags: dict[str, dict[str, Any]] = {label: {"pop": label} | dict(net_params.popParams[label]) for label in cells}
     kept = {label: {key: value for key, value in net_params.popParams[label].items() if key not in SIZE}
             | {"numCells": CELLS} for label in cells}  # fmt: skip
     for label, rule in net_params.connParams.items():
@@ -106,7 +109,7 @@ def _arrange_pairs(net_params: Any, cfg: Any) -> dict:
         rules[label] |= {"preConds": {"pop": sources[key]}, "probability": 1.0}
     end = SETTLE_MS + APART_MS * (1 + max((number for number, _, _ in events), default=-1))
     cfg.duration = end + PULSE_MS
-    order = {label: tags[label].get("yRange") or tags[label].get("ynormRange") or [0] for label in cells}
+    order = {label: tags[label].get("yRange") or tags[label].get("ynormRange") or [0.0] for label in cells}
     plan = {
         "events": [(SETTLE_MS + APART_MS * number, pre, posts) for number, pre, posts in events], "pulse_ms": end,
         "cell_of": {label: tags[label]["cellType"] for label in cells},
@@ -198,7 +201,8 @@ def survey_steps(job: StepsJob) -> dict | None:
     """
 
     def arrange(net_params: Any, cfg: Any) -> None:
-        cells, pops = _cells(net_params), {}
+        cells = _cells(net_params)
+        pops: dict[str, dict] = {}
         rules = {pop: net_params.popParams[pop]["cellType"] for pop in cells}
         for pop, cell in rules.items():
             own = {key: value for key, value in net_params.popParams[pop].items() if key not in SIZE}

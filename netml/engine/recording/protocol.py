@@ -62,7 +62,7 @@ class TestCell:
         self._synapses = []
         kinds = alike(info.synapses, info.syn_mech_params)
         for section, x in zip(info.segments.section.tolist(), info.segments.x.tolist(), strict=True):
-            here = []
+            here: list[Any] = []
             for label, first in zip(info.synapses, kinds, strict=True):
                 if first < len(here):  # one that acts alike is there
                     here.append(here[first])
@@ -102,7 +102,7 @@ class TestCell:
         from neuron import h
 
         pairs, which = np.unique(np.stack([channel, weight]).astype(float), axis=1, return_inverse=True)
-        used = []
+        used: list[Any] = []
         for number, value in pairs.T.tolist():
             inputs = self._inputs.setdefault(int(number), [])
             turn = len(used) - int(np.searchsorted(pairs[0], number))

@@ -88,8 +88,9 @@ def record(
     """
     if preset not in PRESETS:
         raise ModelError(f"unknown preset {preset!r}; expected {' or '.join(PRESETS)}")
-    given = (network_trials, protocol_trials, duration)
-    runs, trials, duration = (b if a is None else a for a, b in zip(given, PRESETS[preset], strict=True))
+    preset_runs, preset_trials, preset_duration = PRESETS[preset]
+    runs = preset_runs if network_trials is None else network_trials
+    trials = preset_trials if protocol_trials is None else protocol_trials
     current_trials = trials // 5 if current_trials is None else current_trials
     folders = _folders(population, cells, Path(output))
     _check(runs, trials, current_trials, cells, ranks)
@@ -102,7 +103,7 @@ def record(
     project = find_project(model)
     config = SimulateConfig(
         model=str(model),
-        duration=whole_milliseconds(duration),
+        duration=whole_milliseconds(preset_duration if duration is None else duration),
         seed=seed,
         dt=dt,
         engine=engine,
@@ -142,7 +143,7 @@ def record(
         for one, folder in made.items():
             cell = found[0].cells[one]
             if trials + current_trials:
-                job = ProtocolJob(
+                alone = ProtocolJob(
                     config=config,
                     folder=str(folder),
                     population=one,
@@ -154,7 +155,7 @@ def record(
                     label="single cells" if len(made) == 1 else f"single cells of {one}",
                     drive=reduce(add, [run.drives[one] for run in found]),
                 )
-                launch(record_protocol, job, ranks=ranks, progress=progress)
+                launch(record_protocol, alone, ranks=ranks, progress=progress)
             write_index(folder, cell, about | {"population": one})
     return Path(output)
 

@@ -85,10 +85,15 @@ class _Labelled(Silent):
 
     def __init__(self, label: str, shown: Silent):
         self._label, self._shown = label, shown
-        self.update, self.close = shown.update, shown.close
 
     def begin(self, label: str, total: float | None = None) -> None:
         self._shown.begin(f"{self._label}: {label}", total)
+
+    def update(self, done: float, note: str = "") -> None:
+        self._shown.update(done, note)
+
+    def close(self) -> None:
+        self._shown.close()
 
 
 class _Recorded(CircuitRun):

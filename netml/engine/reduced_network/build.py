@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from netml.network.compile import (
 from netml.network.stims import Stimulations, sources
 from netml.population.c_interface import TICKS_PER_MS
 
+if TYPE_CHECKING:
+    from netml.engine.reduced_network.simulation import NetworkSimulation
+
 logger = logging.getLogger("netml")
 
 #: A reduced spike of one step is delivered before the next ends, which lies 5e-7 ms before its border.
@@ -40,9 +43,9 @@ SHORTEST_MS = 0.025
 
 
 def build(
-    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    netParams: Any, reductions: Mapping[str, str | Path], simConfig: Any = None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None,
-):  # fmt: skip
+) -> NetworkSimulation:  # fmt: skip
     """A network whose cells are all reduced, ready to step.
 
     Connections have NetPyNE's statistics, not its very pairs: what is drawn depends on the seeds and on gids, never on

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from netml.engine.circuit import output
 from netml.engine.reduced_network import checkpoint
 from netml.engine.reduced_network.injection import Pending
+from netml.engine.reduced_network.network import Network
 from netml.engine.reduced_network.spike_log import SpikeLog
 from netml.engine.reduced_network.stream_writer import StreamWriter
 from netml.errors import ModelError
@@ -49,10 +51,11 @@ class NetworkSimulation:
         ...     simulation.restore("after-1s.checkpoint").advance(1000.0)
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Network) -> None:
         from neuron import h
 
-        self._context, self._network = h.ParallelContext(), network
+        self._context = h.ParallelContext()
+        self._built: Network | None = network  # None: closed
         self.populations = {label: len(cells) for label, cells in network.layout.populations.items()}
         steps = [round(reduced.population.dt_r_ms * TICKS_PER_MS) for reduced in network.reduced.values()]
         self._step = int(np.lcm.reduce([1, *steps]))
@@ -78,7 +81,7 @@ class NetworkSimulation:
     @property
     def first(self) -> bool:
         """Whether this is rank 0, the one that prints."""
-        return self._network is not None and self._network.world.rank == 0
+        return self._built is not None and self._built.world.rank == 0
 
     def advance(self, ms: float) -> None:
         """Go on by a time.
@@ -184,7 +187,7 @@ class NetworkSimulation:
 
     # Acting.
 
-    def inject(self, population: str, cells, times, *, sec: str | None = None, loc: float = 0.5,
+    def inject(self, population: str, cells: ArrayLike, times: ArrayLike, *, sec: str | None = None, loc: float = 0.5,
                synMech: str | None = None, weight: float | None = None) -> None:  # fmt: skip
         """Spikes of sources, or single synaptic events onto reduced cells, at times to come.
 
@@ -205,9 +208,7 @@ class NetworkSimulation:
             >>> simulation.inject("PYR", 0, [5.0, 8.0], sec="apic_3", synMech="AMPA", weight=0.001)
         """
         self._open()
-        self._pending.append(
-            Pending.of(self._network, population, cells, times, self.t, sec, loc, synMech, weight)
-        )
+        self._pending.append(Pending.of(self._network, population, cells, times, self.t, sec, loc, synMech, weight))
 
     def set_reward(self, amount: float, rule: str | None = None) -> None:
         """A reward now, to the synapses of one plastic rule or of all: weight += rate x amount x eligibility.
@@ -302,14 +303,14 @@ class NetworkSimulation:
 
     def close(self) -> None:
         """Complete a recording and free the network; NEURON can take another one afterwards."""
-        if self._network is None:
+        if self._built is None:
             return
         try:
             self.finish()
         finally:
-            self._network.close()
+            self._built.close()
             self._variable_step.active(0)
-            self._network = None
+            self._built = None
 
     def __enter__(self) -> NetworkSimulation:
         return self
@@ -319,9 +320,12 @@ class NetworkSimulation:
             self._recorder = None  # what a failed run recorded stays in the ranks' own files
         self.close()
 
-    def _open(self) -> None:
-        if self._network is None:
+    def _open(self) -> Network:
+        if self._built is None:
             raise ModelError("this simulation is closed; netml.build makes a new one")
+        return self._built
+
+    _network = property(_open)
 
     def _about(self) -> dict[str, Any]:
         """A run's metadata; every rank calls it."""
