@@ -122,6 +122,8 @@ def test_cost_of_replaced_cells():
         (metadata(100.0), metadata(90.0), "neither run is swapped"),
         (metadata(4.0, 0.1), metadata(4.0, 0.1), "both runs are swapped"),
         (metadata(100.0), metadata(4.0, 0.05, ranks=1), "differ in ranks"),
+        (metadata(100.0), metadata(4.0, 0.05, dt_ms=0.025), "differ in dt_ms"),
+        (metadata(100.0), metadata(4.0, 0.05, engine="coreneuron", build="fast"), "differ in engine, build"),
         (metadata(4.0), metadata(5.0, 0.05), "as long as the detailed one"),
         ({"duration_ms": 10.0}, metadata(4.0, 0.05, ranks=None, dt_ms=None), "does not say how long"),
     ],
