@@ -79,6 +79,12 @@ def test_trials_of_which_too_few_spike_have_no_interval_of_spikes():
     assert enough["auc"] and enough["rate_error"] and enough["tp_at_1_fp"]
 
 
+def test_a_trial_within_the_part_that_is_skipped_counts_for_nothing():
+    trials = [noisy(seed) for seed in range(5)]
+    short = noisy(9, steps=250)
+    assert bootstrap.intervals([*trials, short], 300, -55) == bootstrap.intervals(trials, 300, -55)
+
+
 def test_more_spikes_than_borders_change_little(monkeypatch):
     trials = [noisy(seed) for seed in range(12)]
     for k, trial in enumerate(trials):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from netml.errors import RunError
 from netml.runs import Run
 from netml.validation import network, network_metrics
 from netml.validation.speed import speed
@@ -48,6 +49,10 @@ def test_spectrum_of_poisson_cells_is_flat_at_one_and_shows_a_rhythm():
     assert rhythm.summary()["peak_hz"] == pytest.approx(40, abs=2) and rhythm.summary()["peak_power"] > 5
     assert network_metrics.difference(flat, rhythm)["spectrum_db"] > network_metrics.difference(
         flat, stats(*surrogate(3)))["spectrum_db"] * 2  # fmt: skip
+
+
+def test_a_peak_is_looked_for_from_2_to_200_hz():
+    assert network_metrics.in_band(np.array([1.9, 2.0, 200.0, 200.1])).tolist() == [False, True, True, False]
 
 
 def test_a_run_does_not_differ_from_itself_and_differs_from_a_faster_one():
@@ -141,7 +146,11 @@ def run(seed, duration_ms=2000.0, **changes) -> Run:
 def test_the_window_skips_a_fifth_and_at_most_200_ms():
     assert network.window([run(1), run(2, 3000.0)], None) == (200.0, 2000.0)
     assert network.window([run(1), run(2, 500.0)], None) == (100.0, 500.0)
+    assert network.window([run(1), run(2, 1200.0)], None) == (200.0, 1200.0)
     assert network.window([run(1)], 50) == (50.0, 2000.0)
+    for skip in (-1, 2000):
+        with pytest.raises(RunError, match=f"skip is {skip} ms, the shortest run lasts 2000 ms"):
+            network.window([run(1)], skip)
 
 
 def test_a_noise_floor_is_a_detailed_run_of_another_seed():
