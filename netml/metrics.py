@@ -9,7 +9,7 @@ import numpy as np
 def roc_curve(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Exact receiver operating characteristic; equal scores make one sloped step, so its area is the exact AUC.
 
-    Arguments:
+    Args:
         score: (n) higher means more likely a spike.
         target: (n) whether there is one.
 
@@ -51,8 +51,9 @@ def true_positives_at(fpr: np.ndarray, tpr: np.ndarray, rate: float) -> float:
 def explained_variance(true: np.ndarray, predicted: np.ndarray, least_sd: float = 0.0) -> float | None:
     """1 - mean (true - predicted)^2 / Var(true), so that a constant offset counts too.
 
-    Arguments:
-        true, predicted: (n) in one unit.
+    Args:
+        true: (n) in any unit.
+        predicted: (n) in the same unit.
         least_sd: Standard deviation that the truth must exceed: a ratio of noises says nothing.
 
     Returns:

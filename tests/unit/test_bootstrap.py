@@ -53,11 +53,36 @@ def test_the_interval_holds_the_score_and_shrinks_with_more_trials():
 
 def test_few_trials_and_absent_spikes_have_no_interval():
     assert set(bootstrap.intervals([noisy(0)] * 4, 200, -55).values()) == {None}
+    assert None not in bootstrap.intervals([noisy(0)] * 5, 200, -55).values()
     quiet = [Prediction(kind="silence", dt_ms=1.0, logit=np.zeros(900), v_mv=np.full(900, -70.0),
                         spike=np.zeros(900, bool), true_v_mv=np.full(900, -70.0), true_spike=np.zeros(900, bool),
                         true_spike_ms=np.zeros(0))] * 6  # fmt: skip
     found = bootstrap.intervals(quiet, 200, -55)
     assert found.pop("brier") == [0.25, 0.25] and set(found.values()) == {None}
+
+
+@pytest.mark.parametrize("undefined, defined", [(0, True), (50, True), (51, False), (1000, False)])
+def test_a_score_that_more_than_one_resample_in_twenty_lacks_has_no_interval(undefined, defined):
+    """Of 1,000 resamples; the interval is that of the others."""
+    values = np.append(np.linspace(0, 1, 1000 - undefined), np.full(undefined, np.nan))
+    assert bootstrap.interval(values) == (pytest.approx([0.025, 0.975]) if defined else None)
+
+
+def test_trials_of_which_too_few_spike_have_no_interval_of_spikes():
+    """A resample of 7 has none of 4 trials in 0.3 % of the cases, none of 2 in 9 %."""
+    silent = [Prediction(kind="silence", dt_ms=1.0, logit=np.zeros(900), v_mv=np.full(900, -70.0),
+                         spike=np.zeros(900, bool), true_v_mv=np.full(900, -70.0), true_spike=np.zeros(900, bool),
+                         true_spike_ms=np.zeros(0))] * 5  # fmt: skip
+    few = bootstrap.intervals([noisy(seed) for seed in range(2)] + silent, 200, -55)
+    enough = bootstrap.intervals([noisy(seed) for seed in range(4)] + silent[:3], 200, -55)
+    assert few["auc"] is few["rate_error"] is few["tp_at_1_fp"] is None and few["brier"]
+    assert enough["auc"] and enough["rate_error"] and enough["tp_at_1_fp"]
+
+
+def test_a_trial_within_the_part_that_is_skipped_counts_for_nothing():
+    trials = [noisy(seed) for seed in range(5)]
+    short = noisy(9, steps=250)
+    assert bootstrap.intervals([*trials, short], 300, -55) == bootstrap.intervals(trials, 300, -55)
 
 
 def test_more_spikes_than_borders_change_little(monkeypatch):

@@ -91,6 +91,8 @@ def test_spread_and_error():
     assert found["trials"] == 400 and found["factor"] == pytest.approx(1.0, abs=0.1)
     assert found["error_hz"] == pytest.approx(np.sqrt(np.mean(hard**2)), rel=0.1)
     assert found["rank_correlation"] > 0.4
+    assert doubt.spread(members[:, :5], truth[:5])["rank_correlation"] is not None
+    assert doubt.spread(members[:, :4], truth[:4])["rank_correlation"] is None  # too few to rank
     two = doubt.spread(np.array([[1.0], [3.0]]), np.zeros(1))  # as a sample: the members stand for many more
     assert two["sd_hz"] == two["largest_sd_hz"] == pytest.approx(np.sqrt(2))
     assert two["factor"] == pytest.approx(np.sqrt(0.5))

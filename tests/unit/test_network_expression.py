@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from netml.errors import ModelError
-from netml.network.draws import Draws, key, keys, uniform
+from netml.network.draws import DISTRIBUTIONS, Draws, key, keys, pair_keys, uniform
 from netml.network.expression import Expression
 
 NAMES = frozenset({"dist_3D", "pre_x", "post_ynorm"})
@@ -72,3 +73,30 @@ def test_numbers_are_uniform_in_their_bits():
     drawn = uniform(keys(key("bits"), np.arange(200))[:, None], np.arange(500))
     counts = np.bincount((drawn.ravel() * 1024).astype(int), minlength=1024)
     assert abs((((counts - counts.mean()) ** 2) / counts.mean()).sum() - 1023) < 4 * np.sqrt(2 * 1023)
+
+
+def test_numbers_are_those_of_splitmix64():
+    """Its published first outputs of the seed 1234567: networks of one seed stay the same for ever."""
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    seed, counters = np.uint64(1234567), np.arange(1, 5)
+    assert keys(seed, counters).tolist() == published
+    assert uniform(seed, counters).tolist() == [((number >> 11) + 0.5) * 2.0**-53 for number in published]
+
+
+def test_keys_tell_apart_what_they_are_of():
+    pairs = pair_keys(key("x"), np.arange(100)[:, None], np.arange(100))
+    assert np.unique(pairs).size == 10_000  # (a, b) is not (b, a)
+    assert len({int(key(*parts)) for parts in [(1, 23), (12, 3), (123,), ("1", 23), (np.arange(2),), (0, 1)]}) == 6
+
+
+@pytest.mark.parametrize("name, arguments, known", [
+    ("poisson", (0.3,), stats.poisson(0.3)), ("poisson", (7.5,), stats.poisson(7.5)),
+    ("binomial", (12, 0.3), stats.binom(12, 0.3)), ("discunif", (-2, 5), stats.randint(-2, 6)),
+])  # fmt: skip
+def test_whole_numbers_are_the_smallest_whose_share_reaches_the_draw(name, arguments, known):
+    k = np.arange(int(known.ppf(1e-9)), int(known.ppf(0.9999)) + 1)
+    share = known.cdf(k)  # of the numbers up to k
+    inverse = DISTRIBUTIONS[name][1]
+    for draw in (share * (1 - 1e-9), share - 0.5 * known.pmf(k)):
+        np.testing.assert_array_equal(inverse(draw, *arguments), k)
+    np.testing.assert_array_equal(inverse(share[:-1] * (1 + 1e-9), *arguments), k[1:])

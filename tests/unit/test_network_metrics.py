@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from netml.errors import RunError
 from netml.runs import Run
 from netml.validation import network, network_metrics
 from netml.validation.speed import speed
@@ -48,6 +49,10 @@ def test_spectrum_of_poisson_cells_is_flat_at_one_and_shows_a_rhythm():
     assert rhythm.summary()["peak_hz"] == pytest.approx(40, abs=2) and rhythm.summary()["peak_power"] > 5
     assert network_metrics.difference(flat, rhythm)["spectrum_db"] > network_metrics.difference(
         flat, stats(*surrogate(3)))["spectrum_db"] * 2  # fmt: skip
+
+
+def test_a_peak_is_looked_for_from_2_to_200_hz():
+    assert network_metrics.in_band(np.array([1.9, 2.0, 200.0, 200.1])).tolist() == [False, True, True, False]
 
 
 def test_a_run_does_not_differ_from_itself_and_differs_from_a_faster_one():
@@ -122,6 +127,8 @@ def test_cost_of_replaced_cells():
         (metadata(100.0), metadata(90.0), "neither run is swapped"),
         (metadata(4.0, 0.1), metadata(4.0, 0.1), "both runs are swapped"),
         (metadata(100.0), metadata(4.0, 0.05, ranks=1), "differ in ranks"),
+        (metadata(100.0), metadata(4.0, 0.05, dt_ms=0.025), "differ in dt_ms"),
+        (metadata(100.0), metadata(4.0, 0.05, engine="coreneuron", build="fast"), "differ in engine, build"),
         (metadata(4.0), metadata(5.0, 0.05), "as long as the detailed one"),
         ({"duration_ms": 10.0}, metadata(4.0, 0.05, ranks=None, dt_ms=None), "does not say how long"),
     ],
@@ -139,7 +146,11 @@ def run(seed, duration_ms=2000.0, **changes) -> Run:
 def test_the_window_skips_a_fifth_and_at_most_200_ms():
     assert network.window([run(1), run(2, 3000.0)], None) == (200.0, 2000.0)
     assert network.window([run(1), run(2, 500.0)], None) == (100.0, 500.0)
+    assert network.window([run(1), run(2, 1200.0)], None) == (200.0, 1200.0)
     assert network.window([run(1)], 50) == (50.0, 2000.0)
+    for skip in (-1, 2000):
+        with pytest.raises(RunError, match=f"skip is {skip} ms, the shortest run lasts 2000 ms"):
+            network.window([run(1)], skip)
 
 
 def test_a_noise_floor_is_a_detailed_run_of_another_seed():

@@ -1,11 +1,14 @@
 """Records: what is written is read; what is damaged is refused; steps follow their definition."""
 
+import errno
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from surrogate import SPEC
+from test_hdf5 import disk_of
 
 from netml.circuit.cell import segment_table
 from netml.errors import RecordsError
@@ -118,6 +121,37 @@ def test_a_trial_that_cannot_be_learned_from_is_refused(tmp_path, cell, changes,
     with pytest.raises(RecordsError, match=message), RecordWriter(tmp_path, 0, cell) as writer:
         writer.add(make_trial(0, **changes))
     assert list(tmp_path.iterdir()) == []  # the failed shard left nothing
+
+
+def test_a_trial_without_a_site_of_the_cell_is_refused(tmp_path, cell):
+    two = replace(cell, sites=cell.sites | {"tuft": ("dend", 0.5)})
+    with RecordWriter(tmp_path, 0, two) as writer:
+        with pytest.raises(RecordsError, match="lacks the voltage at tuft"):
+            writer.add(make_trial(0))
+        assert writer.trials == 0
+        writer.add(make_trial(0, voltage=dict.fromkeys(two.sites, make_trial(0).voltage["soma"])))
+        assert writer.trials == 1
+
+
+def test_a_full_disk_ends_the_trial_that_it_does_not_take(tmp_path, cell):
+    """Not the last one: a recording of hours would go on for nothing."""
+    noise = np.random.default_rng(0).normal(-70, 5, 400_001).astype(np.float32)  # more than HDF5 keeps in memory
+    with disk_of(100_000), pytest.raises(OSError) as told, RecordWriter(tmp_path, 0, cell) as writer:
+        writer.add(make_trial(0, duration_ms=400_000.0, voltage={"soma": noise}))
+        pytest.fail("the trial was taken")
+    assert told.value.errno == errno.EFBIG and told.value.filename == str(tmp_path / "shard-0000.h5.partial")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_index_is_of_finished_shards(tmp_path, cell):
+    with pytest.raises(RecordsError, match="holds no shard"):
+        write_index(tmp_path, cell, {})
+    with RecordWriter(tmp_path, 0, cell) as writer:
+        writer.add(make_trial(0))
+    (tmp_path / "shard-0001.h5.partial").touch()
+    with pytest.raises(RecordsError, match=r"unfinished shards \(shard-0001.h5.partial\): a rank failed"):
+        write_index(tmp_path, cell, {})
+    assert not (tmp_path / "index.json").exists()
 
 
 def test_damage_is_refused(tmp_path, cell):

