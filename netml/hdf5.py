@@ -1,9 +1,54 @@
 """HDF5 files to write, which tell of a full disk: HDF5 itself ends the process when it closes a file that it could
-not write (a fault in 2.0), or says it in ten lines without an errno."""
+not write (a fault in 2.0), or says it in ten lines without an errno.  And files to read, of which every damage is one
+error."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
+import numpy as np
+
+from netml.errors import NetmlError
+
+
+@contextmanager
+def reading(path: Path, error: type[NetmlError], remedy: str) -> Iterator[h5py.File]:
+    """A file to read.
+
+    Arguments:
+        error: Raised for whatever is wrong in the file; remedy: What its message ends with.
+
+    Raises:
+        error: What h5py makes of a damaged file, or what the block raises of its content.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except NetmlError:
+        raise
+    except MemoryError:
+        raise error(f"{path} is damaged: it claims more memory than there is; {remedy}") from None
+    except Exception as found:  # h5py raises almost any of them for damaged bytes
+        said = str(found.args[0] if isinstance(found, KeyError) and found.args else found)
+        why = said.splitlines()[0] if said else type(found).__name__
+        raise error(f"{path} is damaged: {why}; {remedy}") from found
+
+
+def column(group: h5py.Group, name: str, dtype, ndim: int = 1) -> h5py.Dataset:
+    """A dataset of a type, "str" for text; integers and floats of other widths are other types.
+
+    Raises:
+        ValueError: It is not there, or another.
+    """
+    data = group.get(name)
+    if not isinstance(data, h5py.Dataset):
+        raise ValueError(f"it has no dataset {group.name.rstrip('/')}/{name}")
+    fits = h5py.check_string_dtype(data.dtype) if dtype == "str" else data.dtype == np.dtype(dtype)
+    if not fits or data.ndim != ndim:
+        raise ValueError(f"{data.name} is of type {data.dtype} and shape {data.shape}; expected {dtype}, {ndim} axes")
+    return data
 
 
 class OutputFile(h5py.File):

@@ -12,7 +12,7 @@ import netml
 ROOT = Path(netml.__file__).parent
 # From the ground up; a module may import its own layer and those before it.
 LAYERS = [
-    ("errors", "keys", "files", "hdf5"),
+    ("errors", "keys", "files", "hdf5", "checked"),
     ("artifact", "runs", "toolchain", "progress", "unpickle"),
     ("circuit",),
     ("network",),
