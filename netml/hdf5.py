@@ -12,6 +12,9 @@ import numpy as np
 
 from netml.errors import NetmlError
 
+PACKED = 1100  # bytes that deflate makes of one at most
+CHUNK = 2**28  # bytes of a chunk at most; HDF5 takes memory for a whole one
+
 
 @contextmanager
 def reading(path: Path, error: type[NetmlError], remedy: str) -> Iterator[h5py.File]:
@@ -40,7 +43,7 @@ def column(group: h5py.Group, name: str, dtype, ndim: int = 1) -> h5py.Dataset:
     """A dataset of a type, "str" for text; integers and floats of other widths are other types.
 
     Raises:
-        ValueError: It is not there, or another.
+        ValueError: It is not there, another, or claims more than the file holds.
     """
     data = group.get(name)
     if not isinstance(data, h5py.Dataset):
@@ -48,6 +51,9 @@ def column(group: h5py.Group, name: str, dtype, ndim: int = 1) -> h5py.Dataset:
     fits = h5py.check_string_dtype(data.dtype) if dtype == "str" else data.dtype == np.dtype(dtype)
     if not fits or data.ndim != ndim:
         raise ValueError(f"{data.name} is of type {data.dtype} and shape {data.shape}; expected {dtype}, {ndim} axes")
+    chunk = np.prod(data.chunks or (0,), dtype=float) * data.dtype.itemsize
+    if data.nbytes > PACKED * data.id.get_storage_size() or chunk > CHUNK:
+        raise ValueError(f"{data.name} claims {data.nbytes} bytes in chunks of {chunk:.0f}; it has not so many")
     return data
 
 

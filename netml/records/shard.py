@@ -51,19 +51,19 @@ class Shard:
         """
         with reading(path, RecordsError, REMEDY) as file:
             sizes = _sizes(file, sites)
+            groups = [group for group in ("events", "current", "spikes", "voltage") if f"{group}/ptr" in sizes]
+            for name, size in sizes.items():
+                if name.startswith("trial/") or name.endswith("/ptr"):
+                    _expect(name, size, trials + name.endswith("/ptr"), "the index")
             kind = list(file["trial/kind"].asstr()[:])
             gid, seed, duration = (file[f"trial/{name}"][:] for name in ("gid", "seed", "duration"))
-            groups = [group for group in ("events", "current", "spikes", "voltage") if f"{group}/ptr" in sizes]
             ptr = {group: file[f"{group}/ptr"][:] for group in groups}
-            for name in ("trial/kind", "trial/gid", "trial/seed", "trial/duration"):
-                _expect(name, sizes[name], trials, "the index")
+            for name, size in sizes.items():
+                if (group := name.split("/")[0]) in groups and not name.endswith("/ptr"):
+                    _expect(name, size, int(ptr[group][-1]), f"{group}/ptr")
             for group in groups:
-                _expect(f"{group}/ptr", sizes[f"{group}/ptr"], trials + 1, "the index")
                 if ptr[group][0] != 0 or (np.diff(ptr[group]) < 0).any():
                     raise ValueError(f"{group}/ptr does not rise from 0")
-                for name in sizes:
-                    if name.startswith(f"{group}/") and name != f"{group}/ptr":
-                        _expect(name, sizes[name], int(ptr[group][-1]), f"{group}/ptr")
             if not ((duration > 0) & (duration < 2**53)).all():
                 raise ValueError("trial/duration holds numbers that are no time above 0 ms")
             if (gid < -1).any():
