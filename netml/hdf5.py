@@ -5,6 +5,7 @@ error."""
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,8 @@ from netml.errors import NetmlError
 
 PACKED = 1100  # bytes that deflate makes of one at most
 CHUNK = 2**28  # bytes of a chunk at most; HDF5 takes memory for a whole one
+SEARCHED = 2**28  # bytes of a file whose heaps are searched for: that takes 0.1 s
+HEAP = b"GCOL\x01\0\0\0"  # begins a heap of texts
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def reading(path: Path, error: type[NetmlError], remedy: str) -> Iterator[h5py.F
         error: What h5py makes of a damaged file, or what the block raises of its content.
     """
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
     except NetmlError:
@@ -55,6 +59,24 @@ def column(group: h5py.Group, name: str, dtype, ndim: int = 1) -> h5py.Dataset:
     if data.nbytes > PACKED * data.id.get_storage_size() or chunk > CHUNK:
         raise ValueError(f"{data.name} claims {data.nbytes} bytes in chunks of {chunk:.0f}; it has not so many")
     return data
+
+
+def _check_heaps(path: Path) -> None:
+    """Refuse a heap of texts in which an object has no size: HDF5 2.0 never comes to the end of it."""
+    if not 0 < path.stat().st_size <= SEARCHED:
+        return
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        start = data.find(HEAP)
+        while start >= 0:
+            end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+            at = start + 16
+            while at + 16 <= min(end, len(data)):
+                index, size = (int.from_bytes(data[at + k : at + k + n], "little") for k, n in ((0, 2), (8, 8)))
+                taken = 16 + -(-size // 8) * 8 if index else size
+                if not 0 < taken <= end - at:
+                    raise ValueError(f"an object in the heap of texts at byte {start} takes {taken} bytes")
+                at += taken
+            start = data.find(HEAP, start + 16)
 
 
 class OutputFile(h5py.File):

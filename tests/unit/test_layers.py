@@ -13,7 +13,7 @@ ROOT = Path(netml.__file__).parent
 # From the ground up; a module may import its own layer and those before it.
 LAYERS = [
     ("errors", "keys", "files", "hdf5", "checked"),
-    ("artifact", "runs", "toolchain", "progress", "unpickle"),
+    ("artifact", "runs", "run_schema", "toolchain", "progress", "unpickle"),
     ("circuit",),
     ("network",),
     ("records",),
