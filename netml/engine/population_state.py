@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netml.engine.population_library import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, ROW_STATE, TICKS_PER_MS, view
+from netml.engine.state_checks import States
 from netml.errors import ModelError
 from netml.reductions.kernel import LANES
 
@@ -98,21 +99,12 @@ def restore(population: Population, state: dict[str, np.ndarray]) -> None:
     """Put this rank's part of a state into a population of the same network.
 
     Raises:
-        ModelError: Cells, sources or synapses are not those of the state.
+        ModelError: Cells, sources or synapses are not those of the state, or a number is out of its range.
     """
-    handle, library = population.freeze(), population.library
-    if len(state["clock"]) != 1 or state["clock"]["ticks_per_step"][0] != _clock(population)[1]:
-        raise ModelError(
-            f"the checkpoint of {population.label} has clocks {state['clock'].tolist()} (step, ticks a step); expected "
-            f"one, of {_clock(population)[1]} ticks a step"
-        )
+    check(population, state)
+    handle, library = population.handle, population.library
     gids, sources = np.array(population.gids), np.array(population.sources)
     cells = state["cells"][_find(state["cells"]["gid"], gids, f"cells of {population.label}")]
-    if cells.dtype != _cell_dtype(population):
-        raise ModelError(
-            f"the checkpoint of {population.label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction "
-            f"has {_cell_dtype(population)['state'].shape[0]}: it is of another reduction"
-        )
     flights = _mine(state["flights"], "source", sources, FLIGHT, "row")
     posts = _mine(state["post_spikes"], "gid", gids, POST_SPIKE, "cell")
     rewards = _filled(REWARD, state["rewards"])
@@ -143,6 +135,25 @@ def restore(population: Population, state: dict[str, np.ndarray]) -> None:
             rows[name][mine] = found[name]
     for k, (weight, eligibility) in learned.items():
         library.netml_population_write_synapses(handle, k, weight.ctypes.data, eligibility.ctypes.data)
+
+
+def dtypes(population: Population) -> dict[str, np.dtype]:
+    """Of a state's tables, by name."""
+    return {"clock": CLOCK, "cells": _cell_dtype(population), "flights": FLIGHTS, "sources": SOURCES,
+            "post_spikes": POST_SPIKES, "rewards": REWARDS, "injected": INJECTIONS, "currents": CURRENTS,
+            "synapses": SYNAPSES}  # fmt: skip
+
+
+def check(population: Population, state: dict[str, np.ndarray]) -> None:
+    """Refuse a state that the population cannot go on from, before anything in it changes.
+
+    Raises:
+        ModelError: What is wrong.
+    """
+    population.freeze()
+    header, tables = population.artifact.header, States(population.label, state, population.rules)
+    takes_current = bool(header.get("current"))
+    tables.check(dtypes(population), _clock(population)[1], header["dims"]["inputs"], takes_current)
 
 
 def _learned(population, k, state, gids, sources) -> tuple[np.ndarray, np.ndarray]:

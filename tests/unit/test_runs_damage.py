@@ -90,7 +90,9 @@ def test_every_attribute_and_dataset(whole, name):
         for new in ["text", b"\xff", 1.5, np.nan, -1, [1, 2], *values, *(c for _, c in array_mutations(np.arange(2)))]:
             if getattr(new, "dtype", np.dtype("f8")).kind == "U":
                 continue  # HDF5 has no such type
-            try_with(f"{n}.{key} = {new!r:.40}", lambda file, n=n, key=key, new=new: file[n].attrs.__setitem__(key, new))
+            try_with(
+                f"{n}.{key} = {new!r:.40}", lambda file, n=n, key=key, new=new: file[n].attrs.__setitem__(key, new)
+            )
     tally.check(150)
 
 
