@@ -35,7 +35,8 @@ class PopulationHandle:
         inputs: Of a cell, the current's among them.
         step_ticks: Length of a step, 1e-6 ms.
         cells, rows: In use, since the last :meth:`freeze`.
-        learns: Of each projection, whether it has STDP.
+        rules: Short-term plasticity and STDP of each projection, None where it has none.
+        takes_current: Whether its last input is a current into the soma.
 
     Raises:
         ArtifactError: The kernel cannot run the reduction, or its step is no whole number of ticks.
@@ -48,7 +49,8 @@ class PopulationHandle:
         self.channels, self.inputs = synaptic_gain(artifact).size, int(artifact.header["dims"]["inputs"])
         self.step_ticks = step_ticks(artifact, label)
         self.cells, self.rows, self.frozen = 0, 0, False
-        self.learns = [False]
+        self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
+        self.takes_current = bool(artifact.header.get("current"))
         self._pointer = create(self._library, artifact)
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class PopulationHandle:
             for name, value in (asdict(values) if values else {}).items():
                 setattr(rule, name, value)
         number = self._call("add_projection", ctypes.byref(rule))
-        self.learns.append(stdp is not None)
+        self.rules.append((short_term, stdp))
         return number
 
     def add_synapses(self, projection: int, rows: int, cells: int, columns: list[np.ndarray]) -> int:
@@ -193,6 +195,11 @@ class PopulationHandle:
         """Take one step; returns the indices of the cells that spike, int32."""
         count = self._running("step")
         return view(self._running("spiking"), np.int32, count).copy()
+
+    @property
+    def learns(self) -> list[bool]:
+        """Of each projection, whether it has STDP."""
+        return [stdp is not None for _, stdp in self.rules]
 
     # Reading.  Arrays that are called views change with the next call that changes the population.
 

@@ -35,7 +35,6 @@ class ReducedPopulation:
     Attributes:
         cells, rows: How many there are.
         gids, sources: Their names.
-        rules: Short-term plasticity and STDP of each projection, None where it has none.
         quantum: Unit of the sums, weight x gain.
 
     Example:
@@ -54,7 +53,6 @@ class ReducedPopulation:
         self._current = SomaCurrent(artifact, label)
         self._threads = checks.threads(os.environ.get("NETML_THREADS", 1) if threads is None else threads)
         self.gids, self.sources = array("q"), array("q")
-        self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
         self._single: dict[int, list[array]] = {}  # columns by projection
         self._backgrounds, self._dirty = 0, True
         self.handle = PopulationHandle(artifact, label)
@@ -97,7 +95,6 @@ class ReducedPopulation:
     def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
         """Synapses with plasticity, ``short_term``, ``stdp`` or both; returns the number.  Projection 0 is static."""
         number = self.handle.add_projection(short_term, stdp)
-        self.rules.append((short_term, stdp))
         self._dirty = True
         return number
 
@@ -123,7 +120,7 @@ class ReducedPopulation:
         if bad := self.handle.add_synapses(projection, self.rows, self.cells, columns):
             tops = self.rows, self.cells, self.handle.channels
             wrong = [column[bad - 1].item() for column in columns]
-            checks.refuse_synapse(self.label, tops, self.rules[projection][1], *wrong)
+            checks.refuse_synapse(self.label, tops, self.handle.rules[projection][1], *wrong)
         self._dirty = True
 
     def add_synapse(

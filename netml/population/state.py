@@ -23,6 +23,7 @@ import numpy as np
 from netml.errors import ModelError
 from netml.population.c_interface import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, ROW_STATE
 from netml.population.handle import PopulationHandle
+from netml.population.state_checks import States
 from netml.reductions.kernel import LANES
 
 CLOCK = np.dtype([("step", "i8"), ("ticks_per_step", "i8")])
@@ -104,19 +105,10 @@ def restore(
         state: Of this rank, or merged from several.
 
     Raises:
-        ModelError: Cells, sources or synapses are not those of the state.
+        ModelError: Cells, sources or synapses are not those of the state, or a number is out of its range.
     """
-    if len(state["clock"]) != 1 or state["clock"]["ticks_per_step"][0] != handle.step_ticks:
-        raise ModelError(
-            f"the checkpoint of {label} has clocks {state['clock'].tolist()} (step, ticks a step); expected one, of "
-            f"{handle.step_ticks} ticks a step"
-        )
+    check(handle, label, state)
     cells = state["cells"][_find(state["cells"]["gid"], gids, f"cells of {label}")]
-    if cells.dtype != _cell_dtype(handle):
-        raise ModelError(
-            f"the checkpoint of {label} has cells of {cells.dtype['state'].shape[0]} numbers, the reduction "
-            f"has {_cell_dtype(handle)['state'].shape[0]}: it is of another reduction"
-        )
     flights = _mine(state["flights"], "source", sources, FLIGHT, "row")
     posts = _mine(state["post_spikes"], "gid", gids, POST_SPIKE, "cell")
     posts = posts[np.argsort(posts["tick"], kind="stable")]
@@ -144,6 +136,23 @@ def restore(
             rows[name][mine] = found[name]
     for k, (weight, eligibility) in learned.items():
         handle.write_synapses(k, weight, eligibility)
+
+
+def dtypes(handle: PopulationHandle) -> dict[str, np.dtype]:
+    """Of a state's tables, by name."""
+    return {"clock": CLOCK, "cells": _cell_dtype(handle), "flights": FLIGHTS, "sources": SOURCES,
+            "post_spikes": POST_SPIKES, "rewards": REWARDS, "injected": INJECTIONS, "currents": CURRENTS,
+            "synapses": SYNAPSES}  # fmt: skip
+
+
+def check(handle: PopulationHandle, label: str, state: dict[str, np.ndarray]) -> None:
+    """Refuse a state that a population cannot go on from, before anything in it changes.
+
+    Raises:
+        ModelError: What is wrong.
+    """
+    tables = States(label, state, handle.rules)
+    tables.check(dtypes(handle), handle.step_ticks, handle.inputs, handle.takes_current)
 
 
 def _learned(handle: PopulationHandle, label: str, k: int, state, gids, sources) -> tuple[np.ndarray, np.ndarray]:

@@ -484,12 +484,12 @@ def test_a_step_that_ticks_cannot_count_is_refused(step_ms):
     """Ticks of 1e-6 ms are 32-bit numbers in the engine."""
     artifact = random_model(0)[1]
     with pytest.raises(ArtifactError, match=r"step of .* ms; expected whole 1e-6 ms above 0"):
-        Population(Artifact(artifact.header | {"dt_r_ms": step_ms}, artifact.arrays), "x")
+        ReducedPopulation(Artifact(artifact.header | {"dt_r_ms": step_ms}, artifact.arrays), "x")
 
 
 @pytest.mark.parametrize("ticks", [1, 2**31 - 1])
 def test_the_shortest_and_the_longest_step_are_taken(ticks):
     artifact = random_model(0)[1]
-    population = Population(Artifact(artifact.header | {"dt_r_ms": ticks / TICKS_PER_MS}, artifact.arrays), "x")
+    population = ReducedPopulation(Artifact(artifact.header | {"dt_r_ms": ticks / TICKS_PER_MS}, artifact.arrays), "x")
     assert round(population.dt_r_ms * TICKS_PER_MS) == ticks
     population.close()

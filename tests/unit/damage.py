@@ -1,242 +1,185 @@
-"""Whole artifacts, all that may be wrong with one of their fields, and a run of what still opens."""
+"""Changes of a file's content, one at a time: what a careless program, a bad disk or a forger could leave.
 
-import io
-import json
-import zipfile
+``mutations`` changes every field of a tree of dictionaries and lists, ``array_mutations`` an array's type, shape and
+values, ``byte_mutations`` bytes.  ``Tally`` counts what came of them.
+"""
+
+import copy
+import math
+from collections import Counter
 from collections.abc import Iterator
-from copy import deepcopy
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import surrogate
-from netml.engine.ensemble import population_of
 
-from netml.artifact import Artifact
-from netml.engine import distrust
 from netml.errors import NetmlError
-from netml.reductions import kernel
-from netml.reductions.layouts import CableDims, pack, parameter_shapes
 
-CABLE = CableDims(11, 5, 2, 1, 3, 1, 2, 2, 3, 2, 1, 2, 4, 6, site_readout=1, inactivating=1)
-ABOUT = {"largest_sd_hz": 1.0, "factor": 2.0, "trials": 9, "rank_correlation": 0.5}
-MISSING = object()
 VALUES = (
-    MISSING, None, "text", "", 7, 2.5, -1, 0, 10**9, 10**30, 1e30, np.inf, -np.inf, np.nan, True, False, [], [1, 2], {},
-    {"a": 1},
+    None, "text", "", 0, -1, 1, 2, 0.5, -0.5, 10**12, -(10**12), 10**30, 1e300, math.inf, -math.inf, math.nan, True,
+    False, [], [None], [1, 2, 3], ["text"], {}, {"key": 1}, {"key": {"key": None}},
 )  # fmt: skip
-DTYPES = ("S4", "U3", "?", "c8", "f8", "f4", "f2", "i8", "i4", "i2", "u1", "u4", ">f4", ">i4", "M8[s]", "i4,f4", "O")
+DTYPES = ("S4", "U4", "?", "c16", "i1", "u1", "i4", "u8", "i8", "f2", "f4", "f8", ">f8", ">i4")
+NUMBERS = (math.nan, math.inf, -math.inf, 0, 1, -1, 10**6, 2**31 - 1, -(2**31), 2**62, -(2**62), 1e30)
 
 
-def leaky() -> Artifact:
-    made = surrogate.make_artifact(
-        held_out_beyond={"largest": 0.1, "mean": 0.01, "trials": 9}, v_rest_mv=-70.0, spike_threshold_mv=-20.0,
-        weight_range_us={"E": [1e-4, 1e-2], "I": [0.0, 0.0]},
-        provenance={"dt_ms": 0.05, "training_seconds": 60.0, "config": {"split_seed": 0, "held_out": [0.1, 0.2],
-                    "skip_ms": 100.0, "seed": 1}, "records": {"model": "x"}},
-        scores={"parameters": 99, "validation": {"loss": 0.5, "auc": 0.9}},
-    )  # fmt: skip
-    return Artifact(made.header, made.arrays | {"input_limit": np.full(4, 20.0, np.float32)})
+def mutations(value: Any, values=VALUES, ends: int = 2) -> Iterator[tuple[str, Any]]:
+    """A tree of dictionaries and lists with one place changed: (what was done, the changed tree).
 
-
-def cable(seed: int = 0) -> Artifact:
-    """With a current into its soma."""
-    random, dims, channels = np.random.default_rng(seed), CABLE, 11
-    low = {"reversal": -80, "gate_reversal": -80, "gate_offset": 0, "v_b": -5, "v_rest": -75, "logit_b": -2}
-    arrays = {name: random.normal(low.get(name, 0), 0.4, shape) for name, shape in parameter_shapes(dims).items()}
-    for name in ("decay", "memory_decay", "feedback_decay", "gate_rate", "gate_rest"):
-        arrays[name] = random.uniform(0.5, 0.95, arrays[name].shape)
-    arrays["rise"], arrays["to_rise"] = 0.5 * arrays["decay"], np.array([0.5, 0, 0])
-    for name in ("capacity", "leak", "axial", "scale", "gate_g", "to_decay"):
-        arrays[name] = random.uniform(0.7, 1.5, arrays[name].shape)
-    arrays["refractory"] = np.array([3.0])
-    made = leaky()
-    header = made.header | {
-        "reduction": "cable", "dims": dims._asdict(), "current": True, "current_range_na": [-0.5, 1.0],
-        "threshold": -2.0, "sections": [["soma", 1], ["dend", 4]],
-    }  # fmt: skip
-    return Artifact(header, {
-        "params": pack(dims, arrays),
-        "wiring": np.array([0, 0, 1, 1, 0, 0, 0, 1, 1, 2, 2, 0, 2, 4, 3], np.int32),
-        "channel_input": np.arange(channels, dtype=np.int32), "channel_gain": np.full(channels, 1.5, np.float32),
-        "channel_seen": np.arange(channels), "input_limit": np.full(channels, 3e38, np.float32),
-    })  # fmt: skip
-
-
-def ensemble() -> Artifact:
-    one = leaky()
-    other = Artifact(one.header, one.arrays | {"channel_gain": one.arrays["channel_gain"] * np.float32(1.2)})
-    return one.with_members([other], ABOUT)
-
-
-MAKERS = {"leaky memory": leaky, "cable with a current": cable, "ensemble": ensemble}
-
-
-class Change(NamedTuple):
-    """One thing that is wrong: kind, what and where; the header as JSON and the .npy files as bytes."""
-
-    kind: str
-    name: str
-    header: bytes
-    files: dict[str, bytes]
-
-    def write(self, path: Path) -> None:
-        """As a whole ZIP file, its checksums right."""
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("header.json", self.header)
-            for name, data in self.files.items():
-                archive.writestr(f"{name}.npy", data)
-
-
-def changes(artifact: Artifact) -> Iterator[Change]:
-    """Every field of the header and every array in turn, changed in every way."""
-    header, files = json.dumps(artifact.header).encode(), {name: npy(a) for name, a in artifact.arrays.items()}
-    for place in places(artifact.header):
-        old = at(artifact.header, place)
-        near = [old + 1, old - 1, 2 * old, -old] if isinstance(old, int | float) and not isinstance(old, bool) else []
-        near += [old[:-1], old + old[-1:], old[::-1]] if isinstance(old, list) else []
-        for new in [*VALUES, *near]:
-            name = f"{'.'.join(map(str, place))} {new!r:.40}"
-            yield Change("header", name, replaced(artifact.header, place, new), files)
-    for name, array in artifact.arrays.items():
-        yield Change("array missing", name, header, {k: v for k, v in files.items() if k != name})
-        for kind, label, new in changed_arrays(array):
-            yield Change(f"array {kind}", f"{name} {label}", header, files | {name: npy(new)})
-
-
-def changed_arrays(array: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
-    for dtype in DTYPES:
-        if np.dtype(dtype) != array.dtype:
-            with np.errstate(all="ignore"):
-                new = np.zeros(array.shape, dtype) if "," in dtype or "M" in dtype else array.astype(dtype)
-            yield "dtype", dtype, new
-    for label, new in {
-        "empty": array[:0], "number": array[:1].reshape(()), "column": array[:, None], "row": array[None],
-        "shorter": array[:-1], "longer": np.append(array, array[-1:]), "twice": np.append(array, array),
-        "backwards": array[::-1],
-    }.items():  # fmt: skip
-        yield "order" if label == "backwards" else "shape", label, new
-    top = np.finfo(array.dtype).max if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-    values = [0, 1, 2, 3, -1, 5, 100, top, -top]
-    if array.dtype.kind == "f":
-        values += [np.nan, np.inf, -np.inf, 1e-40, 0.999, 1.001, 1e6, 1e7, 1e20, 1e30]
-    with np.errstate(all="ignore"):
-        values = np.unique(np.array(values).astype(array.dtype))
-    for value in values:
-        yield "value", f"all {value}", np.full_like(array, value)
-        for k in np.unique(np.linspace(0, array.size - 1, 12).astype(int)):
-            new = array.copy()
-            new[k] = value
-            yield "value", f"[{k}] {value}", new
-
-
-def random_changes(artifact: Artifact, count: int, seed: int) -> Iterator[Change]:
-    """Random bytes of the header and of arrays, random values, several fields at once."""
-    random = np.random.default_rng(seed)
-    header, files = json.dumps(artifact.header).encode(), {name: npy(a) for name, a in artifact.arrays.items()}
-    every = list(places(artifact.header))
-    for n in range(count):
-        name = list(files)[random.integers(len(files))]
-        data, array = bytearray(files[name]), artifact.arrays[name].copy()
-        match n % 4:
-            case 0:
-                for _ in range(random.integers(1, 4)):
-                    data[random.integers(len(data))] = random.integers(256)
-                yield Change("random bytes", f"{name} {n}", header, files | {name: bytes(data)})
-            case 1:
-                text = bytearray(header)
-                for _ in range(random.integers(1, 3)):
-                    text[random.integers(len(text))] = random.choice(list(b'0123456789-.eE"{}[],:antfulr '))
-                yield Change("random bytes", f"header {n}", bytes(text), files)
-            case 2:
-                scale = 10.0 ** random.integers(-3, 8)
-                some = random.random(array.size) < random.choice([0.05, 1.0])
-                array[some] = (random.normal(0, scale, some.sum())).astype(array.dtype)
-                yield Change("random values", f"{name} {n}", header, files | {name: npy(array)})
-            case 3:
-                changed = deepcopy(artifact.header)
-                for k in random.integers(0, len(every), random.integers(2, 4)):
-                    try:
-                        new = VALUES[1:][random.integers(len(VALUES) - 1)]
-                        changed = json.loads(replaced(changed, every[k], new))
-                    except (KeyError, IndexError, TypeError):  # what was there is gone
-                        continue
-                yield Change("random fields", f"{n}", json.dumps(changed).encode(), files)
-
-
-def npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
-    return buffer.getvalue()
-
-
-def places(value: Any, own: tuple = ()) -> Iterator[tuple]:
-    """Where every field of a header stands, those within others too."""
-    if own:
-        yield own
-    if isinstance(value, dict | list):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(part, (*own, key))
-
-
-def at(header: Any, place: tuple) -> Any:
-    for key in place:
-        header = header[key]
-    return header
-
-
-def replaced(header: dict, place: tuple, new: Any) -> bytes:
-    header = deepcopy(header)
-    *outer, last = place
-    inner = at(header, tuple(outer))
-    if new is MISSING:
-        del inner[last]
-    else:
-        inner[last] = new
-    return json.dumps(header).encode()
-
-
-def outcome(path: Path) -> str:
-    """Open a file and run it, in the kernel and as a population: ``refused``, or ``ran``.
-
-    Raises:
-        AssertionError: A number that it gives is not finite.
+    Args:
+        value: The tree.
+        values: What each place is changed into.
+        ends: Of longer lists, only so many items at either end are changed.
     """
-    try:
-        artifact = Artifact.load(path)
-        inputs = artifact.header["dims"]["inputs"]
-        x = np.random.default_rng(1).poisson(0.3, (12, inputs, 3)).astype(np.float32)
-        logit, v, _ = kernel.load().free_run(kernel.Reduction.of(artifact), x)
-        numbers = [logit, v, *run(artifact)]
-    except NetmlError as error:
-        assert str(error)
-        return "refused"
-    assert all(np.isfinite(array).all() for array in numbers), "not finite"
-    return "ran"
+    for path in _places(value, ends):
+        name = "/".join(map(str, path)) or "all"
+        present = _at(value, path)
+        for new in values:
+            if type(new) is not type(present) or new != present:
+                yield f"{name} = {new!r:.30}", _changed(value, path, new)
+        if path:
+            yield f"{name} removed", _changed(value, path, remove=True)
+        if isinstance(present, list) and present:
+            yield f"{name} longer", _changed(value, path, [*present, present[-1]])
+            yield f"{name} reversed", _changed(value, path, present[::-1])
+        if isinstance(present, dict) and present:
+            key = next(iter(present))
+            renamed = {("other" if k == key else k): v for k, v in present.items()}
+            yield f"{name}/{key} renamed", _changed(value, path, renamed)
 
 
-def run(artifact: Artifact) -> list[np.ndarray]:
-    """Voltages, logits and rates of 18 cells with events from everywhere."""
-    population, numbers, random = population_of(artifact, "X"), [], np.random.default_rng(0)
+def array_mutations(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """An array of another type, shape or with other values: (what was done, the changed array)."""
+    array = np.asarray(array)
+    if array.dtype.names:
+        for field in array.dtype.names:
+            for name, column in array_mutations(array[field]):
+                if column.shape[:1] == array.shape[:1] and array.size:
+                    yield f".{field} {name}", _with_column(array, field, column)
+            yield f".{field} removed", array[[n for n in array.dtype.names if n != field]].copy()
+        yield "as bytes", array.view(f"V{array.dtype.itemsize}")
+        yield "as numbers", np.arange(array.size)
+    else:
+        for dtype in DTYPES:
+            if np.dtype(dtype) != array.dtype:
+                with np.errstate(all="ignore"):
+                    yield f"as {dtype}", _cast(array, dtype)
+    yield "with one more axis", array[None].copy()
+    yield "a scalar", np.zeros((), array.dtype)
+    yield "empty", array[:0].copy() if array.ndim else np.zeros(0, array.dtype)
+    if array.ndim:
+        yield "longer", np.concatenate([array, array[-1:]]) if len(array) else np.zeros(1, array.dtype)
+        yield "much longer", np.concatenate([array, np.zeros((1000, *array.shape[1:]), array.dtype)])
+        yield "shorter", array[:-1].copy()
+        yield "halved", array[: len(array) // 2].copy()
+        yield "reversed", array[::-1].copy()
+    if array.dtype.kind in "iuf" and array.size:
+        for number in NUMBERS:
+            new = _fitted(number, array.dtype)
+            if new is None:
+                continue
+            for name, at in (("first", 0), ("last", -1), ("every", slice(None))):
+                changed = array.copy()
+                changed.reshape(-1)[at] = new
+                if not np.array_equal(changed, array):
+                    yield f"{name} = {number}", changed
+
+
+def byte_mutations(data: bytes, random: np.random.Generator, flips: int, cuts: int) -> Iterator[tuple[str, bytes]]:
+    """Bytes with some changed, or cut short."""
+    for cut in [0, 1, len(data) - 1, *random.integers(0, len(data), cuts).tolist()]:
+        yield f"cut at {cut}", data[:cut]
+    for _ in range(flips):
+        changed = bytearray(data)
+        for at in random.integers(0, len(data), random.integers(1, 9)).tolist():
+            changed[at] ^= 1 << int(random.integers(8))
+        yield "flipped", bytes(changed)
+
+
+class Tally:
+    """What came of changed files: refused with one error of netml, or used with finite outputs; nothing else passes.
+
+    Args:
+        use: What a user does with the file; returns the numbers that come of it.
+    """
+
+    def __init__(self, use):
+        self._use, self.counts = use, Counter()
+        self.failures: list[str] = []
+
+    def try_one(self, name: str) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                outputs = self._use()
+        except NetmlError as error:
+            self.counts["refused"] += 1
+            if "\n" in str(error) or len(str(error)) > 1500:
+                self.failures.append(f"{name}: a message of many lines: {str(error)[:200]}")
+            return
+        except Exception as error:
+            self.failures.append(f"{name}: {type(error).__name__}: {str(error)[:150]}")
+            return
+        self.counts["ran"] += 1
+        if bad := [k for k, output in enumerate(outputs) if not np.isfinite(np.asarray(output, float)).all()]:
+            self.failures.append(f"{name}: ran, and output {bad[0]} is not finite")
+
+    def check(self, least: int) -> None:
+        """Fail if anything else came of a file, or fewer than ``least`` were tried; else say how many."""
+        tried = self.counts.total() + len(self.failures)
+        print(f"{tried} changed files: {self.counts['refused']} refused, {self.counts['ran']} ran")
+        assert not self.failures, f"{len(self.failures)} of {tried}:\n" + "\n".join(self.failures[:40])
+        assert tried >= least, f"only {tried} changed files were tried"
+
+
+def _places(value: Any, ends: int) -> Iterator[tuple]:
+    yield ()
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        inside = range(len(value))
+        items = [(k, value[k]) for k in sorted({*inside[:ends], *inside[-ends:]})]
+    else:
+        return
+    for key, inner in items:
+        yield from ((key, *path) for path in _places(inner, ends))
+
+
+def _at(value: Any, path: tuple) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _changed(value: Any, path: tuple, new: Any = None, remove: bool = False) -> Any:
+    if not path:
+        return new
+    value = copy.deepcopy(value)
+    holder = _at(value, path[:-1])
+    if remove:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = new
+    return value
+
+
+def _cast(array: np.ndarray, dtype: str) -> np.ndarray:
     try:
-        population.add_cells(18)
-        population.add_rows(3)
-        current = bool(artifact.header.get("current"))
-        tops = 3, 18, artifact.channels - current
-        where, delay_ms = (random.integers(0, top, 60) for top in tops), random.uniform(0.2, 6, 60)
-        population.add_synapses(*where, np.full(60, 2e-3), delay_ms)
-        population.add_background(np.arange(tops[2]), 20.0, 1e-3)
-        population.reset()
-        if current:
-            population.set_current(0.3)
-        for step in range(20):
-            population.deliver(step % 3, step * population.dt_r_ms)
-            population.step()
-            numbers += [population.voltage(), population.logit()]
-        rates = population.rates_hz()
-        gids = list(range(18))
-        distrust.summary(artifact, gids, population.beyond().tolist())
-        distrust.ensemble_summary(artifact, gids, rates.T.tolist())
-        return [*numbers, rates]
-    finally:
-        population.close()
+        return array.astype(dtype)
+    except (ValueError, TypeError):
+        return np.zeros(array.shape, dtype)
+
+
+def _fitted(number: float, dtype: np.dtype):
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.asarray(number, dtype)
+    info = np.iinfo(dtype)
+    return int(number) if math.isfinite(number) and info.min <= number <= info.max else None
+
+
+def _with_column(array: np.ndarray, field: str, column: np.ndarray) -> np.ndarray:
+    fields = [(name, column.dtype, column.shape[1:]) if name == field else (name, array.dtype[name])
+              for name in array.dtype.names]  # fmt: skip
+    changed = np.zeros(array.shape, fields)
+    for name in array.dtype.names:
+        changed[name] = column if name == field else array[name]
+    return changed

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-import damage
+import damaged_artifacts as damage
 import pytest
 
 from netml.artifact import Artifact

@@ -6,12 +6,12 @@ import resource
 from itertools import product
 from pathlib import Path
 
-import damage
+import damaged_artifacts as damage
 import numpy as np
 import pytest
-from netml.engine.population_library import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, Plasticity, load
-from netml.engine.population_model import create
 
+from netml.population.c_interface import FLIGHT, INJECTED, NEVER, POST_SPIKE, REWARD, Plasticity, load_library
+from netml.population.from_artifact import create
 from netml.reductions import kernel
 from netml.reductions.kernel import Reduction
 
@@ -79,7 +79,7 @@ def test_every_answer_has_words():
     ],
 )  # fmt: skip
 def test_a_population_of_what_cannot_run_is_not_made(what, value, code):
-    artifact, library = damage.leaky(), load()
+    artifact, library = damage.leaky(), load_library()
     reduction, arrays = Reduction.of(artifact), {k: v.copy() for k, v in artifact.arrays.items()}
     params, given = reduction.params.copy(), {"threshold": 1.0, "rest_mv": -70.0, "dt_r_ms": 1.0, "quantum": 1e-6,
         "channels": 8, "shape_count": 7, "param_count": reduction.params.size, "wiring_count": 4}  # fmt: skip
@@ -102,7 +102,7 @@ class Bare:
     """A population by its C functions alone: netml_population_<name>(population, ...)."""
 
     def __init__(self, frozen: bool):
-        self.library = load()
+        self.library = load_library()
         self.handle = create(self.library, damage.cable())
         self.one_projection_more()
         if frozen:

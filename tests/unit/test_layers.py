@@ -14,7 +14,8 @@ ROOT = Path(netml.__file__).parent
 # of the floors below; two rooms of one floor know nothing of each other.
 FLOORS = [
     ("errors", "keys", "deprecation", "metrics"),
-    ("files", "hdf5", "artifact_schema", "toolchain", "progress", "unpickle"),
+    ("files", "hdf5", "checked", "artifact_schema", "toolchain", "progress", "unpickle"),
+    ("run_schema",),
     ("artifact", "runs"),
     ("circuit", "stimuli"),
     ("records",),

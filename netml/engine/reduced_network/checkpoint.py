@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from netml import checked
+from netml.engine.reduced_network.checkpoint_checks import Header, check_clock, check_events, check_part
 from netml.engine.reduced_network.injection import EVENT, Pending
 from netml.errors import CheckpointError, ModelError, OutputError
 from netml.files import replacing
@@ -79,19 +80,19 @@ def restore(path: Path, network) -> tuple[int, list[Pending]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            header = _header(archive, path)
-            _check(header, network.about, path)
-            parts = [_mine(part, network) for part in _parts(archive, header["ranks"])]
-            pending = _put(network, parts, header["ticks"] / TICKS_PER_MS)
+            header = _header(archive.read("header.json"), path)
+            _check(header.about, network.about, path)
+            parts = list(_parts(archive, header.ranks))
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}; save() writes one") from None
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        if isinstance(error, ModelError):
-            raise CheckpointError(f"{path}: {error}") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # damaged bytes end in almost any of them
         raise CheckpointError(f"{path} is not a whole checkpoint ({error}): take an earlier one") from error
-    return int(header["ticks"]), pending
+    try:
+        return header.ticks, _put(network, parts, header.ticks)
+    except ModelError as error:
+        raise CheckpointError(f"{path}: {error}; take an earlier one") from error
 
 
 def _own(network, gids: np.ndarray, spikes_ms: np.ndarray, pending: list[Pending]) -> Iterator[tuple[str, np.ndarray]]:
@@ -126,37 +127,52 @@ def _mine(part: dict[str, np.ndarray], network) -> dict[str, np.ndarray]:
     return kept
 
 
-def _put(network, parts: list[dict[str, np.ndarray]], now_ms: float) -> list[Pending]:
+def _put(network, parts: list[dict[str, np.ndarray]], ticks: int) -> list[Pending]:
+    """Check all of it, then put it into the network."""
+    now_ms = ticks / TICKS_PER_MS
+    dtypes = {f"pending/{_safe(label)}": EVENT for label in network.layout.populations}
+    tables = {label: population_state.dtypes(one.population.handle) for label, one in network.reduced.items()}
+    for label, kinds in tables.items():
+        dtypes |= {f"population/{_safe(label)}/{table}": dtype for table, dtype in kinds.items()}
+    for part in parts:
+        check_part(part, dtypes, TRAINS)
+    parts = [_mine(part, network) for part in parts]
+    states, waiting, positions = {}, {}, []
     for label, reduced in network.reduced.items():
         start = f"population/{_safe(label)}/"
-        states = [{name.removeprefix(start): a for name, a in part.items() if name.startswith(start)} for part in parts]
-        reduced.population.restore_state(population_state.merge(states))
+        states[label] = population_state.merge([{one: part[start + one] for one in tables[label]} for part in parts])
+        population_state.check(reduced.population.handle, label, states[label])
+        check_clock(label, states[label]["clock"], ticks)
+    for label in network.layout.populations:
+        waiting[label] = np.concatenate([part[f"pending/{_safe(label)}"] for part in parts])
+        check_events(network, label, waiting[label], now_ms)
     for name, trains, owners in _trains(network):
-        found = np.concatenate([part[key] for part in parts if (key := f"trains/{_safe(name)}") in part])
+        own_parts = [part[key] for part in parts if (key := f"trains/{_safe(name)}") in part]
+        found = np.concatenate([np.empty(0, TRAINS), *own_parts])
         # Several trains of one cell stand in the same order on any number of ranks.
         saved, own = np.argsort(found["gid"], kind="stable"), np.argsort(owners, kind="stable")
         if not np.array_equal(found["gid"][saved], owners[own]):
-            raise CheckpointError(f"its trains of {name} are those of other cells: it is of another network")
+            raise ModelError(f"its trains of {name} are those of other cells: it is of another network")
         state = np.zeros(len(owners), STATE)
         for field in ("count", "next"):
             state[field][own] = found[field][saved]
+        trains.check(state, now_ms, name)
+        positions.append((trains, state))
+    for label, reduced in network.reduced.items():
+        reduced.population.restore_state(states[label])
+    for trains, state in positions:
         trains.resume(state, now_ms)
-    waiting = {label: np.concatenate([part[f"pending/{_safe(label)}"] for part in parts])
-               for label in network.layout.populations}  # fmt: skip
     return [Pending(network, label, events) for label, events in waiting.items() if len(events)]
 
 
-def _header(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    header = json.loads(archive.read("header.json"))
-    if (header["format"], header["version"]) != (FORMAT, VERSION):
-        raise CheckpointError(f"{path} has format {header['format']!r} version {header['version']}; this netml reads "
-                              f"{FORMAT!r} version {VERSION}")  # fmt: skip
-    return header
+def _header(text: bytes, path: Path):
+    remedy = "take an earlier one"
+    checked.check_format(text, (FORMAT, VERSION), str(path), CheckpointError, remedy)
+    return checked.parse(Header, text, str(path), CheckpointError, remedy)
 
 
-def _check(header: dict[str, Any], about: dict[str, Any], path: Path) -> None:
+def _check(saved: dict[str, Any], about: dict[str, Any], path: Path) -> None:
     """Whether it is of this network."""
-    saved = header["about"]
     differ = sorted(name for name in {*saved, *about} if saved.get(name) != about.get(name))
     if differ:
         name = differ[0]

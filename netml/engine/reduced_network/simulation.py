@@ -223,7 +223,7 @@ class NetworkSimulation:
         self._open()
         learning = {
             name: numbers for name, numbers in self._network.projections.items()
-            if any(self._network.reduced[label].population.rules[k][1] for label, k in numbers.items())
+            if any(self._network.reduced[label].population.handle.learns[k] for label, k in numbers.items())
         }  # fmt: skip
         if not learning or (rule is not None and rule not in learning):
             raise ModelError(f"no rule{f' {rule!r}' if rule else ''} learns from reward; a RewardStdp was given to "
