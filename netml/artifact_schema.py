@@ -147,7 +147,7 @@ class Header(Part):
             raise ArtifactError(f"reduction's dims lack inputs; {AGAIN}")
         if (wrong := no_json(header)) is not None:
             raise ArtifactError(f"reduction's header holds {wrong!r:.60}, which is no finite number or text; {AGAIN}")
-        if checked.current:
+        if checked.current and checked.current_range_na is not None:
             low, high = checked.current_range_na
             if not low <= high:
                 raise ArtifactError(f"reduction's current_range_na is {low:g} to {high:g} nA; {AGAIN}")

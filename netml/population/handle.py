@@ -297,9 +297,9 @@ class PopulationHandle:
         self._running("restore", steps, *parts)
 
     def _call(self, name: str, *arguments: Any) -> int:
-        """Call the C interface."""
+        """Call the C interface; where it returns nothing, or NULL: 0."""
         result = getattr(self._library, f"netml_population_{name}")(self.address, *arguments)
-        return result if result is None else self._checked(result, name, arguments)
+        return self._checked(result or 0, name, arguments)
 
     def _checked(self, result: int, name: str, arguments: tuple) -> int:
         """What a call returned; a negative number is an error."""

@@ -89,6 +89,8 @@ class Events(ctypes.Structure):
 class Kernel:
     """The loaded library. Stateless: every call gets what it works on; ctypes releases Python's lock meanwhile."""
 
+    check: Callable[..., int]
+    reason: Callable[..., bytes]
     param_count: Callable[..., int]
     wiring_count: Callable[..., int]
     state_count: Callable[..., int]

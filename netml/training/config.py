@@ -115,10 +115,10 @@ class TrainConfig(BaseModel):
         """
         return records.split(seed=self.split_seed, held_out=self.held_out)
 
-    def expects(self, current: bool) -> bool:
+    def feeds_back_probability(self, current: bool) -> bool:
         """Whether the probability of a spike is fed back to a cell with or without an input of current."""
         # Under a steady current a probability smears the phase, and with it the rate.
-        return not current if self.expected is None else self.expected
+        return not current if self.feedback_probability is None else self.feedback_probability
 
     @property
     def total_updates(self) -> int:

@@ -77,7 +77,7 @@ def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bo
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at,
         gates=INACTIVATING_GATES if config.inactivation else GATES, memory=config.memory, hidden=config.hidden,
-        feedback_tau_ms=config.feedback_tau_ms, expected=config.expects(current), site_readout=config.site_readout,
+        feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current), site_readout=config.site_readout,
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, tree.group
@@ -91,7 +91,7 @@ def _leaky_memory(
     trace_input, trace_tau = trace_layout(synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None)
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(synapses) + current, memory=config.memory,
-        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expects(current),
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current),
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, branch

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from netml.engine.circuit import output
 from netml.engine.reduced_network import checkpoint
 from netml.engine.reduced_network.injection import Pending
-from netml.engine.reduced_network.network import Network
+from netml.engine.reduced_network.network import BuiltNetwork
 from netml.engine.reduced_network.spike_log import SpikeLog
 from netml.engine.reduced_network.stream_writer import StreamWriter
 from netml.errors import ModelError
@@ -51,11 +51,11 @@ class NetworkSimulation:
         ...     simulation.restore("after-1s.checkpoint").advance(1000.0)
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: BuiltNetwork) -> None:
         from neuron import h
 
         self._context = h.ParallelContext()
-        self._built: Network | None = network  # None: closed
+        self._built: BuiltNetwork | None = network  # None: closed
         self.populations = {label: len(cells) for label, cells in network.layout.populations.items()}
         steps = [round(reduced.population.dt_r_ms * TICKS_PER_MS) for reduced in network.reduced.values()]
         self._step = int(np.lcm.reduce([1, *steps]))
@@ -320,7 +320,7 @@ class NetworkSimulation:
             self._recorder = None  # what a failed run recorded stays in the ranks' own files
         self.close()
 
-    def _open(self) -> Network:
+    def _open(self) -> BuiltNetwork:
         if self._built is None:
             raise ModelError("this simulation is closed; netml.build makes a new one")
         return self._built
