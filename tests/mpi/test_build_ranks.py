@@ -18,6 +18,8 @@ sys.path.insert(0, str(FIXTURES))
 import hybrid  # noqa: E402
 import stepped  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SYNAPSE = {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}
 # At the beginning of the run, some of it for after the checkpoints, which must hold it.
 INJECTED = [

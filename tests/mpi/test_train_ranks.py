@@ -17,6 +17,8 @@ from netml.training.team import Team, launched
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import lif  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 48, "window_ms": 100.0, "updates": 30,
           "validate_every": 10}  # fmt: skip
 LAUNCHERS = {

@@ -13,6 +13,8 @@ import netml
 from netml.engine import coreneuron, mechanisms
 from netml.errors import CompileError
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TABLE = """
 NEURON { SUFFIX user_table NONSPECIFIC_CURRENT i RANGE g }

@@ -20,6 +20,8 @@ EXAMPLE = TESTS.parent / "models" / "sweep"
 sys.path.insert(0, str(TESTS / "fixtures"))
 import hybrid  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:

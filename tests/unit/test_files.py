@@ -47,5 +47,5 @@ def test_a_full_disk_names_the_file_that_it_did_not_take(tmp_path):
 
 def test_an_error_that_has_a_name_keeps_it(tmp_path):
     with pytest.raises(FileNotFoundError) as told, replacing(tmp_path / "x"):
-        open(tmp_path / "other")
+        (tmp_path / "other").read_text()
     assert told.value.filename == str(tmp_path / "other")

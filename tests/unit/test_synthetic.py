@@ -14,6 +14,8 @@ from netml.training.data import load
 from netml.training.synthetic import SHUFFLE_MS, draw, label
 from netml.validation.prediction import predict
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {"updates": 40, "compartments": 4, "memory": 6, "hidden": 10, "sequences": 16, "window_ms": 100.0, "reads": 4,
           "validate_every": 20}  # fmt: skip
 
