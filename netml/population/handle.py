@@ -201,10 +201,8 @@ class PopulationHandle:
         """Of each projection, whether it has STDP."""
         return [stdp is not None for _, stdp in self.rules]
 
-    # Reading.  Arrays that are called views change with the next call that changes the population.
-
     def voltage(self) -> np.ndarray:
-        """View of (cells) float32, mV."""
+        """View of (cells) float32, mV.  A view changes with the next call that changes the population."""
         return view(self._running("voltage"), np.float32, self.cells)
 
     def logit(self) -> np.ndarray:

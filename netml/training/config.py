@@ -116,7 +116,7 @@ class TrainConfig(BaseModel):
         return records.split(seed=self.split_seed, held_out=self.held_out)
 
     def feeds_back_probability(self, current: bool) -> bool:
-        """Whether the probability of a spike is fed back to a cell with or without an input of current."""
+        """Whether the probability of a spike is fed back to a cell, by ``current``: whether it takes one."""
         # Under a steady current a probability smears the phase, and with it the rate.
         return not current if self.feedback_probability is None else self.feedback_probability
 

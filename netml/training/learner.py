@@ -77,8 +77,8 @@ def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bo
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at,
         gates=INACTIVATING_GATES if config.inactivation else GATES, memory=config.memory, hidden=config.hidden,
-        feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current), site_readout=config.site_readout,
-        dt_ms=config.dt_r_ms, seed=config.seed,
+        feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current),
+        site_readout=config.site_readout, dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, tree.group
 

@@ -17,6 +17,8 @@ from netml.engine.ranks import mpi
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
+pytestmark = pytest.mark.slow
+
 SYNAPSE = {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}
 # At the beginning of the run, some of it for after the checkpoints, which must hold it.
 INJECTED = [

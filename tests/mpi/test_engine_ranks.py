@@ -38,6 +38,7 @@ def test_everything_is_going_on(one):
     assert len({row[5] for row in found["weights"]}) > 500 and found["late"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks, threads", [(1, 2), (2, 1), (2, 2), (4, 1)])
 def test_spikes_and_weights_do_not_depend_on_ranks_and_threads(one, ranks, threads):
     folder, expected = one

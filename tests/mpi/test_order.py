@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from netml.engine.ranks import mpi
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "final_voltages.py"
 

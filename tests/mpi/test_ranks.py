@@ -49,7 +49,7 @@ def test_one_rank(single):
     assert single.metadata["ranks"] == 1 and single.metadata["wall"]["run_s"] > 0
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_same_spikes_and_traces_on_more_ranks(single, tmp_path, ranks):
     run = netml.Run.open(netml.simulate(TINY, ranks=ranks, output=tmp_path / "run"))
     assert run.metadata["ranks"] == ranks and run.populations == single.populations
@@ -57,6 +57,7 @@ def test_same_spikes_and_traces_on_more_ranks(single, tmp_path, ranks):
     np.testing.assert_array_equal(run.traces["V_soma"][3], single.traces["V_soma"][3])
 
 
+@pytest.mark.slow
 def test_under_mpirun(single, tmp_path):
     command = mpi.command(mpi.find(), 2, [*NETML, "simulate", str(TINY), "--output", str(tmp_path / "run")])
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=rank_environment())
@@ -67,6 +68,7 @@ def test_under_mpirun(single, tmp_path):
     assert_same_spikes(run, single)
 
 
+@pytest.mark.slow
 def test_record_under_mpirun(tmp_path):
     """It starts ranks of its own several times: as many, on all CPUs, and is done when mpirun is."""
     what = ["record", str(TINY), "-p", "E", "--network-trials", "1", "--protocol-trials", "5", "--duration", "50",
@@ -85,6 +87,7 @@ def rank_environment() -> dict:
     return {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMIX_", "PRTE_"))}
 
 
+@pytest.mark.slow
 def test_error_under_mpirun_is_said_once(tmp_path):
     command = mpi.command(mpi.find(), 2, [*NETML, "simulate", str(TINY), "--set", "durations=5", "-o", str(tmp_path)])
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=rank_environment())
@@ -92,6 +95,7 @@ def test_error_under_mpirun_is_said_once(tmp_path):
     assert done.stderr.count("netml: error:") == 1 and "did you mean duration" in done.stderr
 
 
+@pytest.mark.slow
 def test_coreneuron_agrees(single, tmp_path):
     """Of the same equations and random numbers; the fast build rounds otherwise, so times may differ by a step."""
     model = tmp_path / "tiny"
@@ -112,6 +116,7 @@ def test_coreneuron_agrees(single, tmp_path):
     np.testing.assert_allclose(values, single.traces["V_soma"][3][:, : values.shape[1]], atol=0.5)
 
 
+@pytest.mark.slow
 def test_seed_changes_the_background_only(single, tmp_path):
     run = netml.Run.open(netml.simulate(TINY, seed=2, duration=100, cfg={"rate": 80.0}, output=tmp_path / "run"))
     assert run.metadata["seeds"] == {"conn": 1, "stim": 2, "loc": 1, "cell": 1}
@@ -125,6 +130,7 @@ def test_finished_run_is_not_lost(single):
     netml.Run.open(single.folder)
 
 
+@pytest.mark.slow
 def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert netml.simulate(TINY, duration=5) == Path("netml-runs/tiny-001")
@@ -179,6 +185,7 @@ def dies(rank):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "message"), [("fails", "rank 1 failed: KeyError: 'only here'"), ("dies", "a rank died")]
 )
@@ -227,6 +234,7 @@ def wait_gone(pids: list[int]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_library_in_the_working_folder_is_left_alone(single, tmp_path, monkeypatch):
     """NEURON loads ./x86_64 by itself, which NetPyNE users have: its mechanisms would clash with ours."""
     built = tmp_path / "x86_64" / "libnrnmech.so"
@@ -236,6 +244,7 @@ def test_library_in_the_working_folder_is_left_alone(single, tmp_path, monkeypat
     assert_same_spikes(netml.Run.open(netml.simulate(TINY)), single)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", STOPS)
 def test_stopped_run_ends_everywhere_and_leaves_no_whole_folder(tmp_path, how):
     folder = tmp_path / "stopped"

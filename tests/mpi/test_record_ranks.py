@@ -8,6 +8,8 @@ import pytest
 from netml.engine.recording.record import record
 from netml.records import Records
 
+pytestmark = pytest.mark.slow
+
 TINY = Path(__file__).resolve().parent.parent / "fixtures" / "tiny"
 
 

@@ -17,6 +17,8 @@ from netml.population.population import ReducedPopulation
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

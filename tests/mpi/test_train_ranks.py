@@ -15,6 +15,8 @@ from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.team import Team, launched
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "batch_size": 48, "window_ms": 100.0, "updates": 30,
           "validate_every": 10}  # fmt: skip
 LAUNCHERS = {

@@ -120,6 +120,7 @@ def test_a_volley_of_the_thalamus_reaches_layer_5_before_layer_2_3(run):
     assert min(answered["IT"], answered["L23"], answered["PV5"]) > 0.4  # at rest, 1.5 to 12 Hz: 0.05 to 0.25 in 20 ms
 
 
+@pytest.mark.slow
 def test_spikes_and_voltages_to_the_last_bit_on_two_ranks(tmp_path):
     """With a volley, so that spikes cross between ranks and plastic synapses of several kinds act on one segment."""
     settings = {"circuit": "column", "n_cells": 16, "volley.start": 3.0, "scale_probability": 4.0}

@@ -54,6 +54,7 @@ def connections():
     return json.loads((CORTEX / "connections.json").read_text())
 
 
+@pytest.mark.slow
 def test_all_synapses_are_the_same_in_coreneuron(connections, tmp_path):
     """Two Poisson sources on one object of each type, so that the state of each must be its connection's: equal to the
     single precision that run folders keep. CoreNEURON records one sample more."""
@@ -140,6 +141,7 @@ def test_unknown_connection_is_said():
         validate_cells(CORTEX, ["PT->XX"])
 
 
+@pytest.mark.slow
 def test_psps_are_as_recorded_from_pairs():
     """Nine connection types. Missed: the rise between layer 2/3 cells is slower than Feldmeyer, Luebke & Sakmann (2006)
     recorded, since the contacts lie 67 um away (cells/README.md)."""

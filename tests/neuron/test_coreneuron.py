@@ -14,6 +14,8 @@ from netml.engine.mechanisms import coreneuron
 from netml.engine.mechanisms.build import HIDDEN, build_mechanisms
 from netml.errors import CompileError
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TABLE = """
 NEURON { SUFFIX user_table NONSPECIFIC_CURRENT i RANGE g }

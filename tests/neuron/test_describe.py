@@ -61,6 +61,7 @@ def test_the_page(found):
     assert netml.Run.open(found["run"]).duration_ms == 200.0
 
 
+@pytest.mark.slow
 def test_what_never_fires_says_so(tmp_path, monkeypatch):
     """With a threshold that no voltage reaches nothing is a spike: the page says "no spikes" where none is."""
     model = tmp_path / "model"

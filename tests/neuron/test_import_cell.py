@@ -55,6 +55,7 @@ def pyr(tmp_path_factory):
     return folder / "pyr", json.loads((folder / "pyr" / "cells" / "Pyr.json").read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_hoc_template(pyr):
     folder, spec, said = pyr
     assert spikes_and_agreement(said) == (42, "exactly the original's")
@@ -77,6 +78,7 @@ def test_hoc_template(pyr):
     assert {path.name for path in (folder / "mod").iterdir()} == {path.name for path in (CELLS / "mod").iterdir()}
 
 
+@pytest.mark.slow
 def test_its_random_input_lets_it_fire_as_asked(pyr, tmp_path):
     found = float(re.search(r"let it fire at ([\d.]+) Hz", pyr[2])[1])
     assert 2.0 <= found <= 6.0
@@ -96,6 +98,7 @@ def test_the_search_goes_up_and_down(fires, factor, hz):
     assert found == (pytest.approx(factor, rel=0.045), pytest.approx(hz, rel=0.045))
 
 
+@pytest.mark.slow
 def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):
     records = record(pyr[0], population="Pyr", engine="neuron", build="exact", network_trials=1, protocol_trials=3,
                      duration=400, dt=0.1, output=tmp_path / "records", progress=False)  # fmt: skip
@@ -107,6 +110,7 @@ def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):
     assert run.metadata["reduced"]["Pyr"]["cells"] == 8
 
 
+@pytest.mark.slow
 def test_a_synapse_with_a_memory_of_its_own_is_not_recorded_as_if_it_had_none(pyr, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(pyr[0], project)
@@ -122,6 +126,7 @@ def test_a_synapse_with_a_memory_of_its_own_is_not_recorded_as_if_it_had_none(py
         record(project, **job)
 
 
+@pytest.mark.slow
 def test_python_class(tmp_path):
     sys.path.insert(0, str(CELLS))
     try:
@@ -137,6 +142,7 @@ def test_python_class(tmp_path):
     assert spec["secLists"]["dend"] == ["dend_0", "dend_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ("swc", "asc"))
 def test_morphology_and_biophysics(tmp_path, form):
     file = CELLS / "morphology.asc"
@@ -152,6 +158,7 @@ def test_morphology_and_biophysics(tmp_path, form):
     assert all(length / nseg <= 80 for length, nseg in lengths) and max(nseg for _, nseg in lengths) > 1
 
 
+@pytest.mark.slow
 def test_cell_params(pyr, tmp_path):
     """The cell that came from hoc, handed on as a pickle, as NetPyNE users do: the same numbers."""
     file = tmp_path / "cell.pkl"
@@ -167,6 +174,7 @@ def without(spec: dict, section: str, part: str, value) -> dict:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change, message", [
     (("dend_0", "topol", {"parentSec": "trunk"}), "hang on unknown ones: trunk"),
     (("dend_0", "mechs", {"no_such": {}}), "no mechanism 'no_such'.*put its mod file into a folder given by --mod"),
@@ -218,6 +226,7 @@ def test_mod_files_that_clash_or_are_not_there(tmp_path):
     assert not (tmp_path / "project").exists()
 
 
+@pytest.mark.slow
 def test_other_files_and_earlier_cells_are_left_alone(pyr, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ModelError, match="holds other files"):

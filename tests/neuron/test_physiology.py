@@ -69,6 +69,7 @@ def test_z_has_the_sign_of_what_is_too_much_and_its_bounds_count_as_within():
     assert summary(rows) == {"features": 7, "within_2_sd": 2, "beyond_3_sd": 4, "beyond_5_sd": 2}
 
 
+@pytest.mark.slow
 def test_a_feature_without_spikes_is_missing_not_zero(tmp_path):
     features = [
         {"feature": "AP_height", "target": 20.0, "sd": 5.0},
@@ -154,6 +155,7 @@ def of(rows, cell, protocol):
     return {row["feature"]: row for row in rows if (row["cell"], row["protocol"]) == (cell, protocol)}
 
 
+@pytest.mark.slow
 def test_pt_meets_the_published_targets(rows):
     """The criterion of Hay et al. (2011)'s features: most within 2 SD, none beyond 5."""
     steps = [row for row in rows if row["cell"] == "PT" and row["protocol"] in ("Step1", "Step2", "Step3", "bAP")]
@@ -163,6 +165,7 @@ def test_pt_meets_the_published_targets(rows):
     assert count["beyond_3_sd"] <= 2 and count["beyond_5_sd"] == 0, count
 
 
+@pytest.mark.slow
 def test_pt_fires_when_the_back_propagating_spike_meets_an_epsp(rows):
     """Larkum, Zhu & Sakmann (1999)."""
     assert of(rows, "PT", "soma alone")["Spikecount"]["value"] == 1
@@ -175,12 +178,14 @@ def test_pt_fires_when_the_back_propagating_spike_meets_an_epsp(rows):
     assert 20 < above < 80  # a back-propagating spike has a few, a plateau that does not end hundreds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell, features, within", [("PV", 6, 6), ("L23", 6, 6), ("IT", 7, 6), ("SST", 8, 8)])
 def test_others_meet_theirs(rows, cell, features, within):
     count = summary(row for row in rows if row["cell"] == cell)
     assert count["features"] == features and count["within_2_sd"] >= within and count["beyond_3_sd"] == 0, count
 
 
+@pytest.mark.slow
 def test_sst_fires_after_hyperpolarisation_and_adapts(rows):
     assert of(rows, "SST", "rebound")["Spikecount"]["value"] >= 1
     assert of(rows, "SST", "0.06 nA")["inv_last_ISI/inv_first_ISI"]["value"] < 0.7

@@ -16,6 +16,7 @@ from netml.records import Records
 HERE = Path(__file__).resolve().parent
 TINY = HERE.parent / "fixtures" / "tiny"
 DURATION = 200.0
+ENGINES = ["neuron", pytest.param("coreneuron", marks=pytest.mark.slow)]
 COMMON = {"population": "E", "duration": DURATION, "engine": "neuron", "build": "exact", "progress": False}
 
 
@@ -32,7 +33,7 @@ netParams.stimTargetParams["{label}->E"] = {{
     return folder
 
 
-@pytest.fixture(scope="module", params=["neuron", "coreneuron"])
+@pytest.fixture(scope="module", params=ENGINES)
 def recorded(request, tmp_path_factory):
     """Six cells of one network run, two with current clamps, thirteen trials of single cells, a dendritic site."""
     folder = tmp_path_factory.mktemp(request.param) / "records"
@@ -91,7 +92,7 @@ for target in netParams.stimTargetParams.values():
     return folder
 
 
-@pytest.fixture(scope="module", params=["neuron", "coreneuron"])
+@pytest.fixture(scope="module", params=ENGINES)
 def together(request, tmp_path_factory):
     """Three populations from one run, two of them, of one cell, as one; the connections have short-term plasticity.
 

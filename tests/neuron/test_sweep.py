@@ -20,6 +20,8 @@ from netml.runs import Run
 TESTS = Path(__file__).resolve().parent.parent
 EXAMPLE = TESTS.parent / "models" / "sweep"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:

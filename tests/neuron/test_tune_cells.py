@@ -86,6 +86,7 @@ def searched(tuning, kind: str, processes: int, rounds: int, checkpoint) -> tupl
     return search, [list(one) for one in best]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["generations", "learning"])
 def test_processes_do_not_change_what_is_found(tuning, tmp_path, kind):
     """Three rounds in one process and in two; the search that learns is ended and goes on in between."""
@@ -122,6 +123,7 @@ class Curves:
         return float(tune_cells.costs(found).sum())
 
 
+@pytest.mark.slow
 def test_learning_every_feature_takes_few_candidates(tuning, tmp_path):
     """Within 111 candidates all features of a function of 20 parameters are near their targets."""
     curves = Curves()
@@ -160,6 +162,7 @@ def test_processes_agree_with_the_points_and_know_where_they_end(tuning):
     np.testing.assert_allclose(found, [0.95, 1.0, 0.85, 0.7], atol=0.01)  # in the box and in the cube
 
 
+@pytest.mark.slow
 def test_the_passive_stage_of_l23_sees_its_psp(tuning):
     """It moves one leak, one Ih and one capacitance, and counts rise and decay, which the weight does not change."""
     start = start_of("L23")
@@ -186,6 +189,7 @@ def test_the_passive_stage_of_l23_sees_its_psp(tuning):
     assert 0.7 * decays[2.0] < decays[1.5] < 0.95 * decays[2.0]  # less to charge, the same leak
 
 
+@pytest.mark.slow
 def test_a_bad_candidate_is_not_run_to_its_end(tuning, monkeypatch):
     """Its loss is still beyond what it was given up for, and all objectives are there."""
     targets = tuning.read_targets(CELLS / "PT.targets.json")

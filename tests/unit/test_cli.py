@@ -82,6 +82,7 @@ def records(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "limit", "file"),
     [

@@ -37,6 +37,7 @@ def ensemble(records, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_limits_are_the_largest_sums_of_training(records, ensemble):
     artifact = Artifact.load(ensemble)
     arrays, inputs = artifact.arrays, artifact.header["dims"]["inputs"]
@@ -53,6 +54,7 @@ def test_limits_are_the_largest_sums_of_training(records, ensemble):
     assert held_out == {name: pytest.approx(value) for name, value in expected.items()}
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_one_file_whose_best_member_acts(records, ensemble, tmp_path):
     whole = Artifact.load(ensemble)
     assert whole.header["ensemble"]["members"] == 3 and len(whole.members) == 2
@@ -70,6 +72,7 @@ def test_an_ensemble_is_one_file_whose_best_member_acts(records, ensemble, tmp_p
         netml.train_ensemble(records, output=tmp_path / "x.netml", members=1, **FIELDS)
 
 
+@pytest.mark.slow
 def test_an_ensemble_goes_on_with_the_members_that_are_there(records, ensemble, tmp_path):
     output = tmp_path / "lif.netml"
     path = netml.train(records, output=tmp_path / "lif.netml.member-5", progress=False, seed=5, **FIELDS)
@@ -116,6 +119,7 @@ def test_a_trial_as_far_out_as_the_worst_held_out_one_is_not_distrusted():
     assert found["error_hz"] == pytest.approx(np.sqrt(0.5)) and found["error_distrusted_hz"] == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 def test_validation_says_whether_the_signs_warned_rightly(records, ensemble, tmp_path):
     result = validate(ensemble, records, split="all", physics=False, output=tmp_path)
     spread, beyond = result["doubt"]["ensemble"], result["doubt"]["beyond"]

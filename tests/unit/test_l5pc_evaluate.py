@@ -13,6 +13,8 @@ from surrogate import DIMS, make_artifact
 
 from netml.reductions import kernel
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "l5pc" / "evaluate.py"
 TRIALS, STEPS, SEGMENTS = 8, 1500, 3
 BENCHMARK_CELL = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from netml.errors import ModelError
 from netml.network.draws import DISTRIBUTIONS, Draws, key, keys, pair_keys, uniform
@@ -100,3 +100,11 @@ def test_whole_numbers_are_the_smallest_whose_share_reaches_the_draw(name, argum
     for draw in (share * (1 - 1e-9), share - 0.5 * known.pmf(k)):
         np.testing.assert_array_equal(inverse(draw, *arguments), k)
     np.testing.assert_array_equal(inverse(share[:-1] * (1 + 1e-9), *arguments), k[1:])
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.3, 1.0, 7.5, 40.0, 600.0])
+def test_a_draw_that_is_a_share_itself_is_no_number_too_many(mean):
+    """SciPy's continuous inverse lies beside the whole number there, by the last bits."""
+    k = np.arange(2 * int(mean) + 2)
+    k = k[(special.pdtr(k, mean) > 1e-12) & (special.pdtr(k, mean) < 1 - 1e-12)]
+    np.testing.assert_array_equal(DISTRIBUTIONS["poisson"][1](special.pdtr(k, mean), mean), k)

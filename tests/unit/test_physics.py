@@ -19,6 +19,8 @@ from netml.validation.cell import choose_trials
 from netml.validation.drive import Driver
 from netml.validation.prediction import predict
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"updates": 250, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 32, "window_ms": 100.0,
          "validate_every": 100, "learning_rate": 0.01, "v_clip_mv": -50.0}  # fmt: skip
 

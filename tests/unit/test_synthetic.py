@@ -10,9 +10,11 @@ from netml.records import Records
 from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import load
+from netml.training.data import load_trials
 from netml.training.synthetic import SHUFFLE_MS, draw, label
 from netml.validation.prediction import predict
+
+pytestmark = pytest.mark.slow
 
 RECIPE = {"updates": 40, "compartments": 4, "memory": 6, "hidden": 10, "batch_size": 16, "window_ms": 100.0, "reads": 4,
           "validate_every": 20}  # fmt: skip
@@ -34,7 +36,7 @@ def teacher(folder):
 
 
 def loaded(folder):
-    return load(Records.open(folder), TrainConfig.of(**RECIPE))
+    return load_trials(Records.open(folder), TrainConfig.of(**RECIPE))
 
 
 def test_drawn_trials_have_the_drive_of_recorded_ones(folder):

@@ -38,6 +38,7 @@ def records(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
 def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     recipe = {"updates": 1200, "batch_size": 32, "hidden": 20, "learning_rate": 0.01, "voltage_weight": 2.0,
@@ -54,6 +55,7 @@ def test_learns_a_leaky_integrate_and_fire_cell(records, tmp_path, reduction):
     assert gain[2] > gain[6]  # excitation near the soma does more than far from it
 
 
+@pytest.mark.slow
 def test_few_validation_spikes_do_not_set_the_rate_alone(records, tmp_path):
     recipe = {"updates": 200, "held_out": (0.02, 0.02), "skip_ms": 100.0}
     artifact = Artifact.load(train(records, output=tmp_path / "lif.netml", **(SMALL | recipe)))
@@ -65,6 +67,7 @@ def test_few_validation_spikes_do_not_set_the_rate_alone(records, tmp_path):
     assert emitted == pytest.approx(true, rel=0.03)
 
 
+@pytest.mark.slow
 def test_learns_the_f_i_curve(tmp_path):
     """Of a cell whose rate at a constant current is known in closed form, and what the artifact says about it."""
     steps = [currents.draw_current("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(20)]
@@ -99,6 +102,7 @@ train({records!r}, output={output!r}, progress=False, report=kill, **{fields!r})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [20, 33])  # with its checkpoint just written, and well after it
 def test_a_killed_training_resumes_to_the_same_weights(records, tmp_path, update):
     whole, killed = tmp_path / "whole.netml", tmp_path / "killed.netml"
@@ -132,6 +136,7 @@ def test_an_artifact_that_differs_from_what_was_trained_is_not_kept(records, tmp
     assert {path.name for path in tmp_path.iterdir()} == {"cell.netml", "cell.netml.log", "cell.netml.checkpoint"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["leaky_memory", "cable"])
 def test_learns_the_same_on_a_device(records, reduction):
     """Ten updates in plain torch, as on CUDA without graphs: the kernel's first loss and gradient, but for rounding.
@@ -171,6 +176,7 @@ def test_no_cuda_is_one_clear_message(records, tmp_path):
         train(records, output=tmp_path / "x.netml", device="cuda", **SMALL)
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):
     output = tmp_path / "cell.netml"
     checkpoint = tmp_path / "cell.netml.checkpoint"

@@ -34,6 +34,7 @@ def table(folder) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_search_keeps_the_best_and_stops_bad_trials_early(records, tmp_path):
     best = json.loads(tune(records, output=tmp_path, trials=7, space=SPACE, progress=False, **FIELDS).read_text())
     rows = table(tmp_path)
@@ -72,6 +73,7 @@ search.tune({records!r}, output={output!r}, trials=50, space={space!r}, progress
 """
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(records, tmp_path):
     code = KILLED.format(records=str(records), output=str(tmp_path), space=SPACE, fields=FIELDS)
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL

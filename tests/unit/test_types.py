@@ -16,7 +16,7 @@ USE = """\
 from pathlib import Path
 import netml
 
-run: Path = netml.simulate("model", ranks=2, swap={"PYR": "pyr.netml"})
+run: Path = netml.simulate("model", ranks=2, reductions={"PYR": "pyr.netml"})
 netml.compare(run, "other", floor=[run])
 reduction: Path = netml.train("records", output="pyr.netml", updates=100)
 result: dict = netml.validate(netml.Artifact.load(reduction), netml.Records.open("records"))
