@@ -20,7 +20,7 @@ from netml.reductions.kernel import Reduction
 from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import SequenceSampler, TrialTable, load
+from netml.training.data import SequenceSampler, TrialTable, load_trials
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import DeviceRecurrence
 from netml.training.scores import auc, calibrate
@@ -144,7 +144,7 @@ def test_learns_the_same_on_a_device(records, reduction):
     The weights then drift apart a little: AdamW moves one whose gradient is nothing but rounding as far as any other.
     """
     config = TrainConfig.of(**(SMALL | {"updates": 10, "free_running_from": 0.4, "reduction": reduction}))
-    steps, training, validation = load(Records.open(records), config)
+    steps, training, validation = load_trials(Records.open(records), config)
     gradients, losses = [], []
     for device in (False, True):
         trainer = Trainer(steps, training, validation, config)
@@ -185,10 +185,10 @@ def test_damaged_and_foreign_checkpoints_are_refused(records, tmp_path):
         train(records, output=output, **SMALL)
     assert checkpoint.exists() and not output.exists()
     config = TrainConfig.of(**SMALL)
-    trainer = Trainer(*load(Records.open(records), config), config)
+    trainer = Trainer(*load_trials(Records.open(records), config), config)
     trainer.save(checkpoint)
     trainer.close()
-    longer = Trainer(*load(Records.open(records), config), TrainConfig.of(**(SMALL | {"updates": 90})))
+    longer = Trainer(*load_trials(Records.open(records), config), TrainConfig.of(**(SMALL | {"updates": 90})))
     longer.load(checkpoint)
     longer.close()
     with pytest.raises(TrainingError, match="another training .*memory.*--fresh"):
@@ -263,7 +263,7 @@ def test_calibration_finds_the_true_number_of_spikes():
 def test_a_sequence_begins_every_trial_at_rest(records):
     """And keeps its state within one: what a window leaves (here 7) is what the next begins with."""
     config = TrainConfig.of(**SMALL)
-    steps, training, _ = load(Records.open(records), config)
+    steps, training, _ = load_trials(Records.open(records), config)
     walk, rest, begun = SequenceSampler(steps, training, 16, window=100, seed=0), np.full((1, 5, 16), -1, np.float32), 0
     walk.next(rest, 0)
     for _ in range(30):
