@@ -48,7 +48,7 @@ class HeldOut(Part):
 
 
 class Ensemble(Part):
-    """Number of members, and what :func:`netml.validation.doubt.spread` says of them."""
+    """Number of members, and what :func:`netml.validation.uncertainty.spread` says of them."""
 
     members: int = Field(ge=2, le=1000)
     largest_sd_hz: Rate | None = None

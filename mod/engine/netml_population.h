@@ -130,7 +130,7 @@ int64_t netml_population_set_current(netml_population*, const float* each);
 
 /* Another population of as many cells and rows gets from now on whatever this one gets (spikes, rewards, steps, resets);
  * what it gives is only counted. It must live as long. Returns 0. */
-int64_t netml_population_judge(netml_population*, netml_population* judge);
+int64_t netml_population_shadow(netml_population*, netml_population* shadow);
 
 /* All cells at rest, nothing on its way, weights as they were made, step 0, counters 0. Returns 0. */
 int64_t netml_population_reset(netml_population*);
@@ -158,9 +158,9 @@ const int32_t* netml_population_spiking(const netml_population*);
 double netml_population_step_end_ms(const netml_population*);      /* end of the next step, by the caller's clock */
 
 /* From now on, count the steps in which an input (weight x gain, summed) of a cell passes its limit [inputs]; returns 0.
- * beyond [cells]: these counts since the last reset. */
+ * past_range [cells]: these counts since the last reset. */
 int64_t netml_population_watch(netml_population*, const float* limits);
-const int32_t* netml_population_beyond(const netml_population*);
+const int32_t* netml_population_past_range(const netml_population*);
 
 /* [cells] spikes since the last reset. */
 const int32_t* netml_population_spike_counts(const netml_population*);

@@ -38,7 +38,7 @@ struct netml_population {
 
     // Cells and synapses of all projections are in use, here and in the other members.
     bool runs() const {
-        return ready && std::all_of(judges.begin(), judges.end(), [](const netml_population* judge) { return judge->runs(); });
+        return ready && std::all_of(shadows.begin(), shadows.end(), [](const netml_population* shadow) { return shadow->runs(); });
     }
 
     int64_t add_projection(const netml_plasticity& plasticity) {
@@ -121,7 +121,7 @@ struct netml_population {
         sums.resize(blocks * block_size);
         logit.resize(blocks * netml::LANES);
         voltage.resize(blocks * netml::LANES);
-        beyond.resize(blocks * netml::LANES);
+        past_range.resize(blocks * netml::LANES);
         counts.resize(blocks * netml::LANES);
         threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, blocks));
         if (threads != (int)shards.size()) workers = std::make_unique<netml::Workers>(threads);
@@ -153,7 +153,7 @@ struct netml_population {
         std::fill(sums.begin(), sums.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
-        std::fill(beyond.begin(), beyond.end(), 0);
+        std::fill(past_range.begin(), past_range.end(), 0);
         std::fill(counts.begin(), counts.end(), 0);
         for (netml::Projection& p : projections) p.reset(row_count);
         for (auto& shard : shards) {
@@ -312,9 +312,9 @@ struct netml_population {
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
     netml::Currents currents;
-    netml::Aligned<int32_t> beyond;           // [cells] steps in which an input passed its limit
+    netml::Aligned<int32_t> past_range;       // [cells] steps in which an input passed its limit
     netml::Aligned<int32_t> counts;           // [cells] spikes since the last reset
-    std::vector<netml_population*> judges;    // other members of an ensemble, which get the same input
+    std::vector<netml_population*> shadows;   // other members of an ensemble, which get the same input
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -377,7 +377,7 @@ private:
     }
 
     // Counts the cells of a block of which an input passes its limit in this step.
-    void note_beyond(const float* x, int32_t* count) const {
+    void note_past_range(const float* x, int32_t* count) const {
         netml::ivec over[netml::PARTS] = {};  // -1 where passed
         const int n = (int)limits.size();
         for (int i = 0; i < n; ++i)
@@ -404,7 +404,7 @@ private:
         }
         if (current)
             for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
-        if (!limits.empty()) note_beyond(x, beyond.data() + b * LANES);
+        if (!limits.empty()) note_past_range(x, past_range.data() + b * LANES);
     }
 
     // One step of a shard's cells; current by cell, NULL where there is none.

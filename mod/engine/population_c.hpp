@@ -17,10 +17,10 @@ int64_t where_memory_lasts(F&& what) {
 
 // The members of an ensemble get the same input at the same times; the first of them answers.
 template <class F>
-int64_t with_judges(netml_population* p, F&& what) {
+int64_t with_shadows(netml_population* p, F&& what) {
     return where_memory_lasts([&] {
         const int64_t answer = what(*p);
-        for (netml_population* judge : p->judges) what(*judge);
+        for (netml_population* shadow : p->shadows) what(*shadow);
         return answer;
     });
 }
@@ -96,22 +96,22 @@ int64_t netml_population_set_current(netml_population* p, const float* each) {
     return netml::where_memory_lasts([&] { return p->currents.set.assign(each, each + p->cells), 0; });
 }
 
-int64_t netml_population_judge(netml_population* p, netml_population* judge) {
-    if (judge == p || !judge->judges.empty() || judge->cells != p->cells || judge->row_count != p->row_count) return NETML_REFUSED;
-    return netml::where_memory_lasts([&] { return p->judges.push_back(judge), 0; });
+int64_t netml_population_shadow(netml_population* p, netml_population* shadow) {
+    if (shadow == p || !shadow->shadows.empty() || shadow->cells != p->cells || shadow->row_count != p->row_count) return NETML_REFUSED;
+    return netml::where_memory_lasts([&] { return p->shadows.push_back(shadow), 0; });
 }
 int64_t netml_population_reset(netml_population* p) {
     if (!p->runs()) return NETML_REFUSED;
-    return netml::with_judges(p, [](netml_population& q) { return q.reset(), (int64_t)0; });
+    return netml::with_shadows(p, [](netml_population& q) { return q.reset(), (int64_t)0; });
 }
 int64_t netml_population_deliver(netml_population* p, int64_t row, double spike_ms) {
-    return netml::with_judges(p, [=](netml_population& q) { return q.deliver(row, spike_ms); });
+    return netml::with_shadows(p, [=](netml_population& q) { return q.deliver(row, spike_ms); });
 }
 int64_t netml_population_deliver_once(netml_population* p, int64_t row, double spike_ms) {
-    return netml::with_judges(p, [=](netml_population& q) { return q.deliver_once(row, spike_ms); });
+    return netml::with_shadows(p, [=](netml_population& q) { return q.deliver_once(row, spike_ms); });
 }
 int64_t netml_population_reward(netml_population* p, int64_t projection, double amount) {
-    return netml::with_judges(p, [=](netml_population& q) { return q.reward(projection, amount); });
+    return netml::with_shadows(p, [=](netml_population& q) { return q.reward(projection, amount); });
 }
 int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* channel,
                                 const double* weight_us, const double* arrival_ms) {
@@ -119,7 +119,7 @@ int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* c
 }
 int64_t netml_population_step(netml_population* p) {
     if (!p->runs()) return NETML_REFUSED;
-    const int64_t spikes = netml::with_judges(p, [](netml_population& q) { return q.step(); });
+    const int64_t spikes = netml::with_shadows(p, [](netml_population& q) { return q.step(); });
     if (spikes < 0) p->ready = false;      // some cells have taken the step, some have not
     return spikes;
 }
@@ -131,7 +131,7 @@ double netml_population_step_end_ms(const netml_population* p) {
 int64_t netml_population_watch(netml_population* p, const float* limits) {
     return netml::where_memory_lasts([&] { return p->limits.assign(limits, limits + p->size.inputs), 0; });
 }
-const int32_t* netml_population_beyond(const netml_population* p) { return p->beyond.data(); }
+const int32_t* netml_population_past_range(const netml_population* p) { return p->past_range.data(); }
 float* netml_population_voltage(netml_population* p) { return p->voltage.data(); }
 float* netml_population_logit(netml_population* p) { return p->logit.data(); }
 float* netml_population_state(netml_population* p) { return p->state.data(); }
@@ -260,7 +260,7 @@ int64_t netml_population_restore(netml_population* p, int64_t steps, int64_t fli
            }))
         return NETML_REFUSED;
     return netml::where_memory_lasts([&] {
-        netml::with_judges(p, [=](netml_population& q) { return q.resume(steps), (int64_t)0; });
+        netml::with_shadows(p, [=](netml_population& q) { return q.resume(steps), (int64_t)0; });
         for (int64_t i = 0; i < rewards; ++i)
             p->projections[reward[i].projection].learning.rewards.push_back({reward[i].tick, reward[i].amount});
         for (int64_t i = 0; i < injected; ++i) {

@@ -1,7 +1,8 @@
 """Reduced cells whose reduction is one of an ensemble: one member acts, the others get the same input and are counted.
 
 Where the members were trained alike, the spread of their rates says how far the one that acts may be wrong
-(Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS); :mod:`netml.validation.doubt` says how far, from held-out trials.
+(Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS); :mod:`netml.validation.uncertainty` says how far, from held-out
+trials.
 """
 
 import numpy as np
@@ -18,34 +19,34 @@ class Ensemble(ReducedPopulation):
     """
 
     def __init__(self, artifact: Artifact, label: str, threads: int | None = None):
-        self.judges = [ReducedPopulation(member, f"{label}, another member", threads) for member in artifact.members]
+        self.shadows = [ReducedPopulation(member, f"{label}, another member", threads) for member in artifact.members]
         self._attached = False
         super().__init__(artifact, label, threads)
 
     def freeze(self) -> int:
         address = super().freeze()
-        for judge in self.judges:
-            judge.freeze()
+        for shadow in self.shadows:
+            shadow.freeze()
             if not self._attached:
-                self.handle.judge(judge.handle)
+                self.handle.add_shadow(shadow.handle)
         self._attached = True
         return address
 
     def rates_hz(self) -> np.ndarray:
         """(members, cells) mean rate of every cell since the last reset, of the member that acts first."""
-        return np.concatenate([super().rates_hz(), *(judge.rates_hz() for judge in self.judges)])
+        return np.concatenate([super().rates_hz(), *(shadow.rates_hz() for shadow in self.shadows)])
 
     def close(self) -> None:
         super().close()  # first: it hands on what it gets
-        for judge in self.judges:
-            judge.close()
+        for shadow in self.shadows:
+            shadow.close()
 
 
 def _to_all(name: str):
     def method(self, *arguments, **named):
         result = getattr(ReducedPopulation, name)(self, *arguments, **named)
-        for judge in self.judges:
-            getattr(judge, name)(*arguments, **named)
+        for shadow in self.shadows:
+            getattr(shadow, name)(*arguments, **named)
         return result
 
     method.__name__, method.__doc__ = name, getattr(ReducedPopulation, name).__doc__

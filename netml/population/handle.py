@@ -137,11 +137,11 @@ class PopulationHandle:
         """Count steps in which an input passes its limit: (inputs) float32."""
         self._call("watch", _address(limits, np.float32, (self.inputs,)))
 
-    def judge(self, other: "PopulationHandle") -> None:
+    def add_shadow(self, other: "PopulationHandle") -> None:
         """Let another population, which must live as long, get whatever this one gets."""
         if (other.cells, other.rows) != (self.cells, self.rows):
             raise ModelError(f"members of the ensemble {self._label} differ in their cells or rows")
-        self._call("judge", other.address)
+        self._call("shadow", other.address)
 
     def reset(self) -> None:
         """All cells at rest, nothing on its way, step 0."""
@@ -218,9 +218,9 @@ class PopulationHandle:
         """View of (cells) int32, since the last reset."""
         return view(self._running("spike_counts"), np.int32, self.cells)
 
-    def beyond(self) -> np.ndarray:
+    def past_range(self) -> np.ndarray:
         """View of (cells) int32: steps since the last reset in which an input passed its limit."""
-        return view(self._running("beyond"), np.int32, self.cells)
+        return view(self._running("past_range"), np.int32, self.cells)
 
     def clock(self) -> int:
         """The number of the next step."""

@@ -269,11 +269,11 @@ class ReducedPopulation:
         """(cells) float32, of the last step."""
         return self.handle.logit().copy()
 
-    def beyond(self) -> np.ndarray:
+    def past_training_range(self) -> np.ndarray:
         """(cells) share of steps since the last reset with more at an input than ever in training; 0 if not known."""
         if not self.handle.frozen:
             return np.zeros(self.cells)
-        return self.handle.beyond() / max(self.stats()["steps"], 1)
+        return self.handle.past_range() / max(self.stats()["steps"], 1)
 
     def rates_hz(self) -> np.ndarray:
         """(1, cells) mean rate of every cell since the last reset."""

@@ -106,7 +106,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
         ),
     ]  # fmt: skip
     found += [unseen_table(result)] if result["unseen"] else []
-    found += [doubt_table(result["doubt"])] if any(result["doubt"].values()) else []
+    found += [uncertainty_table(result["doubt"])] if any(result["doubt"].values()) else []
     found += [physics_table(result["physics"])] if result["physics"] else []
     return found
 
@@ -125,7 +125,7 @@ def unseen_table(result: dict) -> Table:
     return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
 
 
-def doubt_table(doubt: dict) -> Table:
+def uncertainty_table(doubt: dict) -> Table:
     """Whether what warns in a run warned rightly on these trials."""
     rows = []
     if beyond := doubt["beyond"]:

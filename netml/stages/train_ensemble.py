@@ -10,7 +10,7 @@ from netml.records import Records
 from netml.training import train
 from netml.training.config import TrainConfig
 from netml.training.team import launched
-from netml.validation import doubt
+from netml.validation import uncertainty
 from netml.validation.prediction import predict
 
 
@@ -64,7 +64,8 @@ def train_ensemble(
         trials = [trial for trial in trials if not trial.current_na.any()]
     predictions = list(predict(acting, trials))
     skip_ms = config["skip_ms"]
-    found = doubt.spread(doubt.rates(acting, predictions, trials, skip_ms), doubt.true_rates(predictions, skip_ms))
+    rates, truth = uncertainty.rates(acting, predictions, trials, skip_ms), uncertainty.true_rates(predictions, skip_ms)
+    found = uncertainty.spread(rates, truth)
     made[0].with_members(made[1:], found).save(output)
     for path in paths:
         for left in (path, path.with_name(path.name + ".log")):

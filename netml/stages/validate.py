@@ -10,8 +10,8 @@ from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.report.cell_report import write_report
 from netml.validation.cell import SKIP_MS, check_same_cell, choose_trials, measure, warnings
-from netml.validation.doubt import doubt
 from netml.validation.prediction import predict
+from netml.validation.uncertainty import uncertainty
 
 
 def validate(
@@ -36,7 +36,7 @@ def validate(
         :func:`netml.validation.cell_metrics.all_trials`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
         they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
-        :mod:`netml.validation.doubt`), what was measured, ``warnings``,
+        :mod:`netml.validation.uncertainty`), what was measured, ``warnings``,
         and ``report`` / ``json`` (paths, or None).
 
     Raises:
@@ -61,7 +61,7 @@ def validate(
     found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
-    result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
+    result["doubt"] = uncertainty(artifact, predictions, map(records.trial, chosen), skip_ms)
     result["physics"] = []
     if physics:
         from netml.validation.physics import physics as laws  # needs torch, which the scores do not

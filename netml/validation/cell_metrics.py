@@ -37,7 +37,8 @@ class Prediction:
     input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
     current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
     events: int = 0  # number of synaptic events
-    beyond: np.ndarray | None = None  # [steps] bool, an input passes what it got in training; None: an older artifact
+    #: [steps] bool, an input passes what it got in training; None: an older artifact
+    past_training_range: np.ndarray | None = None
 
     def after(self, skip_ms: float) -> int:
         """Index of the first step that starts at or after ``skip_ms``."""

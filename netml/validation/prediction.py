@@ -81,5 +81,5 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 / (trial.duration_ms / 1000.0),
                 current_na=windows.current(trial, bin_ms) if trial.current_na.size else None,
                 events=trial.event_time.size,
-                beyond=None if limit is None else np.any(x[:n, : limit.size, i] > limit, axis=1),
+                past_training_range=None if limit is None else np.any(x[:n, : limit.size, i] > limit, axis=1),
             )

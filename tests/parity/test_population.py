@@ -267,27 +267,27 @@ def test_counts_the_steps_of_each_cell_that_pass_the_limits_of_training():
         assert_same(run(population, source_spikes), reference(model, artifact, rows, source_spikes))
         expected = (x > limit).any(axis=2).mean(axis=0)
         assert 0 < expected.min() < expected.max() < 1
-        np.testing.assert_array_equal(population.beyond(), expected)
+        np.testing.assert_array_equal(population.past_training_range(), expected)
     plain = filled(artifact, rows)
     run(plain, source_spikes)
-    assert not plain.beyond().any()
+    assert not plain.past_training_range().any()
     with pytest.raises(ArtifactError, match="input_limit has shape"):
         Artifact(artifact.header, artifact.arrays | {"input_limit": limit[1:]})
 
 
 def test_judges_of_an_ensemble_get_the_same_input():
-    (_, acting), (_, judge) = random_model(0), random_model(3)
-    judge = Artifact(judge.header, judge.arrays | {"channel_gain": judge.arrays["channel_gain"] * 1.5})
+    (_, acting), (_, shadow) = random_model(0), random_model(3)
+    shadow = Artifact(shadow.header, shadow.arrays | {"channel_gain": shadow.arrays["channel_gain"] * 1.5})
     rows, source_spikes = random_rows(0), spikes(0)
-    ensemble = filled(acting.with_members([judge], {}), rows)
+    ensemble = filled(acting.with_members([shadow], {}), rows)
     assert isinstance(ensemble, Ensemble)
     for _ in range(2):
         found = run(ensemble, source_spikes)
-        rates = [run(filled(one, rows), source_spikes)[2].sum(axis=0) for one in (acting, judge)]
+        rates = [run(filled(one, rows), source_spikes)[2].sum(axis=0) for one in (acting, shadow)]
         assert (rates[0] != rates[1]).any()
         np.testing.assert_allclose(ensemble.rates_hz() * DURATION_MS / 1000, rates)
         for a, b in zip(found, run(filled(acting, rows), source_spikes), strict=True):
-            np.testing.assert_array_equal(a, b)  # to the bit: the judge only watches
+            np.testing.assert_array_equal(a, b)  # to the bit: the shadow only watches
 
 
 def test_reset_starts_over():

@@ -56,7 +56,9 @@ def test_before_it_is_in_use_and_after_it_is_closed(name):
         CALLS[name](made)
 
 
-@pytest.mark.parametrize("name", ["freeze", "reset", "stats", "save_state", "add_projection", "synapses", "beyond"])
+@pytest.mark.parametrize(
+    "name", ["freeze", "reset", "stats", "save_state", "add_projection", "synapses", "past_training_range"]
+)
 def test_what_builds_or_saves_is_refused_when_closed_too(name):
     made = population()
     made.freeze()

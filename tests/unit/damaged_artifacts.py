@@ -13,7 +13,7 @@ import surrogate
 
 from netml.artifact import Artifact
 from netml.errors import NetmlError
-from netml.population import out_of_distribution as distrust
+from netml.population import out_of_distribution
 from netml.population.ensemble import population_of
 from netml.reductions import kernel
 from netml.reductions.layouts import CableDims, pack, parameter_shapes
@@ -235,8 +235,8 @@ def run(artifact: Artifact) -> list[np.ndarray]:
             numbers += [population.voltage(), population.logit()]
         rates = population.rates_hz()
         gids = list(range(18))
-        distrust.summary(artifact, gids, population.beyond().tolist())
-        distrust.ensemble_summary(artifact, gids, rates.T.tolist())
+        out_of_distribution.summary(artifact, gids, population.past_training_range().tolist())
+        out_of_distribution.ensemble_summary(artifact, gids, rates.T.tolist())
         return [*numbers, rates]
     finally:
         population.close()

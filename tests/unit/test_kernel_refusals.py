@@ -241,12 +241,12 @@ def test_judges_of_another_size():
     population = Bare(frozen=True)
     for cells, rows in ((CELLS + 1, ROWS), (CELLS, ROWS + 1)):
         other = Bare(frozen=False)
-        assert other.freeze(cells, rows) == 0 and population.judge(other.handle) == REFUSED
+        assert other.freeze(cells, rows) == 0 and population.shadow(other.handle) == REFUSED
         other.delete()
-    assert population.judge(population.handle) == REFUSED
+    assert population.shadow(population.handle) == REFUSED
     other = Bare(frozen=True)
-    assert population.judge(other.handle) == 0 and population.step() == 0
-    other.one_projection_more()  # a judge that is not in use keeps all from stepping
+    assert population.shadow(other.handle) == 0 and population.step() == 0
+    other.one_projection_more()  # a shadow that is not in use keeps all from stepping
     assert population.step() == population.reset() == REFUSED
     assert other.freeze() == 0 and population.step() == 0
     population.delete()

@@ -154,7 +154,8 @@ def report() -> dict:
         mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
                        "currents_out_of_range": outside.currents, "total": len(pop.cellGids),
                        "rates": pop.reduced.population.rates_hz().T.tolist(),
-                       "gids": pop.reduced.population.gids.tolist(), "beyond": pop.reduced.population.beyond().tolist(),
+                       "gids": pop.reduced.population.gids.tolist(),
+                       "beyond": pop.reduced.population.past_training_range().tolist(),
                        "wall_s": stats["step_s"] + stats["deliver_s"]}  # fmt: skip
     ranks = sim.pc.py_allgather(mine)
     result = {}

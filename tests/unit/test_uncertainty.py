@@ -11,10 +11,10 @@ import pytest
 import netml
 from netml.artifact import Artifact
 from netml.errors import TrainingError
-from netml.population import out_of_distribution as distrust
+from netml.population import out_of_distribution
 from netml.records import Records, windows
 from netml.stages.validate import validate
-from netml.validation import doubt
+from netml.validation import uncertainty
 from netml.validation.cell_metrics import Prediction
 from netml.validation.network import swap_warnings
 
@@ -90,16 +90,16 @@ def test_spread_and_error():
     hard = random.uniform(0.2, 3.0, 400)  # members miss the truth by as much as they miss each other
     truth = random.uniform(5, 10, 400)
     members = truth + hard * random.standard_normal((4, 400))
-    found = doubt.spread(members, truth)
+    found = uncertainty.spread(members, truth)
     assert found["trials"] == 400 and found["factor"] == pytest.approx(1.0, abs=0.1)
     assert found["error_hz"] == pytest.approx(np.sqrt(np.mean(hard**2)), rel=0.1)
     assert found["rank_correlation"] > 0.4
-    assert doubt.spread(members[:, :5], truth[:5])["rank_correlation"] is not None
-    assert doubt.spread(members[:, :4], truth[:4])["rank_correlation"] is None  # too few to rank
-    two = doubt.spread(np.array([[1.0], [3.0]]), np.zeros(1))  # as a sample: the members stand for many more
+    assert uncertainty.spread(members[:, :5], truth[:5])["rank_correlation"] is not None
+    assert uncertainty.spread(members[:, :4], truth[:4])["rank_correlation"] is None  # too few to rank
+    two = uncertainty.spread(np.array([[1.0], [3.0]]), np.zeros(1))  # as a sample: the members stand for many more
     assert two["sd_hz"] == two["largest_sd_hz"] == pytest.approx(np.sqrt(2))
     assert two["factor"] == pytest.approx(np.sqrt(0.5))
-    wrong_together = doubt.spread(np.tile(truth + hard, (4, 1)), truth)
+    wrong_together = uncertainty.spread(np.tile(truth + hard, (4, 1)), truth)
     assert wrong_together["sd_hz"] == pytest.approx(0, abs=1e-9) and wrong_together["rank_correlation"] is None
 
 
@@ -111,10 +111,10 @@ def test_a_trial_as_far_out_as_the_worst_held_out_one_is_not_distrusted():
         spike = bins < spikes
         return Prediction(kind="x", dt_ms=1.0, logit=np.zeros(1000), v_mv=np.zeros(1000), spike=spike,
                           true_v_mv=np.zeros(1000), true_spike=bins < 0, true_spike_ms=np.zeros(0),
-                          beyond=bins < beyond)  # fmt: skip
+                          past_training_range=bins < beyond)  # fmt: skip
 
     artifact = SimpleNamespace(header={"held_out_beyond": {"largest": 0.25}})
-    found = doubt.beyond(artifact, [trial(0, 0), trial(250, 1), trial(750, 3)], skip_ms=0)
+    found = uncertainty.past_training_range(artifact, [trial(0, 0), trial(250, 1), trial(750, 3)], skip_ms=0)
     assert found["distrusted"] == 1 and found["mean"] == pytest.approx(1 / 3)
     assert found["error_hz"] == pytest.approx(np.sqrt(0.5)) and found["error_distrusted_hz"] == pytest.approx(3.0)
 
@@ -171,9 +171,9 @@ def test_a_run_names_the_cells_to_distrust(tmp_path):
 
 def test_summaries():
     artifact = hybrid.artifact(hybrid.network()[0], "Ecell")
-    assert distrust.summary(artifact, [1, 2], [0.1, 0.2]) is None
-    assert distrust.ensemble_summary(artifact, [1], [[1.0]]) is None
+    assert out_of_distribution.summary(artifact, [1, 2], [0.1, 0.2]) is None
+    assert out_of_distribution.ensemble_summary(artifact, [1], [[1.0]]) is None
     limited = Artifact(artifact.header | {"held_out_beyond": {"largest": 0.1}}, artifact.arrays)
-    said = distrust.summary(limited, list(range(40)), [k / 100 for k in range(40)])
+    said = out_of_distribution.summary(limited, list(range(40)), [k / 100 for k in range(40)])
     assert said["distrusted"] == 29 and len(said["worst"]) == 20 and said["worst"][0] == [39, 0.39]
     assert said["mean"] == pytest.approx(0.195) and said["held_out"] == 0.1

@@ -17,7 +17,7 @@ from netml.validation.prediction import predict
 MIN_TRIALS = 5
 
 
-def doubt(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Trial], skip_ms: float) -> dict:
+def uncertainty(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Trial], skip_ms: float) -> dict:
     """Both signs on trials whose truth is known, as far as the artifact gives them.
 
     Args:
@@ -27,17 +27,18 @@ def doubt(artifact: Artifact, predictions: list[Prediction], trials: Iterable[Tr
         skip_ms: Start of each trial that does not count.
 
     Returns:
-        ``beyond`` (see :func:`beyond`) and ``ensemble`` (see :func:`spread`), each None where the artifact has no such.
+        ``beyond`` (see :func:`past_training_range`) and ``ensemble`` (see :func:`spread`), each None where the artifact has
+        none.
     """
     return {
-        "beyond": beyond(artifact, predictions, skip_ms),
+        "beyond": past_training_range(artifact, predictions, skip_ms),
         "ensemble": spread(rates(artifact, predictions, trials, skip_ms), true_rates(predictions, skip_ms))
         if artifact.members
         else None,
     }
 
 
-def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) -> dict | None:
+def past_training_range(artifact: Artifact, predictions: list[Prediction], skip_ms: float) -> dict | None:
     """Trials in which inputs pass what they got in training more often than in any held-out trial of the training.
 
     Returns:
@@ -46,7 +47,7 @@ def beyond(artifact: Artifact, predictions: list[Prediction], skip_ms: float) ->
         ``rank_correlation`` of share and error (Spearman), None where undefined.
     """
     held_out = artifact.header.get("held_out_beyond")
-    known = [p.beyond for p in predictions if p.beyond is not None]
+    known = [p.past_training_range for p in predictions if p.past_training_range is not None]
     if held_out is None or len(known) < len(predictions):
         return None
     share = np.array([one.mean() for one in known])
