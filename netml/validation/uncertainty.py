@@ -27,7 +27,7 @@ def uncertainty(artifact: Artifact, predictions: list[Prediction], trials: Itera
         skip_ms: Start of each trial that does not count.
 
     Returns:
-        ``beyond`` (see :func:`past_training_range`) and ``ensemble`` (see :func:`spread`), each None where the artifact has
+        ``beyond`` (:func:`past_training_range`) and ``ensemble`` (:func:`spread`), each None where the artifact has
         none.
     """
     return {
