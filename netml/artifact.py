@@ -30,8 +30,8 @@ class Artifact:
     Attributes:
         header: See :class:`netml.artifact_schema.Header`; ``sections`` holds pairs of section name and nseg, ``dims``
             the sizes of the network, ``weight_range_us`` the smallest and largest weight (uS) seen in training by
-            synapse type.  Where ``current`` is true, the last channel and the last input are the current into the soma,
-            and ``current_range_na`` holds the lowest and highest (nA) of training.
+            synapse type.  Where ``current`` is true, the last synapse site and the last input are the current into the
+            soma, and ``current_range_na`` holds the lowest and highest (nA) of training.
         arrays: See ``keys.ARTIFACT``.
 
     Raises:
@@ -66,8 +66,8 @@ class Artifact:
         check_arrays(checked, self.arrays)
 
     @property
-    def channels(self) -> int:
-        """Number of channels: segments times synapse types, and one for a current into the soma."""
+    def synapse_sites(self) -> int:
+        """Number of synapse sites: segments times synapse types, and one for a current into the soma."""
         return self.arrays["channel_input"].size
 
     def save(self, path: str | Path) -> Path:

@@ -126,7 +126,7 @@ class Header(Part):
         return self
 
     @property
-    def channels(self) -> int:
+    def synapse_sites(self) -> int:
         return sum(nseg for _, nseg in self.sections) * len(self.synapses) + self.current
 
     @classmethod
@@ -170,7 +170,7 @@ def check_arrays(header: Header, arrays: Mapping[str, np.ndarray]) -> None:
         ArtifactError: One is missing, of another dtype or shape, or holds what it cannot.
     """
     inputs, members = header.dims["inputs"], header.ensemble.members if header.ensemble else 1
-    sizes = {"(channels)": header.channels, "(inputs)": inputs}
+    sizes = {"(synapse_sites)": header.synapse_sites, "(inputs)": inputs}
     wanted = {name: q for name, q in (keys.ARTIFACT | keys.ARTIFACT_OPTIONAL).items() if name in arrays}
     wanted |= {f"member_{k}": keys.ARTIFACT_MEMBER for k in range(1, members)}
     for name, quantity in wanted.items():

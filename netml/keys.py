@@ -47,10 +47,12 @@ REDUCTIONS = ("leaky_memory", "cable")  # the kinds there are
 ARTIFACT = _table(
     Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
     Quantity("wiring", "(depends on the kind)", "int32", "", "how the parts of the model hang together"),
-    # Channels: segments x synapses, and where the header has "current": true one more, the current into the soma.
-    Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds; the current's is the last"),
-    Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
-    Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw it"),
+    # Synapse sites: segments x synapses, and where the header has "current": true one more, the current into the soma.
+    Quantity(
+        "channel_input", "(synapse_sites)", "int32", "", "input that each synapse site feeds; the current's is the last"
+    ),
+    Quantity("channel_gain", "(synapse_sites)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
+    Quantity("channel_seen", "(synapse_sites)", "int64", "events, the current's steps", "how often training saw it"),
 )
 #: Largest sum (weight x gain) that each input got in one step of training; older files have none.
 ARTIFACT_OPTIONAL = _table(

@@ -82,7 +82,7 @@ inline const char* reason(int32_t code) {
     case NETML_WIRING: return "its wiring does not fit its sizes";
     case NETML_COUNTS: return "its rises or blocked are not the flags of its wiring";
     case NETML_NUMBERS: return "a parameter, its threshold, rest, step or unit of sums is no finite number in range";
-    case NETML_CHANNELS: return "a channel feeds no input of it, or has a gain that is no finite number";
+    case NETML_SYNAPSE_SITES: return "a synapse site feeds no input of it, or has a gain that is no finite number";
     default: return "unknown";
     }
 }

@@ -34,7 +34,7 @@ enum {
     NETML_WIRING = 5,          /* another length, or an index out of range */
     NETML_COUNTS = 6,          /* cable: rises or blocked are not the flags in the wiring */
     NETML_NUMBERS = 7,         /* netml_population_new: a number that is not finite, or out of range */
-    NETML_CHANNELS = 8         /* netml_population_new: a channel's input or gain out of range */
+    NETML_SYNAPSE_SITES = 8         /* netml_population_new: a synapse site's input or gain out of range */
 };
 
 /* Whether the arrays of a model fit its shape: NETML_FITS or why not. All other functions trust what fits. */
@@ -56,16 +56,16 @@ void netml_step(const int32_t* shape, const float* params, const int32_t* wiring
                 float* state, const float* x, float* logit, float* v, uint8_t* spike, int64_t blocks);
 
 /* Sequences of events as rows of a compressed table, one row a step: row r holds the events
- * row_start[r] .. row_start[r + 1] of channel[] and weight[] (uS). Lane l runs over length[l] rows from first_row[l];
+ * row_start[r] .. row_start[r + 1] of synapse_site[] and weight[] (uS). Lane l runs over length[l] rows from first_row[l];
  * after its last row it sees no event. */
 typedef struct {
     const int64_t* row_start;
-    const int32_t* channel;
+    const int32_t* synapse_site;
     const float* weight;
     const int64_t* first_row;      /* [16] of this block */
     const int32_t* length;         /* [16] of this block */
-    const int32_t* channel_input;  /* [channels] */
-    const float* channel_gain;     /* [channels], 1/uS */
+    const int32_t* channel_input;  /* [synapse sites] */
+    const float* channel_gain;     /* [synapse sites], 1/uS */
 } netml_events;
 
 /* Floats of workspace that the forward pass of one block leaves for its backward pass. */
@@ -79,7 +79,7 @@ void netml_forward(const int32_t* shape, const float* params, const int32_t* wir
                    const netml_events* events, const uint8_t* teacher, const uint8_t* free_running, float* state,
                    float* logit, float* v, float* sites, uint8_t* spike, float* workspace, int64_t steps);
 
-/* Gradients of one block, added to grad_params [param_count] and grad_gain [channels].
+/* Gradients of one block, added to grad_params [param_count] and grad_gain [synapse sites].
  * The fed-back spikes and the initial state are constants. */
 void netml_backward(const int32_t* shape, const float* params, const int32_t* wiring, const netml_events* events,
                     const float* grad_logit, const float* grad_v, const float* grad_sites, float* workspace,

@@ -92,12 +92,12 @@ typedef struct {
     double step_s, deliver_s;         /* since the last reset, summed over threads */
 } netml_population_stats;
 
-/* Shape, parameters and wiring as in netml_kernel.h, each with its length; by channel: the input it feeds, its gain (1/uS),
+/* Shape, parameters and wiring as in netml_kernel.h, each with its length; by synapse site: the input it feeds, its gain (1/uS),
  * its events in training and the range of their weights (uS). Arrays are copied. No cells yet; projection 0 is static.
  * NULL where it cannot be run: *why then says the reason (netml_reason), else NETML_FITS. */
 netml_population* netml_population_new(const int32_t* shape, int64_t shape_count, const float* params, int64_t param_count,
                                        const int32_t* wiring, int64_t wiring_count, float threshold, float rest_mv,
-                                       double dt_r_ms, float quantum, int64_t channels, const int32_t* channel_input,
+                                       double dt_r_ms, float quantum, int64_t synapse_sites, const int32_t* channel_input,
                                        const float* channel_gain, const int64_t* channel_seen, const float* low_us,
                                        const float* high_us, int32_t* why);
 void netml_population_delete(netml_population*);
@@ -109,13 +109,13 @@ int64_t netml_population_add_projection(netml_population*, const netml_plasticit
  * `cells`, a finite weight from 0 (with STDP: within the bounds), a delay from one tick to 2^31 - 1 of them.
  * Returns 0, or 1 + the index of the first synapse that is none of that (then none is added). */
 int64_t netml_population_add(netml_population*, int64_t projection, int64_t rows, int64_t cells, int64_t count,
-                             const int32_t* row, const int32_t* cell, const int32_t* channel, const double* weight_us,
+                             const int32_t* row, const int32_t* cell, const int32_t* synapse_site, const double* weight_us,
                              const double* delay_ms);
 
-/* Independent Poisson events on channels of every cell, drawn anew each step from (seed, stream, gid, step): a step's
- * number of events has at most 255 and a mean of at most 64. Returns 0, or 1 + the index of the first bad channel,
+/* Independent Poisson events on synapse sites of every cell, drawn anew each step from (seed, stream, gid, step): a step's
+ * number of events has at most 255 and a mean of at most 64. Returns 0, or 1 + the index of the first bad synapse site,
  * weight or rate. */
-int64_t netml_population_add_background(netml_population*, int64_t count, const int32_t* channel, const double* rate_hz,
+int64_t netml_population_add_background(netml_population*, int64_t count, const int32_t* synapse_site, const double* rate_hz,
                                         const double* weight_us, uint32_t seed, uint32_t stream);
 
 /* Takes cells (by gid) and synapses into use, sorted, for so many threads; resets. Returns 0. Refused: fewer rows or cells
@@ -145,7 +145,7 @@ int64_t netml_population_deliver_once(netml_population*, int64_t row, double spi
 
 /* Events of single synapses that have no row, by their arrival, which the next step or a later one sees. Returns 0, or
  * 1 + the index of the first that is out of range; those before it are in. */
-int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* channel,
+int64_t netml_population_inject(netml_population*, int64_t count, const int32_t* cell, const int32_t* synapse_site,
                                 const double* weight_us, const double* arrival_ms);
 
 /* A reward to a projection's synapses at the beginning of the next step; refused where it has no STDP. Returns 0. */

@@ -25,11 +25,11 @@ struct netml_population {
     static constexpr int64_t SETTLE_STEPS = 8192;
 
     netml_population(const int32_t* shape_, const float* parameters, const int32_t* wiring_, float threshold_,
-                     float rest_mv_, double dt_r_ms, float quantum_, netml::Channels channels_)
+                     float rest_mv_, double dt_r_ms, float quantum_, netml::SynapseSites synapse_sites_)
         : size(netml::sizes_of(shape_)), shape(shape_, shape_ + size.shape), params(parameters, parameters + size.params),
           wiring(wiring_, wiring_ + size.wiring), threshold(threshold_), rest_mv(rest_mv_),
           quantum(quantum_), step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)),
-          block_size(size.inputs * netml::LANES), channels(std::move(channels_)) {
+          block_size(size.inputs * netml::LANES), synapse_sites(std::move(synapse_sites_)) {
         projections.push_back({});
         freeze(0, nullptr, 0, 1);
     }
@@ -50,7 +50,7 @@ struct netml_population {
     }
 
     int64_t add(int64_t k, int64_t row_count, int64_t cell_count, int64_t n, const int32_t* row, const int32_t* cell,
-                const int32_t* channel, const double* weight_us, const double* delay_ms) {
+                const int32_t* synapse_site, const double* weight_us, const double* delay_ms) {
         if (!has(k) || n < 0) return NETML_REFUSED;
         netml::Projection& projection = projections[k];
         const netml_plasticity& p = projection.plasticity;
@@ -59,13 +59,13 @@ struct netml_population {
         p.stdp ? plastic.synapse.resize(n) : plain.synapse.resize(n);
         int64_t outside = 0, unseen = 0;
         for (int64_t i = 0; i < n; ++i) {
-            const int32_t c = channel[i];
-            if ((uint32_t)c >= channels.input.size()) return i + 1;
-            const double gain = channels.quanta_per_us[c], weight = std::rint(weight_us[i] * gain);
+            const int32_t c = synapse_site[i];
+            if ((uint32_t)c >= synapse_sites.input.size()) return i + 1;
+            const double gain = synapse_sites.quanta_per_us[c], weight = std::rint(weight_us[i] * gain);
             const double delay = std::rint(delay_ms[i] * NETML_TICKS_PER_MS);
             if (row[i] < 0 || row[i] >= row_count || cell[i] < 0 || cell[i] >= cell_count
                 || !(weight >= 0 && weight <= INT32_MAX) || !(delay >= 1 && delay <= INT32_MAX)) return i + 1;
-            const int64_t target = (cell[i] / netml::LANES * size.inputs + channels.input[c]) * netml::LANES
+            const int64_t target = (cell[i] / netml::LANES * size.inputs + synapse_sites.input[c]) * netml::LANES
                                    + cell[i] % netml::LANES;
             if (target > UINT32_MAX) return i + 1;
             if (p.stdp) {
@@ -75,8 +75,8 @@ struct netml_population {
             } else {
                 plain.synapse[i] = {(uint32_t)target, (int32_t)delay, (int32_t)weight};
             }
-            unseen += channels.seen[c] == 0;
-            outside += channels.unlike(c, weight_us[i] * (p.short_term ? p.use : 1.0));   // what a first spike brings
+            unseen += synapse_sites.seen[c] == 0;
+            outside += synapse_sites.unlike(c, weight_us[i] * (p.short_term ? p.use : 1.0));   // what a first spike brings
         }
         if (p.stdp) plastic.row.assign(row, row + n), projection.plastic.push_back(std::move(plastic));
         else plain.row.assign(row, row + n), projection.plain.push_back(std::move(plain));
@@ -87,17 +87,17 @@ struct netml_population {
         return 0;
     }
 
-    int64_t add_background(int64_t n, const int32_t* channel, const double* rate_hz, const double* weight_us,
+    int64_t add_background(int64_t n, const int32_t* synapse_site, const double* rate_hz, const double* weight_us,
                            uint32_t seed, uint32_t stream) {
         if (n < 0) return NETML_REFUSED;
         std::vector<netml::Background::Choice> choices(n);
         double mean = 0;
         for (int64_t i = 0; i < n; ++i) {
-            if ((uint32_t)channel[i] >= channels.input.size()) return i + 1;
-            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if ((uint32_t)synapse_site[i] >= synapse_sites.input.size()) return i + 1;
+            const double weight = std::rint(weight_us[i] * synapse_sites.quanta_per_us[synapse_site[i]]);
             mean += rate_hz[i] * (double)step_ticks / (1000.0 * NETML_TICKS_PER_MS);
             if (!(rate_hz[i] >= 0 && mean <= 64 && weight >= 0 && weight <= INT32_MAX)) return i + 1;
-            choices[i] = {channels.input[channel[i]], (int32_t)weight, 0, 0};
+            choices[i] = {synapse_sites.input[synapse_site[i]], (int32_t)weight, 0, 0};
         }
         if (mean > 0) backgrounds.emplace_back(seed, stream, mean, std::move(choices), std::vector<double>(rate_hz, rate_hz + n));
         return 0;
@@ -196,15 +196,15 @@ struct netml_population {
     }
 
     // Events of single synapses; they wait until the step that sees them.
-    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* synapse_site, const double* weight_us, const double* arrival_ms) {
         for (int64_t i = 0; i < n; ++i) {
             if (!is_time(arrival_ms[i])) return i + 1;
             const int64_t tick = std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1;
             const int64_t step = tick < 0 ? -1 : tick / step_ticks;       // division rounds towards 0
-            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
-            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)synapse_site[i] >= synapse_sites.input.size() || step < next) return i + 1;
+            const double weight = std::rint(weight_us[i] * synapse_sites.quanta_per_us[synapse_site[i]]);
             if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
-            const int64_t target = cell[i] / netml::LANES * block_size + channels.input[channel[i]] * netml::LANES + cell[i] % netml::LANES;
+            const int64_t target = cell[i] / netml::LANES * block_size + synapse_sites.input[synapse_site[i]] * netml::LANES + cell[i] % netml::LANES;
             injected[step].push_back({target, (int32_t)weight});
         }
         return 0;
@@ -304,7 +304,7 @@ struct netml_population {
     std::vector<int32_t> wiring;
     float threshold, rest_mv, quantum;
     int64_t step_ticks, block_size;
-    netml::Channels channels;
+    netml::SynapseSites synapse_sites;
     int64_t cells = 0, blocks = 0, row_count = 0;
     int64_t least_rows = 0, least_cells = 0;  // that synapses were added for
     bool ready = false;                       // all that was added as a projection, and all cells, are in use

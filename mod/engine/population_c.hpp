@@ -38,13 +38,13 @@ T* collected(std::vector<T>& out, int64_t* count, F&& fill) {
 
 inline int32_t check_population(const int32_t* shape, int64_t shape_count, const float* params, int64_t param_count,
                                 const int32_t* wiring, int64_t wiring_count, float threshold, float rest_mv, double dt_r_ms,
-                                float quantum, int64_t channels, const int32_t* channel_input, const float* channel_gain) {
+                                float quantum, int64_t synapse_sites, const int32_t* channel_input, const float* channel_gain) {
     if (const int32_t why = check(shape, shape_count, param_count, wiring_count, wiring)) return why;
     const double ticks = dt_r_ms * NETML_TICKS_PER_MS;
     if (!all_finite(params, param_count) || std::isnan(threshold) || !std::isfinite(rest_mv) || !(ticks >= 0.5 && ticks <= INT32_MAX)
         || !(std::isnormal(quantum) && quantum > 0 && quantum <= 1e6f)) return NETML_NUMBERS;
-    const bool fed = channels >= 0 && all_below(channel_input, channels, sizes_of(shape).inputs);
-    return fed && all_finite(channel_gain, channels) ? NETML_FITS : NETML_CHANNELS;
+    const bool fed = synapse_sites >= 0 && all_below(channel_input, synapse_sites, sizes_of(shape).inputs);
+    return fed && all_finite(channel_gain, synapse_sites) ? NETML_FITS : NETML_SYNAPSE_SITES;
 }
 }  // namespace netml
 
@@ -52,15 +52,15 @@ extern "C" {
 
 netml_population* netml_population_new(const int32_t* shape, int64_t shape_count, const float* params, int64_t param_count,
                                        const int32_t* wiring, int64_t wiring_count, float threshold, float rest_mv,
-                                       double dt_r_ms, float quantum, int64_t channels, const int32_t* channel_input,
+                                       double dt_r_ms, float quantum, int64_t synapse_sites, const int32_t* channel_input,
                                        const float* channel_gain, const int64_t* channel_seen, const float* low_us,
                                        const float* high_us, int32_t* why) {
     *why = netml::check_population(shape, shape_count, params, param_count, wiring, wiring_count, threshold, rest_mv, dt_r_ms,
-                                   quantum, channels, channel_input, channel_gain);
+                                   quantum, synapse_sites, channel_input, channel_gain);
     if (*why != NETML_FITS) return nullptr;
     try {
         return new netml_population(shape, params, wiring, threshold, rest_mv, dt_r_ms, quantum,
-                                    {channels, channel_input, channel_gain, channel_seen, low_us, high_us, quantum});
+                                    {synapse_sites, channel_input, channel_gain, channel_seen, low_us, high_us, quantum});
     } catch (const std::exception&) {
         *why = NETML_NO_MEMORY;
         return nullptr;
@@ -73,15 +73,15 @@ int64_t netml_population_add_projection(netml_population* p, const netml_plastic
 }
 
 int64_t netml_population_add(netml_population* p, int64_t projection, int64_t rows, int64_t cells, int64_t count,
-                             const int32_t* row, const int32_t* cell, const int32_t* channel, const double* weight_us,
+                             const int32_t* row, const int32_t* cell, const int32_t* synapse_site, const double* weight_us,
                              const double* delay_ms) {
     return netml::where_memory_lasts(
-        [&] { return p->add(projection, rows, cells, count, row, cell, channel, weight_us, delay_ms); });
+        [&] { return p->add(projection, rows, cells, count, row, cell, synapse_site, weight_us, delay_ms); });
 }
 
-int64_t netml_population_add_background(netml_population* p, int64_t count, const int32_t* channel, const double* rate_hz,
+int64_t netml_population_add_background(netml_population* p, int64_t count, const int32_t* synapse_site, const double* rate_hz,
                                         const double* weight_us, uint32_t seed, uint32_t stream) {
-    return netml::where_memory_lasts([&] { return p->add_background(count, channel, rate_hz, weight_us, seed, stream); });
+    return netml::where_memory_lasts([&] { return p->add_background(count, synapse_site, rate_hz, weight_us, seed, stream); });
 }
 
 int64_t netml_population_freeze(netml_population* p, int64_t cells, const int64_t* gids, int64_t rows, int32_t threads) {
@@ -113,9 +113,9 @@ int64_t netml_population_deliver_once(netml_population* p, int64_t row, double s
 int64_t netml_population_reward(netml_population* p, int64_t projection, double amount) {
     return netml::with_shadows(p, [=](netml_population& q) { return q.reward(projection, amount); });
 }
-int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* channel,
+int64_t netml_population_inject(netml_population* p, int64_t n, const int32_t* cell, const int32_t* synapse_site,
                                 const double* weight_us, const double* arrival_ms) {
-    return netml::where_memory_lasts([&] { return p->inject(n, cell, channel, weight_us, arrival_ms); });
+    return netml::where_memory_lasts([&] { return p->inject(n, cell, synapse_site, weight_us, arrival_ms); });
 }
 int64_t netml_population_step(netml_population* p) {
     if (!p->runs()) return NETML_REFUSED;

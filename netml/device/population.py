@@ -39,7 +39,7 @@ class DevicePopulation:
     Example:
         >>> cells = DevicePopulation(netml.Artifact.load("PYR.netml"), "PYR", device="cuda")
         >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
-        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], channel=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
         >>> cells.freeze()
         >>> cells.deliver(0, spike_ms=0.2)
         >>> spiking = cells.step()
@@ -88,65 +88,73 @@ class DevicePopulation:
         self._added.append([])
         return len(self._rules) - 1
 
-    def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
+    def add_synapses(self, row, cell, synapse_site, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; arrays or tensors of one length.
 
         Args:
             row: (n) int, of the source.
             cell: (n) int, index of the target.
-            channel: (n) int, segment x synapse types + synapse type.
+            synapse_site: (n) int, segment x synapse types + synapse type.
             weight_us: (n) float64, peak conductance, uS, 0 or more.
             delay_ms: (n) float64, ms, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
             projection: Number of the one they belong to.
 
         Raises:
-            ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay
-                that is zero, negative, NaN or too long.
+            ModelError: A row, cell or synapse site that is not there, a weight that is negative, NaN or too large, a
+                delay that is zero, negative, NaN or too long.
         """
-        row, cell, channel = (sent(c, torch.int64, self.device) for c in (row, cell, channel))
+        row, cell, synapse_site = (sent(c, torch.int64, self.device) for c in (row, cell, synapse_site))
         weight_us, delay_ms = (sent(c, torch.float64, self.device) for c in (weight_us, delay_ms))
         for name, index, count in (
             ("row", row, self.rows),
             ("cell", cell, self.cells),
-            ("channel", channel, self._input.numel()),
+            ("synapse site", synapse_site, self._input.numel()),
         ):
             self._refuse((index < 0) | (index >= count), name, index, f"0 to {count - 1}")
-        gain, delay = self._quanta_per_us[channel], torch.round(delay_ms * TICKS_PER_MS)
+        gain, delay = self._quanta_per_us[synapse_site], torch.round(delay_ms * TICKS_PER_MS)
         weight = torch.round(weight_us * gain)
         self._refuse(
             ~((weight_us >= 0) & (weight <= TOP)), "weight", weight_us, "0 to 1024 times the largest in training, uS"
         )
         self._refuse(~((delay >= 1) & (delay <= TOP)), "delay", delay_ms, f"1e-6 to {TOP // TICKS_PER_MS} ms")
-        target = cell * self._reduction.dims.inputs + self._input[channel]
+        target = cell * self._reduction.dims.inputs + self._input[synapse_site]
         weights = [weight_us.float(), gain.float()] if self._rules[projection][1] else [weight.int()]
         self._added[projection].append((row.int(), target.int(), delay.int(), *weights))
         self._dirty = True
 
-    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
-        """Poisson events onto channels of every cell, each cell and channel on its own; the engine's own events.
+    def add_background(self, synapse_site, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto synapse sites of every cell, each cell and site on its own; the engine's own events.
 
         Args:
-            channel: (n) int.
-            rate_hz: (n) float64, Hz, or one number for all channels.
-            weight_us: (n) float64, uS, or one number for all channels.
+            synapse_site: (n) int.
+            rate_hz: (n) float64, Hz, or one number for all synapse sites.
+            weight_us: (n) float64, uS, or one number for all synapse sites.
             seed: 0 to 2^32 - 1.
 
         Raises:
-            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large.
+            ModelError: A synapse site that is not there, a rate or weight that is negative, NaN or too large.
         """
-        channel = np.atleast_1d(channel)
-        rate, weight = (np.broadcast_to(np.asarray(v, float), channel.shape) for v in (rate_hz, weight_us))
-        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(channel, 0, self._input.numel() - 1)])
-        wrong = (channel < 0) | (channel >= self._input.numel()) | ~(rate >= 0) | ~((quanta >= 0) & (quanta <= TOP))
+        synapse_site = np.atleast_1d(synapse_site)
+        rate, weight = (np.broadcast_to(np.asarray(v, float), synapse_site.shape) for v in (rate_hz, weight_us))
+        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(synapse_site, 0, self._input.numel() - 1)])
+        wrong = (
+            (synapse_site < 0)
+            | (synapse_site >= self._input.numel())
+            | ~(rate >= 0)
+            | ~((quanta >= 0) & (quanta <= TOP))
+        )
         wrong |= ~(np.cumsum(rate) * self.dt_r_ms / 1000 <= 64)
         if wrong.any():
             bad = np.flatnonzero(wrong)[0]
             raise ModelError(
-                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on channel "
-                f"{channel[bad]}; expected a channel below {self._input.numel()}, a rate and a weight from 0, and at "
+                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on synapse site "
+                f"{synapse_site[bad]}; expected a site below {self._input.numel()}, a rate and a weight from 0, and at "
                 f"most 64 events a cell and step of {self.dt_r_ms} ms in all"
             )
-        choices = self._input[torch.as_tensor(channel, device=self.device)], torch.as_tensor(quanta, device=self.device)
+        choices = (
+            self._input[torch.as_tensor(synapse_site, device=self.device)],
+            torch.as_tensor(quanta, device=self.device),
+        )
         self._backgrounds.append(Background(rate.tolist(), *choices, seed=seed, stream=len(self._backgrounds),
                                             step_ticks=self._step_ticks))  # fmt: skip
 
@@ -227,20 +235,20 @@ class DevicePopulation:
         for projection in self.projections:
             self._events += projection.spike(rows, tick, self.next, self._ring)
 
-    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+    def inject(self, cell, synapse_site, weight_us, arrival_ms) -> None:
         """Events of single synapses that have no row.
 
         Args:
             cell: (n) int, index of the target.
-            channel: (n) int, segment x synapse types + synapse type.
+            synapse_site: (n) int, segment x synapse types + synapse type.
             weight_us: (n) float64, uS.
             arrival_ms: (n) float64, ms, no further ahead than the longest delay; what comes too late is counted.
         """
-        cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))
+        cell, synapse_site = (sent(c, torch.int64, self.device) for c in (cell, synapse_site))
         weight, arrival = (sent(c, torch.float64, self.device) for c in (weight_us, arrival_ms))
         step = (torch.round(arrival * TICKS_PER_MS).long() + 1) // self._step_ticks
-        quanta = torch.round(weight * self._quanta_per_us[channel]).to(torch.int32)
-        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[channel], quanta)
+        quanta = torch.round(weight * self._quanta_per_us[synapse_site]).to(torch.int32)
+        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[synapse_site], quanta)
 
     def reward(self, amount: float, projection: int | None = None) -> None:
         """A reward (``amount``, no unit) at the beginning of the next step, to one ``projection`` or (None) to all."""

@@ -66,8 +66,8 @@ def build(
             populations[label].add_rows(layout.cells)  # the row of a source is its gid
     stimulations = Stimulations(circuit, seeds["stim"])
     for label, poisson in stimulations.poisson().items():
-        channel, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
-        populations[label].add_background(channel, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
+        synapse_site, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
+        populations[label].add_background(synapse_site, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
     clamps: dict[str, list[tuple]] = {label: [] for label in populations}
     for label, gid, clamp in stimulations.clamps(here):
         populations[label].set_current(0.0)  # refused where the reduction takes none
@@ -139,7 +139,7 @@ class DeviceSimulation:
                 which, times = background.trains.until(end)
                 hit = background.synapses
                 self.network.populations[background.label].inject(
-                    self._index[hit.post[which]], hit.channel[which], hit.weight_us[which], times
+                    self._index[hit.post[which]], hit.synapse_site[which], hit.weight_us[which], times
                 )
             for label, clamps in self._clamps.items():
                 self.network.populations[label].set_current(self._current(label, clamps))

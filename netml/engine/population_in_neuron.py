@@ -49,7 +49,7 @@ class NeuronPopulation:
         self.object.add_cell(outlet, gid)
         return self.population.add_cell(gid), outlet
 
-    def channel(self, section: str, loc: float, synapse: str) -> int:
+    def synapse_site(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse.
 
         Raises:
@@ -78,7 +78,7 @@ class NeuronPopulation:
         return self._projections[synapse]
 
     def connect_gid(
-        self, gid: int, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0
+        self, gid: int, cell: int, synapse_site: int, weight_us: float, delay_ms: float, projection: int = 0
     ) -> None:
         """A synapse from the cell of a gid, on whatever rank it lives."""
         if gid not in self._sources:
@@ -86,7 +86,7 @@ class NeuronPopulation:
         row, netcon = self._sources[gid]
         if delay_ms < netcon.delay:
             self._set(netcon, row, delay_ms)
-        self.population.add_synapse(row, cell, channel, weight_us, delay_ms, projection)
+        self.population.add_synapse(row, cell, synapse_site, weight_us, delay_ms, projection)
 
     def connect_source(self, gid: int, row: int, delay_ms: float) -> None:
         """Let the spikes of a gid enter a row of the population, after a delay in which nothing is due there."""
@@ -99,11 +99,13 @@ class NeuronPopulation:
         """How long NEURON holds a spike back at most before the population has it."""
         return max((netcon.delay for _, netcon in self._sources.values()), default=0.0)
 
-    def connect_stim(self, netstim, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0):
+    def connect_stim(
+        self, netstim, cell: int, synapse_site: int, weight_us: float, delay_ms: float, projection: int = 0
+    ):
         """A synapse from a NetStim of its own; returns the NetCon."""
         netcon, row = h.NetCon(netstim, self.object), self.population.add_row()
         self._set(netcon, row, delay_ms)
-        self.population.add_synapse(row, cell, channel, weight_us, delay_ms, projection)
+        self.population.add_synapse(row, cell, synapse_site, weight_us, delay_ms, projection)
         return netcon
 
     def freeze(self) -> None:

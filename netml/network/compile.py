@@ -134,7 +134,7 @@ def add_synapses(circuit: Circuit, populations: Mapping[str, Any], projections, 
         for population, found in Rule(label, params, circuit).synapses(here):
             try:
                 populations[population].add_synapses(
-                    found.pre, index[found.post], found.channel, found.weight_us, found.delay_ms,
+                    found.pre, index[found.post], found.synapse_site, found.weight_us, found.delay_ms,
                     projections.get(label, {}).get(population, 0),
                 )  # fmt: skip
             except ModelError as error:

@@ -44,9 +44,9 @@ class Background:
 
 
 class Poisson(NamedTuple):
-    """Events on one channel of every cell of a population, each cell's independent of all others."""
+    """Events on one synapse site of every cell of a population, each cell's independent of all others."""
 
-    channel: int
+    synapse_site: int
     rate_hz: float
     weight_us: float
 
@@ -193,7 +193,7 @@ class Stimulations:
         interval = interval_of(dict(self._all[label][1]), where)
         if not interval > 0:
             raise ModelError(f"{where} has an interval of {interval} ms; expected above 0")
-        return Poisson(int(made.channel[0]), float(1000.0 / interval), float(made.weight_us[0]))
+        return Poisson(int(made.synapse_site[0]), float(1000.0 / interval), float(made.weight_us[0]))
 
 
 def _trains(source: Mapping, synapses: Synapses, circuit: Circuit, stim_seed: int, where: str) -> Trains:

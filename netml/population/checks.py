@@ -11,9 +11,9 @@ from netml.population.plasticity import RewardStdp
 
 LONGEST_MS = (2**31 - 1) / TICKS_PER_MS
 # What a synapse, a background and an event are made from.
-COLUMNS = {"row": "i", "cell": "i", "channel": "i", "weight": "d", "delay": "d"}
-BACKGROUND = {"channel": "i", "rate": "d", "weight": "d"}
-EVENTS = {"cell": "i", "channel": "i", "weight": "d", "arrival": "d"}
+COLUMNS = {"row": "i", "cell": "i", "synapse site": "i", "weight": "d", "delay": "d"}
+BACKGROUND = {"synapse site": "i", "rate": "d", "weight": "d"}
+EVENTS = {"cell": "i", "synapse site": "i", "weight": "d", "arrival": "d"}
 
 
 def whole(value, what: str) -> int:
@@ -84,31 +84,31 @@ def column(values, code: str, what: str) -> np.ndarray:
 
 
 def refuse_synapse(
-    label: str, tops: tuple[int, int, int], stdp: RewardStdp | None, row: int, cell: int, channel: int, weight: float,
-    delay: float,
+    label: str, tops: tuple[int, int, int], stdp: RewardStdp | None, row: int, cell: int, synapse_site: int,
+    weight: float, delay: float,
 ) -> None:  # fmt: skip
     """Say what is wrong with a synapse.
 
     Args:
         label: Of the population, for the message.
-        tops: How many rows, cells and channels there are.
+        tops: How many rows, cells and synapse sites there are.
         stdp: Of its projection.
         row: Of its source.
         cell: That it stands on.
-        channel: Segment x synapse types + synapse type.
+        synapse_site: Segment x synapse types + synapse type.
         weight: uS.
         delay: ms.
 
     Raises:
         ModelError: Always.
     """
-    rows, cells, channels = tops
+    rows, cells, synapse_sites = tops
     if not 0 <= row < rows:
         wrong = f"row {row}; expected 0 to {rows - 1}: add_rows makes them"
     elif not 0 <= cell < cells:
         wrong = f"cell {cell}; expected 0 to {cells - 1}: add_cells makes them"
-    elif not 0 <= channel < channels:
-        wrong = f"channel {channel}; expected 0 to {channels - 1} (segment x synapse types + synapse type)"
+    elif not 0 <= synapse_site < synapse_sites:
+        wrong = f"synapse site {synapse_site}; expected 0 to {synapse_sites - 1} (segment x synapse types + synapse type)"
     elif not 0 <= weight < np.inf:
         wrong = f"a weight of {weight} uS; expected 0 or more"
     elif not 0.5 < delay * TICKS_PER_MS < 2**31:

@@ -22,11 +22,11 @@ def create(library: ctypes.CDLL, artifact: Artifact) -> int:
         MemoryError: There is none.
     """
     reduction, arrays, header = Reduction.of(artifact), artifact.arrays, artifact.header
-    channels = synaptic_gain(artifact).size
+    synapse_sites = synaptic_gain(artifact).size
     ranges = np.array([weight_range(header, s) for s in header["synapses"]], float).reshape(-1, 2)
-    low, high = np.resize(ranges, (channels, 2)).T
+    low, high = np.resize(ranges, (synapse_sites, 2)).T
     tables = [
-        np.ascontiguousarray(values[:channels], dtype) for values, dtype in (
+        np.ascontiguousarray(values[:synapse_sites], dtype) for values, dtype in (
             (arrays["channel_input"], np.int32), (arrays["channel_gain"], np.float32),
             (arrays["channel_seen"], np.int64), (low, np.float32), (high, np.float32))
     ]  # fmt: skip
@@ -34,7 +34,7 @@ def create(library: ctypes.CDLL, artifact: Artifact) -> int:
     why = ctypes.c_int32()
     handle = library.netml_population_new(
         *(item for pair in model for item in pair), reduction.threshold, float(header.get("v_rest_mv", -70.0)),
-        float(header["dt_r_ms"]), quantum(artifact), channels,
+        float(header["dt_r_ms"]), quantum(artifact), synapse_sites,
         *(table.ctypes.data for table in tables), ctypes.byref(why),
     )  # fmt: skip
     if not handle:

@@ -31,7 +31,7 @@ class PopulationHandle:
         label: For messages.
 
     Attributes:
-        channels: Number of segments times synapse types; a current into the soma is none of them.
+        synapse_sites: Number of segments times synapse types; a current into the soma is none of them.
         inputs: Of a cell, the current's among them.
         step_ticks: Length of a step, 1e-6 ms.
         cells, rows: In use, since the last :meth:`freeze`.
@@ -46,7 +46,7 @@ class PopulationHandle:
     def __init__(self, artifact: Artifact, label: str):
         self._pointer: int | None = None
         self._library, self._label = c_interface.load_library(), label
-        self.channels, self.inputs = synaptic_gain(artifact).size, int(artifact.header["dims"]["inputs"])
+        self.synapse_sites, self.inputs = synaptic_gain(artifact).size, int(artifact.header["dims"]["inputs"])
         self.step_ticks = step_ticks(artifact, label)
         self.cells, self.rows, self.frozen = 0, 0, False
         self.rules: list[tuple[ShortTerm | None, RewardStdp | None]] = [(None, None)]
@@ -85,7 +85,7 @@ class PopulationHandle:
     def add_synapses(self, projection: int, rows: int, cells: int, columns: list[np.ndarray]) -> int:
         """Further synapses, of which rows and cells are below those given.
 
-        ``columns``: row, cell, channel (n) int32, weight uS, delay ms (n) float64.
+        ``columns``: row, cell, synapse site (n) int32, weight uS, delay ms (n) float64.
 
         Returns:
             0, or 1 + the index of the first that is refused; then none is added.
@@ -94,9 +94,9 @@ class PopulationHandle:
         return self._call("add", projection, rows, cells, columns[0].size, *_addresses(columns))
 
     def add_background(self, columns: list[np.ndarray], seed: int, stream: int) -> int:
-        """Poisson events on channels of every cell.
+        """Poisson events on synapse sites of every cell.
 
-        ``columns``: channel (n) int32, rate Hz, weight uS (n) float64.
+        ``columns``: synapse site (n) int32, rate Hz, weight uS (n) float64.
 
         Returns:
             0, or 1 + the index of the first that is refused.
@@ -164,7 +164,7 @@ class PopulationHandle:
         """Events of single synapses.
 
         Args:
-            columns: cell, channel (n) int32, weight uS, arrival ms (n) float64.
+            columns: cell, synapse site (n) int32, weight uS, arrival ms (n) float64.
 
         Returns:
             0, or 1 + the index of the first that is refused; those before it are in.

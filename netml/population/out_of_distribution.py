@@ -18,12 +18,12 @@ class OutOfRange:
 
     Attributes:
         weights: Synapses whose weight lies outside the range of their type in training.
-        channels: Synapses on a channel (segment, synapse type) that had no event in training.
+        synapse_sites: Synapses on a synapse site (segment, synapse type) that had no event in training.
         currents: Cells whose current clamps add up to a current outside the range of training at some time.
     """
 
     weights: int
-    channels: int
+    synapse_sites: int
     currents: int
 
 

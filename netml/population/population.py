@@ -40,7 +40,7 @@ class ReducedPopulation:
     Example:
         >>> cells = ReducedPopulation(netml.Artifact.load("PYR.netml"), "PYR")
         >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
-        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], channel=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
         >>> cells.freeze()
         >>> cells.deliver(0, spike_ms=0.2)
         >>> cells.step(), cells.voltage()  # cells that spike at 1 ms, and all voltages then
@@ -99,7 +99,7 @@ class ReducedPopulation:
         return number
 
     def add_synapses(
-        self, row: ArrayLike, cell: ArrayLike, channel: ArrayLike, weight_us: ArrayLike, delay_ms: ArrayLike,
+        self, row: ArrayLike, cell: ArrayLike, synapse_site: ArrayLike, weight_us: ArrayLike, delay_ms: ArrayLike,
         projection: int = 0,
     ) -> None:  # fmt: skip
         """Synapses from the sources of rows, in any order; used from the next :meth:`freeze` on.
@@ -107,7 +107,7 @@ class ReducedPopulation:
         Args:
             row: (n) int32, of the source.
             cell: (n) int32, index of the target.
-            channel: (n) int32, segment x synapse types + synapse type.
+            synapse_site: (n) int32, segment x synapse types + synapse type.
             weight_us: (n) float64, peak conductance, uS, 0 or more; with STDP within its bounds.
             delay_ms: (n) float64, ms, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
             projection: Number of the one they belong to.
@@ -115,23 +115,23 @@ class ReducedPopulation:
         Raises:
             ModelError: One of them out of range or NaN, or a weight too large; then none is added.
         """
-        values, what = (row, cell, channel, weight_us, delay_ms), f"synapses onto reduced {self.label}"
+        values, what = (row, cell, synapse_site, weight_us, delay_ms), f"synapses onto reduced {self.label}"
         columns = checks.columns(values, COLUMNS, what)
         if bad := self.handle.add_synapses(projection, self.rows, self.cells, columns):
-            tops = self.rows, self.cells, self.handle.channels
+            tops = self.rows, self.cells, self.handle.synapse_sites
             wrong = [column[bad - 1].item() for column in columns]
             checks.refuse_synapse(self.label, tops, self.handle.rules[projection][1], *wrong)
         self._dirty = True
 
     def add_synapse(
-        self, row: int, cell: int, channel: int, weight_us: float, delay_ms: float, projection: int = 0
+        self, row: int, cell: int, synapse_site: int, weight_us: float, delay_ms: float, projection: int = 0
     ) -> None:
         """One synapse, checked at the next :meth:`freeze`.
 
-        ``row``, ``cell``, ``channel``, ``weight_us``, ``delay_ms`` and ``projection``: see :meth:`add_synapses`.
+        ``row``, ``cell``, ``synapse_site``, ``weight_us``, ``delay_ms`` and ``projection``: see :meth:`add_synapses`.
         """
         columns = self._single.setdefault(projection, [array(code) for code in COLUMNS.values()])
-        values = (row, cell, channel, weight_us, delay_ms)
+        values = (row, cell, synapse_site, weight_us, delay_ms)
         try:
             for column, value in zip(columns, values, strict=True):
                 column.append(value)
@@ -141,27 +141,27 @@ class ReducedPopulation:
             raise
         self._dirty = True
 
-    def add_background(self, channel: ArrayLike, rate_hz: ArrayLike, weight_us: ArrayLike, seed: int = 0) -> None:
-        """Poisson events onto channels of every cell, each cell and channel on its own.
+    def add_background(self, synapse_site: ArrayLike, rate_hz: ArrayLike, weight_us: ArrayLike, seed: int = 0) -> None:
+        """Poisson events onto synapse sites of every cell, each cell and synapse site on its own.
 
         Args:
-            channel: (n) int32, segment x synapse types + synapse type.
-            rate_hz: (n) float64, Hz, or one number for all channels.
-            weight_us: (n) float64, uS, or one number for all channels.
+            synapse_site: (n) int32, segment x synapse types + synapse type.
+            rate_hz: (n) float64, Hz, or one number for all synapse sites.
+            weight_us: (n) float64, uS, or one number for all synapse sites.
             seed: 0 to 2^32 - 1; with the number of this background, gid and step it decides all events.
 
         Raises:
             ModelError: One of them out of range or NaN, or more than 64 events a cell and step on average.
         """
-        channel = np.atleast_1d(channel)
-        values = (channel, *(np.broadcast_to(v, channel.shape) for v in (rate_hz, weight_us)))
+        synapse_site = np.atleast_1d(synapse_site)
+        values = (synapse_site, *(np.broadcast_to(v, synapse_site.shape) for v in (rate_hz, weight_us)))
         columns = checks.columns(values, BACKGROUND, f"a background of reduced {self.label}")
         if bad := self.handle.add_background(columns, checks.whole(seed, "seed of a background"), self._backgrounds):
             which, rate, weight = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on channel {which}; expected a "
-                f"channel below {self.handle.channels}, a rate and a weight from 0, in all at most 64 events a cell "
-                "and step"
+                f"a background of reduced {self.label} puts {rate} Hz of {weight} uS on synapse site {which}; expected "
+                f"a site below {self.handle.synapse_sites}, a rate and a weight from 0, in all at most 64 events a "
+                "cell and step"
             )
         self._backgrounds += 1
 
@@ -227,25 +227,25 @@ class ReducedPopulation:
         """
         self.handle.set_current(self._current.scaled(current_na, self.cells))
 
-    def inject(self, cell: ArrayLike, channel: ArrayLike, weight_us: ArrayLike, arrival_ms: ArrayLike) -> None:
+    def inject(self, cell: ArrayLike, synapse_site: ArrayLike, weight_us: ArrayLike, arrival_ms: ArrayLike) -> None:
         """Events of single synapses that have no row.
 
         Args:
             cell: (n) int32, index of the target.
-            channel: (n) int32, segment x synapse types + synapse type.
+            synapse_site: (n) int32, segment x synapse types + synapse type.
             weight_us: (n) float64, uS.
             arrival_ms: (n) float64, ms, from the end of the last step on.
 
         Raises:
             ModelError: An event out of range; those before it are in.
         """
-        values = (cell, channel, weight_us, arrival_ms)
+        values = (cell, synapse_site, weight_us, arrival_ms)
         columns = checks.columns(values, EVENTS, f"events for reduced {self.label}")
         if bad := self.handle.inject(columns):
             which, place, weight, arrival = (column[bad - 1].item() for column in columns)
             raise ModelError(
-                f"an event for reduced {self.label} has cell {which}, channel {place}, weight {weight} uS and arrival "
-                f"{arrival} ms; expected a cell and a channel that are there, a weight from 0, and a time still to come"
+                f"an event for reduced {self.label} has cell {which}, synapse site {place}, weight {weight} uS and "
+                f"arrival {arrival} ms; expected a cell and a site that are there, a weight from 0, and a time to come"
             )
 
     def reward(self, amount: float, projection: int | None = None) -> None:
@@ -320,5 +320,5 @@ class ReducedPopulation:
         """Hand over what was added one by one."""
         waiting, self._single = self._single, {}
         for projection, columns in waiting.items():
-            row, cell, channel, weight, delay = (np.frombuffer(column, column.typecode) for column in columns)
-            self.add_synapses(row, cell, channel, weight, delay, projection)
+            row, cell, synapse_site, weight, delay = (np.frombuffer(column, column.typecode) for column in columns)
+            self.add_synapses(row, cell, synapse_site, weight, delay, projection)

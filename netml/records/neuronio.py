@@ -130,18 +130,18 @@ class Source:
                 times = _array(simulation, "recordingTimeLowRes", where, samples)
                 if not np.array_equal(times, np.arange(samples)):
                     raise RecordsError(f"{where}: recordingTimeLowRes is not 0, 1, ... {samples - 1} ms")
-            time, channel, weight = self._events(simulation, where, samples)
+            time, synapse_site, weight = self._events(simulation, where, samples)
             spikes, exact = _spike_times(simulation, where, samples)
             duration = samples - 1.0  # the last sample stands there
             inside = time <= duration
             yield Trial(
                 kind=KIND, gid=-1, seed=seed + k, duration_ms=duration, event_time=time[inside],
-                event_channel=channel[inside], event_weight=weight[inside], spike_time=spikes[spikes <= duration],
-                voltage=voltage,
+                event_synapse_site=synapse_site[inside], event_weight=weight[inside],
+                spike_time=spikes[spikes <= duration], voltage=voltage,
             ), exact  # fmt: skip
 
     def _events(self, simulation: dict, where: str, samples: int):
-        """Times (ms), channels and weights (uS) of all events, sorted by time."""
+        """Times (ms), synapse sites and weights (uS) of all events, sorted by time."""
         parts = []
         for synapse, name in enumerate(("exInputSpikeTimes", "inhInputSpikeTimes")):
             of_segment = _part(simulation, name, dict, where)
@@ -159,11 +159,15 @@ class Source:
                 )
             if not ((time >= 0) & (time < samples)).all():
                 raise RecordsError(f"{where}: {name} has times outside 0 to {samples} ms")
-            channel = (np.repeat(segment, [len(times) for times in lists]) + 1) * 2 + synapse  # segment 0: the soma
-            parts.append((time, channel.astype(np.int32), np.full(time.size, self.weights_us[synapse], np.float32)))
-        time, channel, weight = (np.concatenate(both) for both in zip(*parts, strict=True))
-        order = np.lexsort((channel, time))
-        return time[order], channel[order], weight[order]
+            synapse_site = (
+                np.repeat(segment, [len(times) for times in lists]) + 1
+            ) * 2 + synapse  # segment 0: the soma
+            parts.append(
+                (time, synapse_site.astype(np.int32), np.full(time.size, self.weights_us[synapse], np.float32))
+            )
+        time, synapse_site, weight = (np.concatenate(both) for both in zip(*parts, strict=True))
+        order = np.lexsort((synapse_site, time))
+        return time[order], synapse_site[order], weight[order]
 
 
 def _part(content, name: str, kind: type, where: str):

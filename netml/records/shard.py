@@ -91,7 +91,7 @@ class Shard:
                 seed=int(self.seed[row]),
                 duration_ms=float(self.duration_ms[row]),
                 event_time=file["events/time"][inside["events"]],
-                event_channel=file["events/channel"][inside["events"]],
+                event_synapse_site=file["events/channel"][inside["events"]],
                 event_weight=file["events/weight"][inside["events"]],
                 spike_time=file["spikes/time"][inside["spikes"]],
                 voltage={site: file[f"voltage/{site}"][inside["voltage"]] for site in cell.sites},

@@ -17,7 +17,7 @@ class CellInfo:
     Attributes:
         label: NetPyNE's ``cellParams`` key.
         fingerprint: See :func:`netml.circuit.cell.fingerprint`.
-        synapses: Synapse types (``synMech`` labels) in the order that channels count them.
+        synapses: Synapse types (``synMech`` labels) in the order that synapse sites count them.
         segments: The cell's segments.
         syn_mech_params: Parameters by synapse type.
         sites: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
@@ -35,10 +35,10 @@ class CellInfo:
     spike_threshold_mv: float = 0.0
 
     @property
-    def channels(self) -> int:
+    def synapse_sites(self) -> int:
         return len(self.segments) * len(self.synapses)
 
-    def channel(self, section: str, loc: float, synapse: str) -> int:
+    def synapse_site(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse of type ``synapse`` at ``section(loc)``.
 
         Raises:
@@ -82,7 +82,7 @@ class Trial:
         seed: Seed that made the input.
         duration_ms: Length T, whole milliseconds.
         event_time: (events) ms, arrival at the synapse, sorted.
-        event_channel: (events) see :meth:`CellInfo.channel`.
+        event_synapse_site: (events) see :meth:`CellInfo.synapse_site`.
         event_weight: (events) uS.
         spike_time: (spikes) ms, sorted.
         voltage: site label -> (T + 1) mV at 0, 1, ... T ms.
@@ -94,7 +94,7 @@ class Trial:
     seed: int
     duration_ms: float
     event_time: np.ndarray
-    event_channel: np.ndarray
+    event_synapse_site: np.ndarray
     event_weight: np.ndarray
     spike_time: np.ndarray
     voltage: dict[str, np.ndarray]
@@ -105,12 +105,12 @@ class Trial:
         """Refuse a trial that cannot be learned from.
 
         Raises:
-            RecordsError: Shapes that do not fit, NaN, unsorted times, channels or times out of range.
+            RecordsError: Shapes that do not fit, NaN, unsorted times, synapse sites or times out of range.
         """
         where = f"trial of kind {self.kind!r}, gid {self.gid}, seed {self.seed}"
         events = self.event_time.size
-        if self.event_channel.size != events or self.event_weight.size != events:
-            raise RecordsError(f"{where}: {events} event times, {self.event_channel.size} channels, "
+        if self.event_synapse_site.size != events or self.event_weight.size != events:
+            raise RecordsError(f"{where}: {events} event times, {self.event_synapse_site.size} synapse sites, "
                                f"{self.event_weight.size} weights; expected equal numbers")  # fmt: skip
         if self.current_time.size != self.current_na.size:
             raise RecordsError(f"{where}: {self.current_time.size} times at which the current changes and "
@@ -123,8 +123,8 @@ class Trial:
         for name, times in (("event", self.event_time), ("spike", self.spike_time), ("current", self.current_time)):
             if times.size and (np.diff(times).min(initial=0) < 0 or times[0] < 0 or times[-1] > self.duration_ms):
                 raise RecordsError(f"{where}: {name} times are unsorted or outside 0 to {self.duration_ms} ms")
-        if events and (self.event_channel.min() < 0 or self.event_channel.max() >= cell.channels):
-            raise RecordsError(f"{where}: channels outside 0 to {cell.channels - 1}")
+        if events and (self.event_synapse_site.min() < 0 or self.event_synapse_site.max() >= cell.synapse_sites):
+            raise RecordsError(f"{where}: synapse sites outside 0 to {cell.synapse_sites - 1}")
         samples = int(round(self.duration_ms)) + 1
         if "soma" not in self.voltage:
             raise RecordsError(f"{where}: no soma voltage")

@@ -8,7 +8,7 @@ import torch
 class ReductionModel(Protocol):
     """A reduced cell in plain torch, the reference of its kernel.
 
-    ``inputs`` is the number of input channels groups; a batch of cells is the first dimension everywhere.
+    ``inputs`` is the number of input synapse sites groups; a batch of cells is the first dimension everywhere.
     """
 
     inputs: int

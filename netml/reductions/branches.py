@@ -69,8 +69,8 @@ def group_segments(
     return order[np.argmin(distance[:, medoids], axis=1)]
 
 
-def channel_inputs(branch: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """(segments * synapse types) int32: input of each channel; inputs = branches * kinds.
+def synapse_site_inputs(branch: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(segments * synapse types) int32: input of each synapse site; inputs = branches * kinds.
 
     Args:
         branch: (segments) branch of each segment.

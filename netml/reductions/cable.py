@@ -3,8 +3,8 @@
 A reduced dendritic tree (``tree.py``) carries what is known of the cell: synaptic conductances with their kinetics and
 reversal potentials, the magnesium block of NMDA, membrane and axial resistance from geometry.  All of it is learned
 from there, positive quantities as logarithms.  Gated conductances of a few shared kinetics stand for the dendrite's own
-channels.  The head (``head.py``) reads some voltages, and injects a current of low rank back into the tree: what spikes
-and slow processes do to the dendrite.  With G the conductances of a step and g_a the axial ones,
+ion channels.  The head (``head.py``) reads some voltages, and injects a current of low rank back into the tree: what
+spikes and slow processes do to the dendrite.  With G the conductances of a step and g_a the axial ones,
 
     (C / dt + G + g_a) v(n) - g_a v_neighbours(n) = C v(n - 1) / dt + sum G_i E_i + U V [m; f],
 

@@ -64,7 +64,7 @@ def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms:
     """Traces of every branch: one a receptor kinetics of each synapse type.
 
     Args:
-        synapses: Synapse types in the order of the channels.
+        synapses: Synapse types in the order of the synapse sites.
         syn_mech_params: Their parameters; decay times are read from ``tau_d*`` or ``tau2*`` where given.
         branches: Number of branches.
         current_tau_ms: Time constant of a last trace, of the somatic current; None: the cell has no such input.

@@ -119,8 +119,8 @@ def unseen_table(result: dict) -> Table:
         for kind, m in ((kind, result["kinds"][kind]) for kind in (plain, *changes))
     ]
     note = (
-        f"Weights drawn anew for every channel (0.1 to 10 times), all synapses on other segments, several events a ms "
-        f"on a channel, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
+        f"Weights drawn anew for every synapse site (0.1 to 10 times), all synapses on other segments, several events "
+        f"a ms on a synapse site, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
     )
     return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
 

@@ -1,6 +1,6 @@
 """Random synaptic input for single cells, over a wide range around what a network gives, or just as a network gives it.
 
-A trial is drawn from a :class:`InputProfile` (how often and how strongly each channel of the cell is driven in
+A trial is drawn from a :class:`InputProfile` (how often and how strongly each synapse site of the cell is driven in
 its network) and one of the kinds in :data:`KINDS`, or put together from the network's trials (:data:`FROM_NETWORK`).
 Only numpy here: the same trial comes out of the same (seed, trial number) on any number of ranks.
 """
@@ -29,11 +29,11 @@ class Ranges:
         excitation: Total rate of exciting events of a dense trial against the network's.
         inhibition: That of inhibiting ones.
         weight: Every weight of a trial, with the rates divided by the same factor.
-        weight_spread: SD of the natural logarithm of single channels' weights.
-        strong: Share of the channels whose weight is raised.
+        weight_spread: SD of the natural logarithm of single sites' weights.
+        strong: Share of the synapse sites whose weight is raised.
         strong_factor: Up to this factor.
         unseen: Share of the events that falls on any segment by its length, not by the network's placement.
-        scatter: Factors on the weight of each channel in trials of scattered weights: 95 % of a log-normal's.
+        scatter: Factors on the weight of each synapse site in trials of scattered weights: 95 % of a log-normal's.
         moved: Share of the segments that carry all synapses in trials of moved ones.
     """
 
@@ -53,8 +53,8 @@ class InputCounts:
     """Sums over trials of a network; two of them add up.
 
     Attributes:
-        count: (channels) float64, number of events.
-        log_weight: (channels) float64, sum of the natural logarithms of their weights in uS.
+        count: (synapse_sites) float64, number of events.
+        log_weight: (synapse_sites) float64, sum of the natural logarithms of their weights in uS.
         seconds: Length of all trials.
     """
 
@@ -63,12 +63,14 @@ class InputCounts:
     seconds: float
 
     @classmethod
-    def of(cls, trial, channels: int) -> InputCounts:
+    def of(cls, trial, synapse_sites: int) -> InputCounts:
         """What one trial adds; events of no weight do nothing and do not count."""
         used = trial.event_weight > 0
-        channel = trial.event_channel[used]
-        log_weight = np.bincount(channel, np.log(trial.event_weight[used].astype(float)), channels)
-        return cls(np.bincount(channel, minlength=channels).astype(float), log_weight, trial.duration_ms / 1000.0)
+        synapse_site = trial.event_synapse_site[used]
+        log_weight = np.bincount(synapse_site, np.log(trial.event_weight[used].astype(float)), synapse_sites)
+        return cls(
+            np.bincount(synapse_site, minlength=synapse_sites).astype(float), log_weight, trial.duration_ms / 1000.0
+        )
 
     def __add__(self, other: InputCounts) -> InputCounts:
         return InputCounts(self.count + other.count, self.log_weight + other.log_weight, self.seconds + other.seconds)
@@ -78,11 +80,11 @@ class InputCounts:
 class InputProfile:
     """What drives the cell in its network.
 
-    Channel = segment * len(excitatory) + synapse type.
+    Synapse site = segment * len(excitatory) + synapse type.
 
     Attributes:
-        rate_hz: (channels) float64, mean rate of events of a channel.
-        weight_us: (channels) float64, geometric mean of its weights; where none was seen, that of its synapse type.
+        rate_hz: (synapse_sites) float64, mean rate of events of a synapse site.
+        weight_us: (synapse_sites) float64, geometric mean of its weights; where none was seen, that of its type.
         length_um: (segments) float64.
         group: (segments) int, the branch a segment belongs to.
         excitatory: (synapse types) bool.
@@ -124,11 +126,11 @@ class InputProfile:
 
     @property
     def synapse(self) -> np.ndarray:
-        """int [channels]: the synapse type of a channel."""
+        """(synapse_sites) int: the synapse type of each."""
         return np.tile(np.arange(len(self.excitatory)), len(self.length_um))
 
     def spread(self, unseen: float) -> np.ndarray:
-        """float64 [channels], Hz: the rates, a share ``unseen`` of them laid out by segment length."""
+        """(synapse_sites) float64, Hz: the rates, a share ``unseen`` of them laid out by segment length."""
         n = len(self.excitatory)
         rate = self.rate_hz.reshape(-1, n)
         by_length = self.length_um[:, None] / self.length_um.sum() * rate.sum(axis=0)
@@ -138,7 +140,7 @@ class InputProfile:
 def draw_input(kind: str, profile: InputProfile, duration_ms: float, seed: int, trial: int, ranges: Ranges = Ranges()):
     """One trial of random input.
 
-    Returns (time float64 ms sorted, in (0, duration); channel int32; weight float32 uS [channels], one a channel).
+    Returns (time float64 ms sorted, in (0, duration); synapse site int32; weight float32 uS, one a synapse site).
     """
     if kind not in KINDS:
         raise RecordsError(f"unknown kind of protocol '{kind}'; known: {', '.join(KINDS)}")
@@ -171,51 +173,53 @@ def draw_input(kind: str, profile: InputProfile, duration_ms: float, seed: int, 
     elif kind == "crowded":
         parts += _crowds(rng, profile, duration_ms)
     time = np.concatenate([t for t, _ in parts])
-    channel = np.concatenate([c for _, c in parts])
+    synapse_site = np.concatenate([c for _, c in parts])
     keep = (time > 0.0) & (time < duration_ms)
     order = np.argsort(time[keep], kind="stable")
-    return time[keep][order], channel[keep][order].astype(np.int32), weight.astype(np.float32)
+    return time[keep][order], synapse_site[keep][order].astype(np.int32), weight.astype(np.float32)
 
 
-def shuffled(trials, channels: int, seed: int, trial: int):
-    """Input of the network put together anew: every channel takes its events from a trial drawn at random, all of them
-    later by one random time, and those that leave the trial at its end come in at its start.
+def shuffled(trials, synapse_sites: int, seed: int, trial: int):
+    """Input of the network put together anew: every synapse site takes its events from a trial drawn at random, all of
+    them later by one random time, and those that leave the trial at its end come in at its start.
 
     Rates, places, weights and intervals stay those of the network.  What its sources do together is lost: this is for
     cells whose sources are mostly independent.
 
     Args:
         trials: Of the network, all of one duration.
-        channels: How many the cell has.
+        synapse_sites: How many the cell has.
         seed: Of the protocol.
         trial: Number of the trial that is made.
 
     Returns:
-        time (float64 ms, sorted), channel (int32) and weight (float32 uS) of each event.
+        time (float64 ms, sorted), synapse site (int32) and weight (float32 uS) of each event.
     """
     rng = np.random.default_rng([seed, trial, len(KINDS)])
     duration_ms = trials[0].duration_ms
-    source, later = rng.integers(len(trials), size=channels), rng.uniform(0.0, duration_ms, channels)
+    source, later = rng.integers(len(trials), size=synapse_sites), rng.uniform(0.0, duration_ms, synapse_sites)
     parts = []
     for k, one in enumerate(trials):
-        taken = (source[one.event_channel] == k) & (one.event_weight > 0)
-        channel = one.event_channel[taken]
-        parts.append(((one.event_time[taken] + later[channel]) % duration_ms, channel, one.event_weight[taken]))
-    time, channel, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+        taken = (source[one.event_synapse_site] == k) & (one.event_weight > 0)
+        synapse_site = one.event_synapse_site[taken]
+        parts.append(
+            ((one.event_time[taken] + later[synapse_site]) % duration_ms, synapse_site, one.event_weight[taken])
+        )
+    time, synapse_site, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(time, kind="stable")
-    return time[order], channel[order].astype(np.int32), weight[order].astype(np.float32)
+    return time[order], synapse_site[order].astype(np.int32), weight[order].astype(np.float32)
 
 
-def paused(trials, channels: int, seed: int, trial: int):
+def paused(trials, synapse_sites: int, seed: int, trial: int):
     """As :func:`shuffled`, but for a pause in which nothing arrives, from any moment on and perhaps to the end.
 
     What brings the cell to rest, and wakes it, is then in the records of a network that never pauses.
     """
-    time, channel, weight = shuffled(trials, channels, seed, trial)
+    time, synapse_site, weight = shuffled(trials, synapse_sites, seed, trial)
     rng = np.random.default_rng([seed, trial, len(KINDS) + 1])
     start = rng.uniform(0.0, trials[0].duration_ms)
     heard = (time < start) | (time >= start + _log_uniform(rng, PAUSE_MS))
-    return time[heard], channel[heard], weight[heard]
+    return time[heard], synapse_site[heard], weight[heard]
 
 
 #: Kinds of input that are the network's own, put together anew.
@@ -254,7 +258,7 @@ def _background(rng, profile, rate, duration_ms, steady):
     which, at = np.nonzero(count)
     repeat = count[which, at]
     which, at = which.repeat(repeat), at.repeat(repeat)
-    return at + rng.random(len(at)), _channels_of(rng, which, key, rate)
+    return at + rng.random(len(at)), _synapse_sites_of(rng, which, key, rate)
 
 
 def _course(rng, rows, bins, spread):
@@ -269,8 +273,8 @@ def _course(rng, rows, bins, spread):
     return ((total[:, width:] - total[:, :-width]) / width).astype(np.float32)
 
 
-def _channels_of(rng, which, key, rate):
-    """A channel for each event of a (branch, type), by the channels' rates."""
+def _synapse_sites_of(rng, which, key, rate):
+    """A synapse site for each event of a (branch, type), by their rates."""
     order = np.argsort(key, kind="stable")
     total = np.cumsum(rate[order])
     last = np.searchsorted(key[order], np.arange(key.max() + 1), side="right")
@@ -281,7 +285,7 @@ def _channels_of(rng, which, key, rate):
 
 
 def _bursts(rng, profile, duration_ms):
-    """Trains of 100 to 400 Hz at a few neighbouring channels, one to four bursts a second."""
+    """Trains of 100 to 400 Hz at a few neighbouring synapse sites, one to four bursts a second."""
     parts = []
     weight = profile.length_um / profile.length_um.sum()
     for _ in range(rng.poisson(duration_ms / 1000.0 * _log_uniform(rng, (1.0, 4.0)))):
@@ -313,7 +317,7 @@ def _volleys(rng, profile, duration_ms):
 
 
 def _crowds(rng, profile, duration_ms):
-    """One to three channels that get two to six events a ms for 3 to 20 ms, one to five times a second."""
+    """One to three synapse sites that get two to six events a ms for 3 to 20 ms, one to five times a second."""
     parts = []
     weight = profile.length_um / profile.length_um.sum()
     for _ in range(rng.poisson(duration_ms / 1000.0 * _log_uniform(rng, (1.0, 5.0)))):

@@ -76,7 +76,7 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(0.3, ge=0, description="of the weight matrices (AdamW)")
     prior_decay: float = Field(0.3, ge=0, description="of a compartment's deviation from what geometry gives")
     tree_lr_scale: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
-    gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
+    gain_decay: float = Field(1.0, ge=0, description="of the log gain of each synapse site")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
     voltage_weight: float = Field(3.0, ge=0, description="share of the voltage beside the spikes in the loss")
     site_weight: float = Field(2.0, ge=0, description="share of the voltage at each recorded dendritic site")

@@ -10,6 +10,7 @@ from netml.training.data import TrialTable
 
 ROUNDING = 1.001
 
+
 def input_limits(steps: TrialTable, trials, channel_input, gain, inputs: int) -> np.ndarray:
     """(inputs) float32: the largest sum of one step, over some trials; 0 at an input without events.
 
@@ -36,7 +37,7 @@ def _sums(steps: TrialTable, trials, channel_input, gain, inputs: int):
     for k in trials:
         first, n = int(steps.first[k]), int(steps.length[k])
         start = events.row_start[first : first + n + 1]
-        channel = events.channel[start[0] : start[-1]]
-        cell = np.repeat(np.arange(n), np.diff(start)) * inputs + channel_input[channel]
-        weight = events.weight[start[0] : start[-1]].astype(float) * gain[channel]
+        synapse_site = events.synapse_site[start[0] : start[-1]]
+        cell = np.repeat(np.arange(n), np.diff(start)) * inputs + channel_input[synapse_site]
+        weight = events.weight[start[0] : start[-1]].astype(float) * gain[synapse_site]
         yield np.bincount(cell, weight, minlength=n * inputs).astype(np.float32).reshape(n, inputs)

@@ -19,7 +19,7 @@ class EventTable:
     """Events of all trials, one row a step: row r holds events row_start[r] .. row_start[r + 1]."""
 
     row_start: np.ndarray  # (rows + 1) int64
-    channel: np.ndarray  # (events) int32
+    synapse_site: np.ndarray  # (events) int32
     weight: np.ndarray  # (events) float32, uS
 
 
@@ -59,12 +59,12 @@ class Recurrence:
         kernel: The loaded library.
         dims: Sizes of the cell model.
         wiring: Its wiring.
-        channel_input: (channels) int32.
+        channel_input: (synapse_sites) int32.
         events: Of all trials that windows point into.
         threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
 
     Raises:
-        ArtifactError: Wiring, channels or events do not fit the sizes.
+        ArtifactError: Wiring, synapse sites or events do not fit the sizes.
     """
 
     def __init__(
@@ -73,10 +73,11 @@ class Recurrence:
         self.kernel, self.events = kernel, events
         self.dims, self._shape = dims, shape_of(dims)
         self._wiring = np.ascontiguousarray(wiring, np.int32)
-        self._channel_input = np.ascontiguousarray(channel_input, np.int32)
+        self._synapse_site_input = np.ascontiguousarray(channel_input, np.int32)
         kernel.accept(self._shape, kernel.param_count(self._shape.ctypes.data), self._wiring)
         for what, index, top in (
-            ("channels feed", self._channel_input, dims.inputs), ("events are of", events.channel, len(channel_input)),
+            ("synapse sites feed", self._synapse_site_input, dims.inputs),
+            ("events are of", events.synapse_site, len(channel_input)),
         ):  # fmt: skip
             if index.size and not 0 <= index.min() <= index.max() < top:  # the kernel gets bare addresses
                 raise ArtifactError(
@@ -126,8 +127,8 @@ class Recurrence:
 
     def _block(self, window: Window, gain: np.ndarray, b: int) -> Events:
         table = self.events
-        arrays = (table.row_start, table.channel, table.weight, window.first_row[b], window.length[b],
-                  self._channel_input, gain)  # fmt: skip
+        arrays = (table.row_start, table.synapse_site, table.weight, window.first_row[b], window.length[b],
+                  self._synapse_site_input, gain)  # fmt: skip
         return Events(*(a.ctypes.data for a in arrays))
 
     def _forward(self, params, gain, threshold, window, keep: bool):
@@ -167,8 +168,8 @@ class Recurrence:
         return logit, v, sites, spike
 
     def _differentiate(self, params, gain, window, grads: Sequence[np.ndarray], mine: range):
-        """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``, from those of logit, voltage
-        and sites."""
+        """Gradients (blocks, parameters) and (blocks, synapse sites) of the blocks ``mine``, from those of logit,
+        voltage and sites."""
         grad_logit, grad_v, grad_sites = grads
         blocks = len(window.state)
         grad_params = np.zeros((blocks, params.size), np.float32)

@@ -39,7 +39,7 @@ def draw(steps: TrialTable, trials, count: int, random: np.random.Generator) -> 
     """Trials without labels.
 
     In a recorded trial, events of one synapse type that lie near each other in time exchange their times, whatever
-    their channels: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
+    their synapse sites: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
     which others is new.
 
     Args:
@@ -53,19 +53,21 @@ def draw(steps: TrialTable, trials, count: int, random: np.random.Generator) -> 
         raise TrainingError("every training trial has a current; synthetic trials are drawn from those without one")
     types, reach = len(steps.cell.synapses), SHUFFLE_MS / steps.dt_r_ms
     drawn = np.resize(random.permutation(trials), count)
-    rows, channels, weights = [], [], []
+    rows, synapse_sites, weights = [], [], []
     for k in drawn:
-        step, channel, weight = steps.events_of(k)
+        step, synapse_site, weight = steps.events_of(k)
         source = np.empty(step.size, np.int64)
         moved = step + random.uniform(-reach, reach, step.size)
         for s in range(types):
-            own = np.flatnonzero(channel % types == s)  # in the order of their steps
+            own = np.flatnonzero(synapse_site % types == s)  # in the order of their steps
             source[own] = own[np.argsort(moved[own])]
         rows.append(np.bincount(step, minlength=steps.length[k]))
-        channels.append(channel[source])
+        synapse_sites.append(synapse_site[source])
         weights.append(weight[source])
     row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
-    return steps.like(EventTable(row_start, np.concatenate(channels), np.concatenate(weights)), steps.length[drawn])
+    return steps.like(
+        EventTable(row_start, np.concatenate(synapse_sites), np.concatenate(weights)), steps.length[drawn]
+    )
 
 
 def label(steps: TrialTable, teachers: Sequence[Artifact]) -> None:

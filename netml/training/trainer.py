@@ -44,7 +44,7 @@ class Trainer:
                  device: str = "cpu", synthetic=()):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
-        seen, typical, _ = steps.channel_statistics(training)
+        seen, typical, _ = steps.synapse_site_statistics(training)
         self.seen = seen
         self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
@@ -232,7 +232,7 @@ class Trainer:
 
     def identity(self) -> dict:
         """What a checkpoint belongs to."""
-        data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
+        data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.synapse_site.size),
                 "spikes": int(self.steps.spike.sum()), "labels": float(self.steps.target.sum(dtype=float)),
                 "cell": self.steps.cell.fingerprint}  # fmt: skip
         config = self.config.model_dump(mode="json", exclude=LENGTH)

@@ -77,7 +77,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_v_mv=windows.soma_voltage(trial, bin_ms),
                 true_spike=windows.spike_train(trial, bin_ms).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
-                input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
+                input_us_per_s=np.bincount(trial.event_synapse_site % types, trial.event_weight, types)
                 / (trial.duration_ms / 1000.0),
                 current_na=windows.current(trial, bin_ms) if trial.current_na.size else None,
                 events=trial.event_time.size,

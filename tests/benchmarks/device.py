@@ -28,13 +28,17 @@ def fill(population, cells: int, synapses: int) -> float:
     population.add_rows(cells)
     artifact = population.artifact
     labels = artifact.header["synapses"]
-    channels = sum(nseg for _, nseg in artifact.header["sections"]) * len(labels)
+    synapse_sites = sum(nseg for _, nseg in artifact.header["sections"]) * len(labels)
     rng = np.random.default_rng(0)
     for at in range(0, cells * synapses, BATCH):
         n = min(BATCH, cells * synapses - at)
-        pre, post, channel = rng.integers(0, cells, n), (at + np.arange(n)) // synapses, rng.integers(0, channels, n)
-        population.add_synapses(pre, post, channel, np.full(n, 0.16 / synapses), rng.integers(10, 100, n) / 10)
-    sites = rng.integers(0, channels // len(labels), 160) * len(labels)
+        pre, post, synapse_site = (
+            rng.integers(0, cells, n),
+            (at + np.arange(n)) // synapses,
+            rng.integers(0, synapse_sites, n),
+        )
+        population.add_synapses(pre, post, synapse_site, np.full(n, 0.16 / synapses), rng.integers(10, 100, n) / 10)
+    sites = rng.integers(0, synapse_sites // len(labels), 160) * len(labels)
     kind = np.where(np.arange(160) % 4 > 0, labels.index("AMPA_NMDA"), labels.index("GABAA"))
     population.add_background(sites + kind, np.where(np.arange(160) % 4 > 0, 16.5, 24.0), 0.0008, seed=1)
     population.reset()

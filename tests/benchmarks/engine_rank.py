@@ -45,19 +45,19 @@ def artifact(period_steps: int, path: str | None) -> Artifact:
     return made
 
 
-def sampled(rng, sources: int, cells: int, channels: int, count: int, longest_ms: float):
-    """Random synapses onto this rank's cells, a chunk at a time: row, cell, channel, weight, delay."""
+def sampled(rng, sources: int, cells: int, synapse_sites: int, count: int, longest_ms: float):
+    """Random synapses onto this rank's cells, a chunk at a time: row, cell, synapse site, weight, delay."""
     for first in range(0, count, CHUNK):
         n = min(CHUNK, count - first)
-        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, channels))
+        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, synapse_sites))
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
 
 
 def fill(population: ReducedPopulation, sources: int, count: int, options: dict, projection: int = 0) -> None:
     """Random synapses onto all cells of a population, taken into use."""
     rng = np.random.default_rng([options["seed"], world.rank])
-    channels = synaptic_gain(population.artifact).size
-    for columns in sampled(rng, sources, population.cells, channels, count, options["longest_ms"]):
+    synapse_sites = synaptic_gain(population.artifact).size
+    for columns in sampled(rng, sources, population.cells, synapse_sites, count, options["longest_ms"]):
         population.add_synapses(*columns, projection=projection)
     del columns
     population.freeze()

@@ -15,7 +15,7 @@ from netml.population.population import ReducedPopulation
 from netml.reductions.kernel import Dims, pack, parameter_shapes
 
 
-def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
+def random_artifact(dims: Dims, synapse_sites: int, seed: int = 0) -> Artifact:
     rng = np.random.default_rng(seed)
     arrays = {name: rng.normal(0, 0.3, shape) for name, shape in parameter_shapes(dims).items()}
     arrays["refractory"] = np.zeros_like(arrays["refractory"])  # no limit
@@ -24,13 +24,13 @@ def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
     header = {
         "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
         "cell": {"label": "x", "fingerprint": ""}, "synapses": ["exc", "inh"],
-        "sections": [["dend", channels // 2]], "dims": dims._asdict(), "dt_r_ms": 1.0,
+        "sections": [["dend", synapse_sites // 2]], "dims": dims._asdict(), "dt_r_ms": 1.0,
         "threshold": 1e9, "weight_range_us": {"exc": [0.0, 0.01], "inh": [0.0, 0.01]}, "provenance": {}, "scores": {},
     }  # fmt: skip
     return Artifact(header, {
         "params": pack(dims, arrays), "wiring": rng.integers(0, dims.inputs, dims.traces).astype(np.int32),
-        "channel_input": rng.integers(0, dims.inputs, channels).astype(np.int32),
-        "channel_gain": np.full(channels, 100, np.float32), "channel_seen": np.ones(channels, np.int64),
+        "channel_input": rng.integers(0, dims.inputs, synapse_sites).astype(np.int32),
+        "channel_gain": np.full(synapse_sites, 100, np.float32), "channel_seen": np.ones(synapse_sites, np.int64),
     })  # fmt: skip
 
 

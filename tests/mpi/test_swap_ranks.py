@@ -70,9 +70,9 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     expected = []
     for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]:
         if post in swapped["reduced"]:
-            channel = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
-            fixed = np.rint(weight * float(gain[channel]) / quantum) * quantum
-            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS)])
+            synapse_site = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
+            fixed = np.rint(weight * float(gain[synapse_site]) / quantum) * quantum
+            expected.append([post, pre, int(feeds[synapse_site]), float(fixed), round(delay * TICKS_PER_MS)])
     assert swapped["rows"] == sorted(expected, key=str)
 
 

@@ -6,7 +6,6 @@ tests of degrees and of sites, each at ALPHA.  With some 80 tests of correct sam
 versions of this file; the last test shows that errors of a few per cent are found.
 """
 
-
 import hybrid
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def artifacts(net):
 
 
 def ours(net, cfg, seed):
-    """Columns pre, post, channel, weight, delay of all synapses, and the layout."""
+    """Columns pre, post, synapse site, weight, delay of all synapses, and the layout."""
     circuit = compile_circuit(net, artifacts(net), cfg, {"conn": seed, "stim": 1, "loc": 1})
     here = np.ones(circuit.layout.cells, bool)
     found = [s for label, params in net.connParams.items() for _, s in Rule(label, params, circuit).synapses(here)]
@@ -65,8 +64,8 @@ def netpyne(net, cfg, seed, circuit):
         kind = circuit.kinds.get(cell.tags["pop"])
         for conn in cell.conns:
             segment = kind.table.find(conn["sec"], conn["loc"])
-            channel = segment * len(kind.synapses) + kind.synapses.index(conn["synMech"])
-            rows.append((conn["preGid"], cell.gid, channel, conn["weight"], conn["delay"]))
+            synapse_site = segment * len(kind.synapses) + kind.synapses.index(conn["synMech"])
+            rows.append((conn["preGid"], cell.gid, synapse_site, conn["weight"], conn["delay"]))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
@@ -154,7 +153,7 @@ def test_connections_are_distributed_as_netpyne_makes_them(name):
         p[value] = stats.ks_2samp(each[0][column], each[1][column]).pvalue
     assert min(p.values()) > ALPHA, p
     if not any(isinstance(v, str) for v in (RULES[name].get("weight"), RULES[name].get("delay"))):
-        # Which channel has which weight and delay.
+        # Which synapse site has which weight and delay.
         joint = [np.unique(np.round(np.stack(sample[2:]), 9), axis=1) for sample in (a, b)]
         np.testing.assert_array_equal(*joint)
 

@@ -139,7 +139,9 @@ def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
     cell = records["I"].cell
     for k in np.flatnonzero(records["I"].kinds == "network"):
         trial = records["I"].trial(k)
-        share = trial.event_weight[trial.event_channel % len(cell.synapses) == cell.synapses.index("exc_stp")] / 2e-3
+        share = (
+            trial.event_weight[trial.event_synapse_site % len(cell.synapses) == cell.synapses.index("exc_stp")] / 2e-3
+        )
         assert share.size > 20 and np.isclose(share, 0.5).sum() >= 5 and (share < 0.45).sum() > 0.2 * share.size
 
 
@@ -211,8 +213,8 @@ def test_background_is_recorded(recorded):
     cell = recorded.cell
     trials = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
     for site in (0.5, 1.5, 2.5):
-        channel = cell.channel("dend_0", site / 3, "exc")
-        events = sum((trial.event_channel == channel).sum() for trial in trials)
+        synapse_site = cell.synapse_site("dend_0", site / 3, "exc")
+        events = sum((trial.event_synapse_site == synapse_site).sum() for trial in trials)
         assert events > 0.7 * 180  # at the middle segment recurrent events come on top
     weights = set(np.round(np.concatenate([trial.event_weight for trial in trials]).astype(float), 6))
     assert {0.001, 0.003} <= weights  # recurrent excitation, inhibition

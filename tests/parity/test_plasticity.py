@@ -69,7 +69,7 @@ class Synapse:
 
 def reference(model, artifact, rows, source_spikes, projection, rules):
     """spike (steps, cells), and weight and eligibility of each synapse at the end; the cells step in plain torch."""
-    row, cell, channel, weight, delay = rows
+    row, cell, synapse_site, weight, delay = rows
     gain, feeds = artifact.arrays["channel_gain"].astype(float), artifact.arrays["channel_input"]
     learning = {i: Synapse(rules[k][1], weight[i]) for i, k in enumerate(projection) if rules[k][1]}
     factor = {
@@ -93,7 +93,7 @@ def reference(model, artifact, rows, source_spikes, projection, rules):
             while done < len(events) and step_of[done] == n:
                 t, i, k = events[done]
                 w = learning[i].arrive(max(t, float(n)), own[cell[i]]) if i in learning else weight[i]
-                x[cell[i], feeds[channel[i]]] += w * gain[channel[i]] * factor[projection[i], row[i]][k]
+                x[cell[i], feeds[synapse_site[i]]] += w * gain[synapse_site[i]] * factor[projection[i], row[i]][k]
                 done += 1
             state, logit, _ = model.step(state, torch.as_tensor(x, dtype=torch.float32), last)
             state, spike, last = model.emit(state, logit, artifact.header["threshold"])
@@ -120,12 +120,12 @@ def plastic(artifact, rows, projection, rules=RULES, threads=1, gids=None, order
     population.add_rows(SOURCES, np.arange(SOURCES) + 100)
     for short_term, stdp in rules[1:]:
         population.add_projection(short_term, stdp)
-    row, cell, channel, weight, delay = rows
+    row, cell, synapse_site, weight, delay = rows
     order = np.arange(len(row)) if order is None else order
     for k in range(len(rules)):
         mine = np.array([i for i in order if projection[i] == k and cell[i] in set(gids)], int)
         where = [index[c] for c in cell[mine]]
-        population.add_synapses(row[mine], where, channel[mine], weight[mine], delay[mine], projection=k)
+        population.add_synapses(row[mine], where, synapse_site[mine], weight[mine], delay[mine], projection=k)
     return population
 
 
@@ -289,16 +289,21 @@ def test_history_is_forgotten_without_a_trace():
     population.add_cell()
     row = population.add_row()
     k = population.add_projection(stdp=STDP)
-    channels = np.arange(SEGMENTS * len(SYNAPSES))
+    synapse_sites = np.arange(SEGMENTS * len(SYNAPSES))
     population.add_synapses(
-        0 * channels, 0 * channels, channels, np.full(channels.size, 0.01), 2.5 + channels, projection=k
+        0 * synapse_sites,
+        0 * synapse_sites,
+        synapse_sites,
+        np.full(synapse_sites.size, 0.01),
+        2.5 + synapse_sites,
+        projection=k,
     )
-    population.add_background(channels, 40.0, 0.01)
+    population.add_background(synapse_sites, 40.0, 0.01)
     population.reset()
-    spec = [Synapse(STDP, 0.01) for _ in channels]
+    spec = [Synapse(STDP, 0.01) for _ in synapse_sites]
     times = [100.2, 8185.0, 8189.5, 8195.25, 8300.0]
     queue = list(times)
-    arrivals = sorted((t + 2.5 + i, i) for t in times for i in channels)
+    arrivals = sorted((t + 2.5 + i, i) for t in times for i in synapse_sites)
     own = []
     for n in range(8320):
         while queue and queue[0] < n + 1 - 1e-6:
@@ -340,7 +345,7 @@ def test_philox_of_the_test_gives_the_published_numbers():
 
 
 def test_background_is_poisson_of_its_counters(case):
-    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
+    """One synapse site: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
     _, artifact, *_ = case
     gids, rate_hz = [7, 123456, 3], 400.0
     one, fed = ReducedPopulation(artifact, "X"), ReducedPopulation(artifact, "X")
@@ -374,11 +379,11 @@ def test_background_is_poisson_of_its_counters(case):
 
 
 @pytest.mark.parametrize(
-    "channel, rate, weight", [(99, 1.0, 0.1), (0, -1.0, 0.1), (0, np.nan, 0.1), (0, 1.0, np.nan), (0, 1e6, 0.1)]
+    "synapse_site, rate, weight", [(99, 1.0, 0.1), (0, -1.0, 0.1), (0, np.nan, 0.1), (0, 1.0, np.nan), (0, 1e6, 0.1)]
 )
-def test_background_refuses(case, channel, rate, weight):
+def test_background_refuses(case, synapse_site, rate, weight):
     with pytest.raises(ModelError, match="background"):
-        ReducedPopulation(case[1], "X").add_background(channel, rate, weight)
+        ReducedPopulation(case[1], "X").add_background(synapse_site, rate, weight)
 
 
 @pytest.mark.parametrize(
@@ -413,11 +418,11 @@ def test_a_long_run_takes_no_more_memory():
     k = population.add_projection(ShortTerm(0.3, 100.0, 50.0), STDP)
     rng = np.random.default_rng(0)
     n = 64 * 40
-    channels = SEGMENTS * len(SYNAPSES)
+    synapse_sites = SEGMENTS * len(SYNAPSES)
     for projection in (0, k):
-        population.add_synapses(rng.integers(0, 64, n), rng.integers(0, 64, n), rng.integers(0, channels, n),
+        population.add_synapses(rng.integers(0, 64, n), rng.integers(0, 64, n), rng.integers(0, synapse_sites, n),
                                 rng.uniform(0.001, 0.003, n), rng.uniform(1, 20, n), projection)  # fmt: skip
-    population.add_background(np.arange(channels), 40.0, 0.006)
+    population.add_background(np.arange(synapse_sites), 40.0, 0.006)
     population.reset()
     seconds, held = 34, []
     for _ in range(seconds):

@@ -24,7 +24,7 @@ RELATIVE = 1e-5  # float32 in another order of summation; spikes must be equal
 def random_model(seed: int, dt_ms: float = 1.0, expected: bool = False):
     """A torch cell with random weights that fires now and then, and its artifact."""
     rng = np.random.default_rng(seed)
-    channels, inputs = SEGMENTS * len(SYNAPSES), 6
+    synapse_sites, inputs = SEGMENTS * len(SYNAPSES), 6
     trace_input = np.repeat(np.arange(inputs), 2)
     tau_ms = np.tile([3.0, 30.0], inputs)
     model = LeakyMemory(trace_input, tau_ms, inputs=inputs, memory=9, hidden=19, expected=expected, dt_ms=dt_ms,
@@ -37,9 +37,9 @@ def random_model(seed: int, dt_ms: float = 1.0, expected: bool = False):
     arrays = {
         "params": model.pack().detach().numpy(),
         "wiring": trace_input.astype(np.int32),
-        "channel_input": rng.integers(0, inputs, channels).astype(np.int32),
-        "channel_gain": rng.uniform(50, 150, channels).astype(np.float32),
-        "channel_seen": np.ones(channels, np.int64),
+        "channel_input": rng.integers(0, inputs, synapse_sites).astype(np.int32),
+        "channel_gain": rng.uniform(50, 150, synapse_sites).astype(np.float32),
+        "channel_seen": np.ones(synapse_sites, np.int64),
     }
     header = {
         "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
@@ -81,7 +81,7 @@ def random_clamps(seed: int):
 
 
 def random_rows(seed: int, longest_ms: float = 20.0):
-    """Synapses (row, cell, channel, weight, delay); some delays fall on borders of steps."""
+    """Synapses (row, cell, synapse site, weight, delay); some delays fall on borders of steps."""
     rng = np.random.default_rng(seed)
     n = 600
     delay = np.round(rng.uniform(0.1, longest_ms, n), 3)
@@ -99,17 +99,17 @@ def spikes(seed: int):
 
 def inputs(artifact, number: int, rows, source_spikes):
     """(steps, cells, inputs) weight x gain of the events of each step, summed."""
-    row, cell, channel, weight, delay = rows
+    row, cell, synapse_site, weight, delay = rows
     dt = artifact.header["dt_r_ms"]
     steps = round(DURATION_MS / dt)
     x = np.zeros((steps, CELLS, number))
-    gain = artifact.arrays["channel_gain"][channel].astype(float)
+    gain = artifact.arrays["channel_gain"][synapse_site].astype(float)
     for source, times in enumerate(source_spikes):
         mine = row == source
         for t in times:
             step = event_step(np.round((t + delay[mine]) * TICKS_PER_MS) / TICKS_PER_MS, dt)
             seen = step < steps
-            target = step[seen], cell[mine][seen], artifact.arrays["channel_input"][channel[mine]][seen]
+            target = step[seen], cell[mine][seen], artifact.arrays["channel_input"][synapse_site[mine]][seen]
             np.add.at(x, target, (weight[mine] * gain[mine])[seen])
     return x
 
@@ -248,7 +248,7 @@ def test_currents_that_are_refused_or_counted():
             population.set_current(wrong)
     with pytest.raises(ModelError, match="has cell 5; expected 0 to 4"):
         population.add_clamp(5, Clamp(0, 1, 0.1))
-    with pytest.raises(ModelError, match="channel 14; expected 0 to 13"):  # the current's is no synapse's
+    with pytest.raises(ModelError, match="synapse site 14; expected 0 to 13"):  # the current's is no synapse's
         population.add_synapses([population.add_row()], [0], [14], [0.001], [1.0])
     for cell, amplitude in ((0, 1.0), (1, 0.9), (1, 0.2), (2, -0.6), (3, -0.5)):
         population.add_clamp(cell, Clamp(10 * cell, 5, amplitude))
@@ -380,10 +380,10 @@ def test_counts_what_training_never_saw():
     population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row = population.add_row()
-    for channel, weight in ((3, 0.005), (2, 0.02), (1, 0.0001), (0, 0.005), (0, 0.0)):
-        population.add_synapse(row, 0, channel, weight, 1.0)
+    for synapse_site, weight in ((3, 0.005), (2, 0.02), (1, 0.0001), (0, 0.005), (0, 0.0)):
+        population.add_synapse(row, 0, synapse_site, weight, 1.0)
     assert population.out_of_range().weights == 2
-    assert population.out_of_range().channels == 1
+    assert population.out_of_range().synapse_sites == 1
 
 
 def test_inside_neuron():
@@ -455,10 +455,10 @@ def test_bulk_synapses_are_all_refused_or_all_taken():
     population = ReducedPopulation(artifact, "X")
     population.add_cells(3)
     population.add_rows(2)
-    good = dict(row=[0, 1, 1], cell=[0, 1, 2], channel=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)
+    good = dict(row=[0, 1, 1], cell=[0, 1, 2], synapse_site=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)
     for name, wrong, said in (
         ("row", 2, "row 2; expected 0 to 1"), ("cell", 3, "cell 3; expected 0 to 2"), ("cell", -1, "cell -1"),
-        ("channel", 14, "channel 14; expected 0 to 13"), ("weight_us", np.nan, "weight of nan"),
+        ("synapse_site", 14, "synapse site 14; expected 0 to 13"), ("weight_us", np.nan, "weight of nan"),
         ("weight_us", -1.0, "weight of -1"), ("delay_ms", np.inf, "delay of inf"),
         ("delay_ms", 0.0, "delay of 0.0 ms; expected above 0"), ("delay_ms", -1.0, "delay of -1"),
         ("delay_ms", 2200.0, "at most 2147 ms"),

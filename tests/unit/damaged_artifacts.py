@@ -41,7 +41,7 @@ def leaky() -> Artifact:
 
 def cable(seed: int = 0) -> Artifact:
     """With a current into its soma."""
-    random, dims, channels = np.random.default_rng(seed), CABLE, 11
+    random, dims, synapse_sites = np.random.default_rng(seed), CABLE, 11
     low = {"reversal": -80, "gate_reversal": -80, "gate_offset": 0, "v_b": -5, "v_rest": -75, "logit_b": -2}
     arrays = {name: random.normal(low.get(name, 0), 0.4, shape) for name, shape in parameter_shapes(dims).items()}
     for name in ("decay", "memory_decay", "feedback_decay", "gate_rate", "gate_rest"):
@@ -58,8 +58,9 @@ def cable(seed: int = 0) -> Artifact:
     return Artifact(header, {
         "params": pack(dims, arrays),
         "wiring": np.array([0, 0, 1, 1, 0, 0, 0, 1, 1, 2, 2, 0, 2, 4, 3], np.int32),
-        "channel_input": np.arange(channels, dtype=np.int32), "channel_gain": np.full(channels, 1.5, np.float32),
-        "channel_seen": np.arange(channels), "input_limit": np.full(channels, 3e38, np.float32),
+        "channel_input": np.arange(synapse_sites, dtype=np.int32),
+        "channel_gain": np.full(synapse_sites, 1.5, np.float32),
+        "channel_seen": np.arange(synapse_sites), "input_limit": np.full(synapse_sites, 3e38, np.float32),
     })  # fmt: skip
 
 
@@ -222,7 +223,7 @@ def run(artifact: Artifact) -> list[np.ndarray]:
         population.add_cells(18)
         population.add_rows(3)
         current = bool(artifact.header.get("current"))
-        tops = 3, 18, artifact.channels - current
+        tops = 3, 18, artifact.synapse_sites - current
         where, delay_ms = (random.integers(0, top, 60) for top in tops), random.uniform(0.2, 6, 60)
         population.add_synapses(*where, np.full(60, 2e-3), delay_ms)
         population.add_background(np.arange(tops[2]), 20.0, 1e-3)

@@ -33,7 +33,7 @@ def test_round_trip_and_equal_bytes(tmp_path):
     artifact = make_artifact()
     first = artifact.save(tmp_path / "a.netml").read_bytes()
     loaded = Artifact.load(tmp_path / "a.netml")
-    assert loaded.header == artifact.header and loaded.channels == 8
+    assert loaded.header == artifact.header and loaded.synapse_sites == 8
     for name, array in artifact.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
         assert loaded.arrays[name].dtype == array.dtype
@@ -52,7 +52,7 @@ def test_a_shipped_one_is_found_from_anywhere(tmp_path, monkeypatch):
 def test_the_current_is_the_last_channel_and_input():
     arrays = {name: np.ones(9, dtype) for name, dtype in PER_CHANNEL.items()}
     arrays["channel_input"][:] = [*range(3), *range(3), 0, 0, 3]
-    assert make_artifact(header=CURRENT, **arrays).channels == 9
+    assert make_artifact(header=CURRENT, **arrays).synapse_sites == 9
 
 
 def test_cut_anywhere_it_is_refused(tmp_path):
@@ -84,7 +84,7 @@ def test_a_training_on_one_current_alone_is_one():
     arrays = {name: np.ones(9, dtype) for name, dtype in PER_CHANNEL.items()}
     arrays["channel_input"][:] = [0, 1, 2] * 2 + [0, 1, 3]
     made = make_artifact(header=CURRENT | {"current_range_na": [0.1, 0.1]}, **arrays)
-    assert made.channels == 9
+    assert made.synapse_sites == 9
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_every_answer_has_words():
         ("dt_r_ms", np.nan, NUMBERS), ("quantum", 0.0, NUMBERS), ("quantum", np.nan, NUMBERS),
         ("quantum", 1e30, NUMBERS), ("quantum", 1e-45, NUMBERS), ("channel_input", 4, CHANNELS),
         ("channel_input", -1, CHANNELS),
-        ("gain", np.inf, CHANNELS), ("channels", -1, CHANNELS), ("shape_count", 3, SIZES), ("param_count", 0, PARAMS),
+        ("gain", np.inf, CHANNELS), ("synapse_sites", -1, CHANNELS), ("shape_count", 3, SIZES), ("param_count", 0, PARAMS),
         ("wiring_count", 0, WIRING),
     ],
 )  # fmt: skip
@@ -82,7 +82,7 @@ def test_a_population_of_what_cannot_run_is_not_made(what, value, code):
     artifact, library = damage.leaky(), load_library()
     reduction, arrays = Reduction.of(artifact), {k: v.copy() for k, v in artifact.arrays.items()}
     params, given = reduction.params.copy(), {"threshold": 1.0, "rest_mv": -70.0, "dt_r_ms": 1.0, "quantum": 1e-6,
-        "channels": 8, "shape_count": 7, "param_count": reduction.params.size, "wiring_count": 4}  # fmt: skip
+        "synapse_sites": 8, "shape_count": 7, "param_count": reduction.params.size, "wiring_count": 4}  # fmt: skip
     target = {"params": params, "channel_input": arrays["channel_input"], "gain": arrays["channel_gain"]}.get(what)
     if target is None:
         given[what] = value
@@ -93,7 +93,7 @@ def test_a_population_of_what_cannot_run_is_not_made(what, value, code):
     handle = library.netml_population_new(
         reduction.shape.ctypes.data, given["shape_count"], params.ctypes.data, given["param_count"],
         reduction.wiring.ctypes.data, given["wiring_count"], *(given[k] for k in ("threshold", "rest_mv", "dt_r_ms")),
-        given["quantum"], given["channels"], *(t.ctypes.data for t in tables), ctypes.byref(why),
+        given["quantum"], given["synapse_sites"], *(t.ctypes.data for t in tables), ctypes.byref(why),
     )  # fmt: skip
     assert handle is None and why.value == code
 

@@ -53,7 +53,7 @@ def test_simulations_become_trials(tmp_path):
             for synapse, name in enumerate(("exInputSpikeTimes", "inhInputSpikeTimes"))
             for segment, times in source[name].items() for time in times if time <= 599
         )  # fmt: skip
-        found = list(zip(trial.event_time, trial.event_channel, trial.event_weight, strict=True))
+        found = list(zip(trial.event_time, trial.event_synapse_site, trial.event_weight, strict=True))
         np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert windows.spike_train(trial, 1.0).sum() == 3
     assert finer  # than float16, in which the files give them

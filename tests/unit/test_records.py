@@ -108,7 +108,7 @@ def test_units_and_shapes_are_in_the_file(tmp_path, cell):
         ({"event_weight": np.full(30, np.nan, np.float32)}, "weights hold NaN"),
         ({"voltage": {"soma": np.full(101, np.inf, np.float32)}}, "voltage soma hold NaN or infinity"),
         ({"event_time": np.linspace(100, 0, 30)}, "event times are unsorted"),
-        ({"event_channel": np.full(30, 8)}, "channels outside 0 to 7"),
+        ({"event_synapse_site": np.full(30, 8)}, "channels outside 0 to 7"),
         ({"voltage": {"soma": np.zeros(100, np.float32)}}, r"expected \(101,\)"),
         ({"spike_time": np.array([101.0])}, "spike times are unsorted or outside"),
         ({"voltage": {}}, "no soma voltage"),
@@ -207,12 +207,12 @@ def test_the_current_is_one_more_channel(cell):
     np.testing.assert_array_equal(x[:, :2], windows.inputs(trial, channel_input[:8], gain[:8], 3, 1.0)[:, :2])
     expected = np.repeat([0.0, 1.0, 1.0 * 0.25 - 2.0 * 0.75, -2.0], [10, 10, 1, 79])
     np.testing.assert_allclose(x[:, 2], expected, rtol=1e-6)
-    step, channel, weight = windows.events(trial, 1.0, current_channel=8)
-    assert (np.diff(step) >= 0).all() and (channel == 8).sum() == 90 and weight[channel == 8].min() < 0
+    step, synapse_site, weight = windows.events(trial, 1.0, current_synapse_site=8)
+    assert (np.diff(step) >= 0).all() and (synapse_site == 8).sum() == 90 and weight[synapse_site == 8].min() < 0
 
 
 def test_inputs_sum_weight_times_gain(cell):
-    trial = make_trial(1, event_time=np.array([0.1, 0.2, 3.0]), event_channel=np.array([0, 2, 1]),
+    trial = make_trial(1, event_time=np.array([0.1, 0.2, 3.0]), event_synapse_site=np.array([0, 2, 1]),
                        event_weight=np.array([1, 2, 3], np.float32))  # fmt: skip
     x = windows.inputs(trial, np.arange(8) % 2, np.full(8, 10.0), 2, 1.0)
     assert x.shape == (100, 2) and x[0].tolist() == [30, 0] and x[3].tolist() == [0, 30] and x.sum() == 60

@@ -20,7 +20,7 @@ def make_trial(seed: int) -> Trial:
     random = np.random.default_rng(seed)
     return Trial(
         kind=("network", "dense")[seed % 2], gid=seed, seed=7, duration_ms=40.0,
-        event_time=np.sort(random.uniform(0, 40, 12)), event_channel=random.integers(0, CELL.channels, 12),
+        event_time=np.sort(random.uniform(0, 40, 12)), event_synapse_site=random.integers(0, CELL.synapse_sites, 12),
         event_weight=random.uniform(1e-4, 1e-3, 12).astype(np.float32), spike_time=np.array([5.0, 20.4]),
         voltage={"soma": random.normal(-70, 5, 41).astype(np.float32), "far": random.normal(-70, 5, 41)},
         current_time=np.array([10.0, 20.25]), current_na=np.array([0.1, -0.2]),
@@ -52,10 +52,10 @@ def use(folder):
     yield [1 / decay for label in synapses for decay in decay_times(label, mechanisms.get(label, {}))]
     for k in range(len(records)):
         trial = records.trial(k)
-        yield from windows.events(trial, 1.0, records.cell.channels)
+        yield from windows.events(trial, 1.0, records.cell.synapse_sites)
         yield from (windows.spike_train(trial, 1.0), windows.current(trial, 1.0))
         yield from (windows.voltage(trial, site, 1.0) for site in records.cell.sites)
-        yield np.bincount(trial.event_channel, minlength=records.cell.channels)
+        yield np.bincount(trial.event_synapse_site, minlength=records.cell.synapse_sites)
 
 
 def test_every_field_of_the_index(whole):

@@ -37,7 +37,7 @@ def make_trials(artifact):
         duration = 1000.0 + 100 * (k % 2)
         trial = Trial(
             kind=kind, gid=k, seed=k, duration_ms=duration, event_time=np.sort(random.uniform(0, duration, events)),
-            event_channel=random.integers(0, 8, events).astype(np.int32),
+            event_synapse_site=random.integers(0, 8, events).astype(np.int32),
             event_weight=random.uniform(5e-4, 2e-3, events).astype(np.float32),
             spike_time=np.zeros(0), voltage={"soma": np.zeros(int(duration) + 1, np.float32)},
         )  # fmt: skip

@@ -46,19 +46,19 @@ def test_drawn_trials_have_the_drive_of_recorded_ones(folder):
     same = 0
     recorded = [steps.events_of(k) for k in training]
     for k in range(len(drawn.length)):
-        step, channel, weight = drawn.events_of(k)
+        step, synapse_site, weight = drawn.events_of(k)
         match = [r for r in recorded if np.array_equal(r[0], step)]  # when events arrive is that of one trial
         assert len(match) == 1
         old_step, old_channel, old_weight = match[0]
         for s in range(2):  # events of a type keep their number at every time
-            np.testing.assert_array_equal(step[channel % 2 == s], old_step[old_channel % 2 == s])
+            np.testing.assert_array_equal(step[synapse_site % 2 == s], old_step[old_channel % 2 == s])
         # The events are the same ones, each not far from where it was (weights tell them apart).
         now, then = np.argsort(weight), np.argsort(old_weight)
         np.testing.assert_array_equal(weight[now], old_weight[then])
-        np.testing.assert_array_equal(channel[now], old_channel[then])
+        np.testing.assert_array_equal(synapse_site[now], old_channel[then])
         assert np.abs(step[now] - old_step[then]).max() <= 2 * SHUFFLE_MS
-        same += np.mean(channel == old_channel)
-    assert same / len(drawn.length) < 0.5  # of 4 channels a type, 1 in 4 by chance
+        same += np.mean(synapse_site == old_channel)
+    assert same / len(drawn.length) < 0.5  # of 4 synapse sites a type, 1 in 4 by chance
 
 
 def test_labels_are_means_over_the_teachers(folder, teacher):

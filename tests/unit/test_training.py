@@ -76,7 +76,7 @@ def test_learns_the_f_i_curve(tmp_path):
     recipe = {"updates": 1000, "batch_size": 32, "hidden": 20, "learning_rate": 0.01, "validate_every": 100,
               "reduction": "leaky_memory", "free_running_from": 0.15}  # fmt: skip
     artifact = Artifact.load(train(tmp_path / "r", output=tmp_path / "lif.netml", **(SMALL | recipe)))
-    assert artifact.header["current"] is True and artifact.channels == 9
+    assert artifact.header["current"] is True and artifact.synapse_sites == 9
     low, high = artifact.header["current_range_na"]
     assert -lif.RHEOBASE_NA <= low < 0 and 3 * lif.RHEOBASE_NA < high <= 4 * lif.RHEOBASE_NA
     assert artifact.arrays["channel_seen"][-1] > 1000
@@ -241,8 +241,8 @@ def test_steps_hold_what_the_trials_hold(records):
     assert steps.spike[first : first + n].sum() == trial.spike_time.size
     assert start[first + n] - start[first] == trial.event_time.size
     row = int(trial.event_time[40])
-    in_row = steps.events.channel[start[first + row] : start[first + row + 1]]
-    assert trial.event_channel[40] in in_row
+    in_row = steps.events.synapse_site[start[first + row] : start[first + row + 1]]
+    assert trial.event_synapse_site[40] in in_row
     np.testing.assert_array_equal(steps.voltage[first : first + n], np.minimum(trial.voltage["soma"][1:], -55))
     assert not steps.counts[first : first + 100].any() and steps.counts[first + 100 : first + n].all()
 

@@ -146,13 +146,13 @@ class ReducedCell(CompartCell):
             raise ModelError(f"{what} has a delay of {delay} ms; expected at least {shortest} ms")
         if not (math.isfinite(weight) and weight >= 0):
             raise ModelError(f"{what} has a weight of {weight} uS; expected 0 or more")
-        channel = self.hPopulation.channel(conn["sec"], conn["loc"], conn["synMech"])
+        synapse_site = self.hPopulation.synapse_site(conn["sec"], conn["loc"], conn["synMech"])
         projection = self.hPopulation.projection(conn["synMech"], sim.net.params.synMechParams[conn["synMech"]])
         if stim is None:
-            self.hPopulation.connect_gid(conn["preGid"], self.hIndex, channel, weight, delay, projection)
+            self.hPopulation.connect_gid(conn["preGid"], self.hIndex, synapse_site, weight, delay, projection)
             return
         netstim = CompartCell.addNetStim(self, stim, stimContainer=stim)
-        conn["hObj"] = self.hPopulation.connect_stim(netstim, self.hIndex, channel, weight, delay, projection)
+        conn["hObj"] = self.hPopulation.connect_stim(netstim, self.hIndex, synapse_site, weight, delay, projection)
 
     def _distributeSynsUniformly(self, secList, numSyns):
         """NetPyNE's; where that asks NEURON for lengths (pt3d without L), a section of the moment tells them."""

@@ -113,16 +113,16 @@ class SwappedPop(Pop):
         self._warned = True
         outside = self.reduced.population.out_of_range()
         found = sim.pc.py_allgather(
-            (outside.weights, outside.channels, outside.currents, sorted(self.reduced.skipped_traces))
+            (outside.weights, outside.synapse_sites, outside.currents, sorted(self.reduced.skipped_traces))
         )
         if sim.rank != 0:
             return
         label = self.tags["pop"]
-        weights, channels, currents = (sum(column) for column in list(zip(*found, strict=True))[:3])
+        weights, synapse_sites, currents = (sum(column) for column in list(zip(*found, strict=True))[:3])
         if weights:
             logger.warning("%d synapses onto reduced %s have a weight outside the range of training", weights, label)
-        if channels:
-            logger.warning("%d synapses onto reduced %s lie where training saw no event", channels, label)
+        if synapse_sites:
+            logger.warning("%d synapses onto reduced %s lie where training saw no event", synapse_sites, label)
         if currents:
             logger.warning("%d cells of reduced %s get a current outside the range of training", currents, label)
         for key in sorted({key for *_, keys in found for key in keys}):
@@ -151,7 +151,7 @@ def report() -> dict:
     mine = {}
     for label, (pop, _) in swapped.items():
         stats, outside = pop.reduced.population.stats(), pop.reduced.population.out_of_range()
-        mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.channels,
+        mine[label] = {**stats, "weights_out_of_range": outside.weights, "channels_unseen": outside.synapse_sites,
                        "currents_out_of_range": outside.currents, "total": len(pop.cellGids),
                        "rates": pop.reduced.population.rates_hz().T.tolist(),
                        "gids": pop.reduced.population.gids.tolist(),

@@ -26,7 +26,7 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
     Args:
         net_params: The model's netParams.
         population: Its label.
-        synapses: Synapse types that its connections use, in the order of channels.
+        synapses: Synapse types that its connections use, in the order of synapse sites.
         sites: Label -> (section, loc) of recorded voltages besides the soma's.
         dt_ms: Time step of the recorded runs, ms.
 
@@ -49,10 +49,6 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
         dt_ms=dt_ms,
         spike_threshold_mv=threshold_mv(net_params, spec),
     )
-
-
-
-
 
 
 def gather(sim: Any, values: list) -> list:
@@ -147,7 +143,7 @@ class NetworkRecorder:
         self._voltages = {cell.gid: VoltageRecorder(h, cell, self.cell.sites) for cell in self._cells}
 
     def _connection(self, cell: Any, conn: Any) -> tuple:
-        """(source gid or NetStim, channel, weight in uS, delay in ms, its short-term plasticity or None)."""
+        """(source gid or NetStim, synapse site, weight in uS, delay in ms, its short-term plasticity or None)."""
         where = f"cell {cell.gid}, connection from {conn.get('preGid')}"
         for key in ("shape", "plast", "pointer"):
             if conn.get(key):
@@ -164,9 +160,9 @@ class NetworkRecorder:
                 f"{where} onto synMech {conn['synMech']!r} carries {numbers} numbers: the effect of its events depends "
                 "on more than a fixed weight by a rule that netml does not know, so it cannot be recorded"
             )
-        channel = self.cell.channel(conn["sec"], float(conn["loc"]), conn["synMech"])
+        synapse_site = self.cell.synapse_site(conn["sec"], float(conn["loc"]), conn["synMech"])
         source = netcon.pre() if conn["preGid"] == "NetStim" else int(conn["preGid"])
-        return source, channel, float(netcon.weight[0]), float(netcon.delay), self._plastic.get(conn["synMech"])
+        return source, synapse_site, float(netcon.weight[0]), float(netcon.delay), self._plastic.get(conn["synMech"])
 
     def _name_stims(self, h: Any) -> dict[str, int]:
         """Give every NetStim that feeds a recorded cell a gid above all others; name -> gid."""
@@ -192,13 +188,13 @@ class NetworkRecorder:
         spikes = self._spike_times()
         made = []
         for cell in self._cells:
-            times, channels, weights = [np.empty(0)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-            for source, channel, weight, delay, plastic in self._connections[cell.gid]:
+            times, synapse_sites, weights = [np.empty(0)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+            for source, synapse_site, weight, delay, plastic in self._connections[cell.gid]:
                 gid = source if isinstance(source, int) else self._stims[source.hname()]
                 arrival = spikes.get(gid, np.empty(0)) + delay
                 arrival = arrival[arrival < self.duration_ms]
                 times.append(arrival)
-                channels.append(np.full(arrival.size, channel, np.int32))
+                synapse_sites.append(np.full(arrival.size, synapse_site, np.int32))
                 factors = plastic.factors(arrival) if plastic else np.ones(arrival.size)
                 weights.append((weight * factors).astype(np.float32))
             time = np.concatenate(times)
@@ -213,7 +209,7 @@ class NetworkRecorder:
                     seed=seed,
                     duration_ms=self.duration_ms,
                     event_time=time[order],
-                    event_channel=np.concatenate(channels)[order],
+                    event_synapse_site=np.concatenate(synapse_sites)[order],
                     event_weight=np.concatenate(weights)[order],
                     spike_time=own[own <= self.duration_ms],
                     voltage=self._voltages[cell.gid].read(self.cell.dt_ms, self.duration_ms),

@@ -1,6 +1,6 @@
 """Single cells under random input: the range of drive that a network alone does not visit.
 
-Cells of one type stand alone in one NEURON or CoreNEURON run, several a rank, each with one synapse a channel. Their
+Cells of one type stand alone in one NEURON or CoreNEURON run, several a rank, each with a synapse at every site. Their
 events go straight into the event queue, which both simulators deliver from, so no mechanism has to play them.
 """
 
@@ -44,14 +44,14 @@ def isolate(net_params: Any, population: str, cells: int) -> Any:
 
 
 class TestCell:
-    """One isolated cell, a synapse a channel, driven by given events and a current into its soma.
+    """One isolated cell, a synapse a synapse site, driven by given events and a current into its soma.
 
     Short-term plasticity is off: the weights of records are those that events act with.
 
     Args:
         sim: NetPyNE's sim module.
         cell: NetPyNE's cell, created.
-        info: What the records say about it; its channels give the synapses.
+        info: What the records say about it; its synapse sites give the synapses.
     """
 
     __test__ = False  # not a test case of pytest
@@ -72,7 +72,7 @@ class TestCell:
                     for name, value in OFF.items():
                         setattr(here[-1], name, value)
             self._synapses += here
-        self._inputs: dict[int, list] = {}  # channel -> a NetCon for each weight that its events had in one trial
+        self._inputs: dict[int, list] = {}  # synapse site -> a NetCon for each weight that its events had in one trial
         section, x = info.sites["soma"]
         self.soma = cell.secs[section]["hObj"](x)
         self._clamp = h.IClamp(self.soma)
@@ -97,11 +97,11 @@ class TestCell:
             )
         return {label: kind.e > -45.0 for label, kind in kinds.items()}
 
-    def weigh(self, channel: np.ndarray, weight: np.ndarray) -> list:
+    def weigh(self, synapse_site: np.ndarray, weight: np.ndarray) -> list:
         """The NetCon of every event, with its weight in uS; before finitialize."""
         from neuron import h
 
-        pairs, which = np.unique(np.stack([channel, weight]).astype(float), axis=1, return_inverse=True)
+        pairs, which = np.unique(np.stack([synapse_site, weight]).astype(float), axis=1, return_inverse=True)
         used: list[Any] = []
         for number, value in pairs.T.tolist():
             inputs = self._inputs.setdefault(int(number), [])
@@ -131,11 +131,11 @@ class TestCell:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The input of a trial: events (time ms, channel, weight uS) and a current (from ms on, nA)."""
+    """The input of a trial: events (time ms, synapse site, weight uS) and a current (from ms on, nA)."""
 
     kind: str
     time: np.ndarray
-    channel: np.ndarray
+    synapse_site: np.ndarray
     weight: np.ndarray
     changes: np.ndarray = field(default_factory=lambda: np.empty(0))
     current: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -195,7 +195,7 @@ class Protocol:
                     seed=trial_seed(seed, k),
                     duration_ms=self.duration_ms,
                     event_time=trial.time,
-                    event_channel=trial.channel,
+                    event_synapse_site=trial.synapse_site,
                     event_weight=trial.weight,
                     spike_time=own,
                     voltage=cell.voltage(self.duration_ms),
@@ -253,9 +253,9 @@ class Protocol:
 
     def _events(self, kind: str, seed: int, k: int) -> _Drawn:
         if remake := FROM_NETWORK.get(kind):
-            return _Drawn(kind, *remake(self.network, self.info.channels, seed, k))
-        time, channel, weight = draw_input(kind, self.profile, self.duration_ms, seed, k, self.ranges)
-        return _Drawn(kind, time, channel, weight[channel])
+            return _Drawn(kind, *remake(self.network, self.info.synapse_sites, seed, k))
+        time, synapse_site, weight = draw_input(kind, self.profile, self.duration_ms, seed, k, self.ranges)
+        return _Drawn(kind, time, synapse_site, weight[synapse_site])
 
     def _psolve(self, drawn: list[_Drawn], duration_ms: float) -> list[np.ndarray]:
         """Run the cells from their initial state, each on its input; returns the spike times of each."""
@@ -264,7 +264,7 @@ class Protocol:
         inputs = drawn + [_Drawn.silent()] * (len(self.cells) - len(drawn))
         netcons = []
         for cell, trial in zip(self.cells, inputs, strict=True):
-            netcons.append(cell.weigh(trial.channel, trial.weight))
+            netcons.append(cell.weigh(trial.synapse_site, trial.weight))
             cell.inject(trial.changes, trial.current)
         for name in ("spkt", "spkid"):
             self.sim.simData[name].resize(0)

@@ -138,7 +138,7 @@ def record_network(job: NetworkJob) -> NetworkResult:
             with RecordWriter(job.folders[population], job.first_shard + world.rank, recorder.cell) as writer:
                 for trial in trials:
                     writer.add(trial)
-        own = dict(gather(sim, [(trial.gid, InputCounts.of(trial, recorder.cell.channels)) for trial in trials]))
+        own = dict(gather(sim, [(trial.gid, InputCounts.of(trial, recorder.cell.synapse_sites)) for trial in trials]))
         # In the order of gids: the sum, and all that is drawn from it, is the same on any number of ranks.
         drives[population] = reduce(add, [own[gid] for gid in sorted(own)])
         spikes[population] = sum(gather(sim, [trial.spike_time.size for trial in trials]))

@@ -54,12 +54,12 @@ def check_events(network, label: str, events: np.ndarray, now_ms: float) -> None
     """Refuse events still to come that the population cannot get.
 
     Raises:
-        ModelError: A cell, channel, weight or time out of its range.
+        ModelError: A cell, synapse site, weight or time out of its range.
     """
     population, low, high = network.layout.populations[label], -1, -1
     if label in network.reduced:
         artifact = network.reduced[label].population.artifact
-        low, high = 0, artifact.channels - bool(artifact.header.get("current")) - 1
+        low, high = 0, artifact.synapse_sites - bool(artifact.header.get("current")) - 1
     first, last = population.first, population.first + len(population) - 1
     for field, bottom, top in (
         ("gid", first, last), ("time", now_ms, np.inf), ("channel", low, high), ("weight", 0, 1e9),

@@ -6,7 +6,7 @@ import numpy as np
 
 from netml.errors import ModelError
 
-#: An event that is still to come, as a checkpoint holds it; of a source's spike, the channel is -1.
+#: An event that is still to come, as a checkpoint holds it; of a source's spike, the synapse site is -1.
 EVENT = np.dtype([("gid", "i8"), ("time", "f8"), ("channel", "i4"), ("weight", "f8")])
 
 
@@ -69,7 +69,7 @@ class Pending:
 
 
 def _synapse(network, population: str, sec, loc: float, synMech, weight) -> tuple[int, float]:
-    """Channel and weight of an event onto reduced cells; channel -1 of a source."""
+    """Channel and weight of an event onto reduced cells; synapse site -1 of a source."""
     where = f"inject into {population}"
     if population in network.sources:
         if sec is not None or synMech is not None or weight is not None:

@@ -112,7 +112,11 @@ class NetworkSimulation:
             which, times = background.trains.until(end_ms)
             made = background.synapses
             self._inject(
-                background.label, network.index[made.post[which]], made.channel[which], made.weight_us[which], times
+                background.label,
+                network.index[made.post[which]],
+                made.synapse_site[which],
+                made.weight_us[which],
+                times,
             )
         for pending in self._pending:
             cells, due = pending.until(end_ms)
@@ -132,10 +136,10 @@ class NetworkSimulation:
         for cell, at in zip(cells.tolist(), clock.tolist(), strict=True):
             source.inputs[cell].event(at)
 
-    def _inject(self, label: str, cells, channels, weights_us, times) -> None:
+    def _inject(self, label: str, cells, synapse_sites, weights_us, times) -> None:
         if len(times):
             clock = times - self._origin / TICKS_PER_MS
-            self._network.reduced[label].population.inject(cells, channels, weights_us, clock)
+            self._network.reduced[label].population.inject(cells, synapse_sites, weights_us, clock)
 
     # Reading.
 

@@ -10,7 +10,7 @@ auc, tp_at_1pct_fp, tp_at_025pct_fp   spike probability of every bin, all trials
 auc_published_protocol                the same shift, only trials of 1 to 24 spikes
 explained_variance                    1 - mean((v - v')^2) / var(v) of the soma voltage, both clipped at -55 mV
 gamma_2ms, rate_error                 of the spikes that the reduction emits: coincidence factor, emitted / true - 1
-parameters                            learned numbers, the gains of channels included, as its training counted them;
+parameters                            learned numbers, gains of synapse sites included, as its training counted them;
                                       numbers_stored: all that its file holds for the kernel, constants included
 interval_95                           of some of these, by the bootstrap over trials
 """
@@ -138,7 +138,7 @@ def read_trials(file: h5py.File) -> Iterator[Trial]:
         synapse, segment = raw // dendritic, raw % dendritic + 1  # segment 0 is the soma
         yield Trial(
             kind="dense", gid=-1, seed=k, duration_ms=count.size - 1.0, event_time=time_ms.astype(float),
-            event_channel=(segment * len(weights) + synapse).astype(np.int32), event_weight=weights[synapse],
+            event_synapse_site=(segment * len(weights) + synapse).astype(np.int32), event_weight=weights[synapse],
             spike_time=file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float),
             voltage={"soma": file["soma/voltage"][k].astype(np.float32)},
         )  # fmt: skip
@@ -169,7 +169,9 @@ def check_layout(file: h5py.File, path) -> None:
         raise RecordsError(f"{path}: {', '.join(wrong)} does not fit events/count, which has shape {shape}")
     segments = file["segments/x"].shape[0]
     if counts.sum() and (top := int(file["events/channel"][:].max())) >= 2 * segments:
-        raise RecordsError(f"{path}: channel {top} in events/channel; {segments} segments have {2 * segments} channels")
+        raise RecordsError(
+            f"{path}: synapse site {top} in events/channel; {segments} segments have {2 * segments} channels"
+        )
 
 
 def check_cell(artifact: Artifact, file: h5py.File, path) -> None:

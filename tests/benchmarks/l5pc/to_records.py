@@ -80,8 +80,13 @@ def convert(source: str, folder: str, trials: int | None = None, step_ms: float 
                 spikes = (np.floor(spikes / step_ms) + 1) * step_ms
                 writer.add(
                     Trial(
-                        kind="dense", gid=-1, seed=k, duration_ms=float(duration), event_time=time.astype(float),
-                        event_channel=(segment * 2 + synapse).astype(np.int32), event_weight=weights[synapse],
+                        kind="dense",
+                        gid=-1,
+                        seed=k,
+                        duration_ms=float(duration),
+                        event_time=time.astype(float),
+                        event_synapse_site=(segment * 2 + synapse).astype(np.int32),
+                        event_weight=weights[synapse],
                         spike_time=spikes[spikes <= duration],
                         voltage={
                             "soma": file["soma/voltage"][k].astype(np.float32),

@@ -177,9 +177,9 @@ def in_netml(cells: int, duration_ms: float, repeats: int) -> dict:
     for cell in range(LANES_FILLED):
         population.add_cell()
         for site, train in zip(sites, trains(sites, duration_ms, cell % cells), strict=True):
-            channel = table.find(site.section, site.loc) * len(labels) + labels.index(site.synapse)
+            synapse_site = table.find(site.section, site.loc) * len(labels) + labels.index(site.synapse)
             row = population.add_row()
-            population.add_synapse(row, cell, channel, site.weight, TICK_MS)
+            population.add_synapse(row, cell, synapse_site, site.weight, TICK_MS)
             queue += [(at, row) for at in train.tolist()]
     queue.sort(reverse=True)
     times_s, dt = [], population.dt_r_ms

@@ -82,13 +82,13 @@ def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     labels = artifact.header["synapses"]
     rng, inhibitory = np.random.default_rng(5), edges.source % INHIBITORY == 0
     kind = np.where(inhibitory, labels.index("GABAA"), labels.index("AMPA_NMDA"))
-    channel = rng.integers(0, artifact.channels // len(labels), len(kind)) * len(labels) + kind
+    synapse_site = rng.integers(0, artifact.synapse_sites // len(labels), len(kind)) * len(labels) + kind
     population = ReducedPopulation(artifact, "PYR")
     population.add_cells(cells)
     population.add_rows(cells)
-    weight = np.full(len(channel), 1e-3 * PEAK_NS / (len(channel) / cells))
+    weight = np.full(len(synapse_site), 1e-3 * PEAK_NS / (len(synapse_site) / cells))
     start = time.process_time()
-    population.add_synapses(edges.source, edges.target, channel, weight, edges.delay)
+    population.add_synapses(edges.source, edges.target, synapse_site, weight, edges.delay)
     population.freeze()
     build_s = time.process_time() - start
     saved = np.load(spikes)
