@@ -82,7 +82,7 @@ class Events(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_void_p)
-        for name in ("row_start", "channel", "weight", "first_row", "length", "channel_input", "channel_gain")
+        for name in ("row_start", "synapse_site", "weight", "first_row", "length", "channel_input", "channel_gain")
     ]
 
 

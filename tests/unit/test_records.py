@@ -108,7 +108,7 @@ def test_units_and_shapes_are_in_the_file(tmp_path, cell):
         ({"event_weight": np.full(30, np.nan, np.float32)}, "weights hold NaN"),
         ({"voltage": {"soma": np.full(101, np.inf, np.float32)}}, "voltage soma hold NaN or infinity"),
         ({"event_time": np.linspace(100, 0, 30)}, "event times are unsorted"),
-        ({"event_synapse_site": np.full(30, 8)}, "channels outside 0 to 7"),
+        ({"event_synapse_site": np.full(30, 8)}, "synapse sites outside 0 to 7"),
         ({"voltage": {"soma": np.zeros(100, np.float32)}}, r"expected \(101,\)"),
         ({"spike_time": np.array([101.0])}, "spike times are unsorted or outside"),
         ({"voltage": {}}, "no soma voltage"),
