@@ -51,7 +51,7 @@ ARTIFACT = _table(
     Quantity(
         "channel_input", "(synapse_sites)", "int32", "", "input that each synapse site feeds; the current's is the last"
     ),
-    Quantity("channel_gain", "(synapse_sites)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
+    Quantity("channel_gain", "(synapse_sites)", "float32", "1/uS, the current's 1/nA", "multiplies a weight"),
     Quantity("channel_seen", "(synapse_sites)", "int64", "events, the current's steps", "how often training saw it"),
 )
 #: Largest sum (weight x gain) that each input got in one step of training; older files have none.

@@ -39,7 +39,7 @@ class DevicePopulation:
     Example:
         >>> cells = DevicePopulation(netml.Artifact.load("PYR.netml"), "PYR", device="cuda")
         >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
-        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1])
         >>> cells.freeze()
         >>> cells.deliver(0, spike_ms=0.2)
         >>> spiking = cells.step()

@@ -108,7 +108,7 @@ def refuse_synapse(
     elif not 0 <= cell < cells:
         wrong = f"cell {cell}; expected 0 to {cells - 1}: add_cells makes them"
     elif not 0 <= synapse_site < synapse_sites:
-        wrong = f"synapse site {synapse_site}; expected 0 to {synapse_sites - 1} (segment x synapse types + synapse type)"
+        wrong = f"synapse site {synapse_site}; expected 0 to {synapse_sites - 1} (segment x types + synapse type)"
     elif not 0 <= weight < np.inf:
         wrong = f"a weight of {weight} uS; expected 0 or more"
     elif not 0.5 < delay * TICKS_PER_MS < 2**31:

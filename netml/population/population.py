@@ -40,7 +40,7 @@ class ReducedPopulation:
     Example:
         >>> cells = ReducedPopulation(netml.Artifact.load("PYR.netml"), "PYR")
         >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
-        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1.0])
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1])
         >>> cells.freeze()
         >>> cells.deliver(0, spike_ms=0.2)
         >>> cells.step(), cells.voltage()  # cells that spike at 1 ms, and all voltages then

@@ -124,7 +124,7 @@ class Source:
             where = f"{self.path}, simulation {k}"
             voltage = {"soma": _array(simulation, "somaVoltageLowRes", where)}
             samples = len(voltage["soma"])
-            if "nexus" in self.cell.sites:
+            if "nexus" in self.cell.probes:
                 voltage["nexus"] = _array(simulation, "nexusVoltageLowRes", where, samples)
             if "recordingTimeLowRes" in simulation:
                 times = _array(simulation, "recordingTimeLowRes", where, samples)

@@ -45,10 +45,10 @@ def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[
     )
     mechanisms = {excitatory: fast, inhibitory: slow}
     identity = json.dumps([segments.to_dict(), mechanisms], sort_keys=True)
-    sites = {"soma": ("soma", 0.5)} | ({"nexus": NEXUS} if nexus else {})
+    probes = {"soma": ("soma", 0.5)} | ({"nexus": NEXUS} if nexus else {})
     cell = CellInfo(
         label="L5PC", fingerprint=hashlib.sha256(identity.encode()).hexdigest(), synapses=tuple(mechanisms),
-        segments=segments, syn_mech_params=mechanisms, sites=sites,
+        segments=segments, syn_mech_params=mechanisms, probes=probes,
         dt_ms=1 / float(params.get("numSamplesPerMS_HighRes", 8)), spike_threshold_mv=SPIKE_MV,
     )  # fmt: skip
     return cell, geometry, (first, second)

@@ -36,7 +36,7 @@ class Records:
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
         self.folder, self.cell, self.provenance = folder, cell, provenance
-        self._shards = [Shard.read(folder / one["file"], cell.sites, one["trials"]) for one in shards]
+        self._shards = [Shard.read(folder / one["file"], cell.probes, one["trials"]) for one in shards]
         place = [(shard, row) for shard in self._shards for row in range(len(shard))]
         named = [(shard.kind[row], int(shard.seed[row]), int(shard.gid[row])) for shard, row in place]
         # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.

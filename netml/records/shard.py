@@ -39,19 +39,19 @@ class Shard:
         return np.diff(self.ptr[group]) if group in self.ptr else np.zeros(len(self), np.int64)
 
     @classmethod
-    def read(cls, path: Path, sites, trials: int) -> "Shard":
+    def read(cls, path: Path, probes, trials: int) -> "Shard":
         """Open and check a file; events, spikes and voltages are checked with each trial.
 
         Args:
             path: Of the file.
-            sites: Names of the recorded sites.
+            probes: Names of the recorded probes.
             trials: How many the index says that there are.
 
         Raises:
             RecordsError: Damaged, or not as the index says.
         """
         with reading(path, RecordsError, REMEDY) as file:
-            sizes = _sizes(file, sites)
+            sizes = _sizes(file, probes)
             groups = [group for group in ("events", "current", "spikes", "voltage") if f"{group}/ptr" in sizes]
             for name, size in sizes.items():
                 if name.startswith("trial/") or name.endswith("/ptr"):
@@ -94,7 +94,7 @@ class Shard:
                 event_synapse_site=file["events/channel"][inside["events"]],
                 event_weight=file["events/weight"][inside["events"]],
                 spike_time=file["spikes/time"][inside["spikes"]],
-                voltage={site: file[f"voltage/{site}"][inside["voltage"]] for site in cell.sites},
+                voltage={probe: file[f"voltage/{probe}"][inside["voltage"]] for probe in cell.probes},
                 **current,
             )
         try:
@@ -104,14 +104,14 @@ class Shard:
         return trial
 
 
-def _sizes(file: h5py.File, sites) -> dict[str, int]:
+def _sizes(file: h5py.File, probes) -> dict[str, int]:
     """Length of every dataset, each of the type that ``keys`` declares."""
     sizes = {}
     for name, quantity in keys.RECORDS.items():
         if name.startswith("current/") and "current" not in file:
             continue
-        for site in sites if "<site>" in name else [""]:
-            own = name.replace("<site>", site)
+        for probe in probes if "<site>" in name else [""]:
+            own = name.replace("<site>", probe)
             sizes[own] = column(file, own, quantity.dtype).shape[0]
     return sizes
 

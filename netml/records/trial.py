@@ -20,7 +20,7 @@ class CellInfo:
         synapses: Synapse types (``synMech`` labels) in the order that synapse sites count them.
         segments: The cell's segments.
         syn_mech_params: Parameters by synapse type.
-        sites: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
+        probes: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
         dt_ms: Time step of the detailed simulation.
         spike_threshold_mv: Soma voltage whose upward crossing is a spike.
     """
@@ -30,7 +30,7 @@ class CellInfo:
     synapses: tuple[str, ...]
     segments: SegmentTable
     syn_mech_params: dict = field(default_factory=dict)
-    sites: dict = field(default_factory=dict)
+    probes: dict = field(default_factory=dict)
     dt_ms: float = 0.025
     spike_threshold_mv: float = 0.0
 
@@ -55,7 +55,7 @@ class CellInfo:
             "synapses": list(self.synapses),
             "segments": self.segments.to_dict(),
             "syn_mech_params": dict(self.syn_mech_params),
-            "sites": {label: list(place) for label, place in self.sites.items()},
+            "sites": {label: list(place) for label, place in self.probes.items()},
         }
 
     @classmethod
@@ -66,7 +66,7 @@ class CellInfo:
             synapses=tuple(plain["synapses"]),
             segments=SegmentTable.from_dict(plain["segments"]),
             syn_mech_params=plain["syn_mech_params"],
-            sites={label: tuple(place) for label, place in plain["sites"].items()},
+            probes={label: tuple(place) for label, place in plain["sites"].items()},
             dt_ms=plain["dt_ms"],
             spike_threshold_mv=plain["spike_threshold_mv"],
         )
@@ -85,7 +85,7 @@ class Trial:
         event_synapse_site: (events) see :meth:`CellInfo.synapse_site`.
         event_weight: (events) uS.
         spike_time: (spikes) ms, sorted.
-        voltage: site label -> (T + 1) mV at 0, 1, ... T ms.
+        voltage: probe label -> (T + 1) mV at 0, 1, ... T ms.
         current_time, current_na: (changes) ms and nA, the current into the soma; see :mod:`netml.circuit.current`.
     """
 
@@ -128,6 +128,6 @@ class Trial:
         samples = int(round(self.duration_ms)) + 1
         if "soma" not in self.voltage:
             raise RecordsError(f"{where}: no soma voltage")
-        for site, values in self.voltage.items():
+        for probe, values in self.voltage.items():
             if values.shape != (samples,):
-                raise RecordsError(f"{where}: voltage at {site} has shape {values.shape}, expected ({samples},)")
+                raise RecordsError(f"{where}: voltage at {probe} has shape {values.shape}, expected ({samples},)")

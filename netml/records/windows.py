@@ -41,10 +41,10 @@ def soma_voltage(trial: Trial, dt_r_ms: float) -> np.ndarray:
     return voltage(trial, "soma", dt_r_ms)
 
 
-def voltage(trial: Trial, site: str, dt_r_ms: float) -> np.ndarray:
+def voltage(trial: Trial, probe: str, dt_r_ms: float) -> np.ndarray:
     """(steps) float32, mV at the end of each step; between the samples, one a millisecond, the straight line."""
     times = (np.arange(steps(trial.duration_ms, dt_r_ms)) + 1) * dt_r_ms
-    samples = trial.voltage[site]
+    samples = trial.voltage[probe]
     return np.interp(times, np.arange(samples.size), samples).astype(np.float32)
 
 
@@ -78,7 +78,7 @@ def events(trial: Trial, dt_r_ms: float, current_synapse_site: int | None = None
 
 def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_inputs: int, dt_r_ms: float,
            takes_current: bool = False):  # fmt: skip
-    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the sites of each input.
+    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the probes of each input.
 
     Args:
         trial: From records.

@@ -36,8 +36,8 @@ class RecordWriter:
         for name, quantity in keys.RECORDS.items():
             if "<site>" not in name:
                 self._create(name, quantity)
-        for site in cell.sites:
-            self._create(f"voltage/{site}", keys.RECORDS["voltage/<site>"])
+        for probe in cell.probes:
+            self._create(f"voltage/{probe}", keys.RECORDS["voltage/<site>"])
         for name in ("events/ptr", "current/ptr", "spikes/ptr", "voltage/ptr"):
             self._append(name, [0])
         self.trials = 0
@@ -59,11 +59,11 @@ class RecordWriter:
         """Append one trial.
 
         Raises:
-            RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a site of the cell.
+            RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a probe of the cell.
             OSError: The disk takes no more.
         """
         trial.check(self.cell)
-        if absent := set(self.cell.sites) - set(trial.voltage):
+        if absent := set(self.cell.probes) - set(trial.voltage):
             raise RecordsError(f"trial lacks the voltage at {', '.join(sorted(absent))}")
         for name in ("kind", "gid", "seed"):
             self._append(f"trial/{name}", [getattr(trial, name)])
@@ -73,9 +73,9 @@ class RecordWriter:
         self._append("current/time", trial.current_time)
         self._append("current/amplitude", trial.current_na)
         self._append("spikes/time", trial.spike_time)
-        for site in self.cell.sites:
-            self._append(f"voltage/{site}", trial.voltage[site])
-        voltage = next(iter(self.cell.sites))
+        for probe in self.cell.probes:
+            self._append(f"voltage/{probe}", trial.voltage[probe])
+        voltage = next(iter(self.cell.probes))
         for group, data in (("events", "time"), ("current", "time"), ("spikes", "time"), ("voltage", voltage)):
             self._append(f"{group}/ptr", [self._file[f"{group}/{data}"].shape[0]])
         self._file.check()

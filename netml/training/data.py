@@ -36,7 +36,7 @@ class TrialTable:
                  site_clip_mv: float = -40.0):  # fmt: skip
         rows, synapse_site, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
         self.dt_r_ms, self.v_clip_mv, self.skip_ms, self.site_clip_mv = dt_r_ms, v_clip_mv, skip_ms, site_clip_mv
-        self.sites = tuple(sorted(set(records.cell.sites) - {"soma"}))
+        self.sites = tuple(sorted(set(records.cell.probes) - {"soma"}))
         self.current = bool(records.with_current[trials].any())
         self.with_current = records.with_current[trials]
         self.forced = self.with_current & (records.kinds[trials] != NETWORK)

@@ -70,7 +70,7 @@ class Learner(nn.Module):
 
 
 def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
-    where = [cell.segments.find(*cell.sites[name]) for name in sites]
+    where = [cell.segments.find(*cell.probes[name]) for name in sites]
     tree = reduce_tree(cell.segments, config.compartments, sites=where, focus=config.site_focus)
     at = [int(tree.group[segment]) for segment in where]
     model = Cable(

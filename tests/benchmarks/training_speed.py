@@ -31,7 +31,7 @@ def synthetic() -> TrialTable:
     rows = TRIALS * TRIAL_STEPS
     counts = random.poisson(EVENTS_A_STEP, rows)
     steps = TrialTable.__new__(TrialTable)
-    steps.cell = CellInfo("bench", "bench", ("AMPA_NMDA", "GABAA"), table, sites={"soma": ("dend", 0.0)}, dt_ms=0.05)
+    steps.cell = CellInfo("bench", "bench", ("AMPA_NMDA", "GABAA"), table, probes={"soma": ("dend", 0.0)}, dt_ms=0.05)
     steps.events = EventTable(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         random.integers(0, 2 * SEGMENTS, counts.sum()).astype(np.int32), np.full(counts.sum(), 4e-4, np.float32),

@@ -88,7 +88,7 @@ def main(model, population, folder, out):
     made = *make_cell(h, spec, synapses), ["U" in params for params in synapses]
     arrays = {}
     for k in range(len(records)):
-        voltage, spikes = play(h, *made, records.trial(k), records.cell.sites, records.cell.dt_ms,
+        voltage, spikes = play(h, *made, records.trial(k), records.cell.probes, records.cell.dt_ms,
                                net_params.defaultThreshold, cfg.hParams["v_init"])  # fmt: skip
         arrays |= {f"{k}/{site}": values for site, values in voltage.items()} | {f"{k}/spikes": spikes}
     np.savez(out, **arrays)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netml.engine.recording.record import parse_cells, parse_site, record
+from netml.engine.recording.record import parse_cells, parse_probe, record
 from netml.errors import LaunchError, ModelError, RecordsError
 from netml.records import Records
 
@@ -44,7 +44,7 @@ def recorded(request, tmp_path_factory):
         protocol_trials=10,
         current_trials=3,
         cfg={"rate": 150.0},
-        sites={"tip": ("dend_1", 0.9)},
+        probes={"tip": ("dend_1", 0.9)},
         output=folder,
     )
     return Records.open(folder)
@@ -61,7 +61,7 @@ def check_replay(model, population, recorded, out, atol=2e-5):
     replay = np.load(out)
     for k in range(len(recorded)):
         trial = recorded.trial(k)
-        for site in recorded.cell.sites:
+        for site in recorded.cell.probes:
             # Exact arithmetic, but for the order of simultaneous events: well within float32 (1e-5 mV at 100 mV).
             np.testing.assert_allclose(
                 replay[f"{k}/{site}"], trial.voltage[site], rtol=0, atol=atol, err_msg=f"{trial.kind} {k}"
@@ -233,7 +233,7 @@ def test_the_cell_is_the_one_that_a_swap_will_find(recorded):
     )
     assert recorded.cell.synapses == ("exc", "inh")
     assert recorded.cell.fingerprint == printed.stdout.split()[-1]
-    assert recorded.cell.sites == {"soma": ("soma", 0.5), "tip": ("dend_1", 0.9)}
+    assert recorded.cell.probes == {"soma": ("soma", 0.5), "tip": ("dend_1", 0.9)}
     assert recorded.cell.spike_threshold_mv == -20.0
 
 
@@ -335,8 +335,8 @@ def test_command_line_words():
         and parse_cells("3,7") == [3, 7]
         and parse_cells("3,") == [3]
     )
-    assert parse_site("tuft=apic_3:0.25") == ("tuft", ("apic_3", 0.25))
+    assert parse_probe("tuft=apic_3:0.25") == ("tuft", ("apic_3", 0.25))
     with pytest.raises(ModelError, match="expected a number, or gids"):
         parse_cells("all")
     with pytest.raises(ModelError, match="expected label=section:loc"):
-        parse_site("apic_3:0.5")
+        parse_probe("apic_3:0.5")

@@ -15,7 +15,7 @@ def cell() -> CellInfo:
         path_um=np.array([0.0, 60, 160, 260]), length_um=np.array([20.0, 100, 100, 100]),
         diam_um=np.array([20.0, 2, 2, 2]),
     )  # fmt: skip
-    return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, sites={"soma": ("soma", 0.5)}, dt_ms=0.1)
+    return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, probes={"soma": ("soma", 0.5)}, dt_ms=0.1)
 
 
 MEGOHM, TAU_MS, REFRACTORY_MS = 50.0, 15.0, 3.0

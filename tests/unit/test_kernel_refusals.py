@@ -74,7 +74,8 @@ def test_every_answer_has_words():
         ("dt_r_ms", np.nan, NUMBERS), ("quantum", 0.0, NUMBERS), ("quantum", np.nan, NUMBERS),
         ("quantum", 1e30, NUMBERS), ("quantum", 1e-45, NUMBERS), ("channel_input", 4, CHANNELS),
         ("channel_input", -1, CHANNELS),
-        ("gain", np.inf, CHANNELS), ("synapse_sites", -1, CHANNELS), ("shape_count", 3, SIZES), ("param_count", 0, PARAMS),
+        ("gain", np.inf, CHANNELS), ("synapse_sites", -1, CHANNELS), ("shape_count", 3, SIZES),
+        ("param_count", 0, PARAMS),
         ("wiring_count", 0, WIRING),
     ],
 )  # fmt: skip

@@ -78,7 +78,7 @@ def test_less_than_the_published_entries_will_do(tmp_path):
         for name in ("exInputSpikeTimes", "inhInputSpikeTimes"):
             simulation[name] = {int(s): np.array(times) for s, times in simulation[name].items()}
     records = Records.open(import_neuronio([write(tmp_path / "a.p", content)], output=tmp_path / "records"))
-    assert list(records.cell.sites) == ["soma"] and len(records.cell.segments) == 1 + neuronio.SEGMENTS
+    assert list(records.cell.probes) == ["soma"] and len(records.cell.segments) == 1 + neuronio.SEGMENTS
     assert "segments in their order" in records.provenance["geometry"]
     assert records.provenance["trials_with_exact_spike_times"] == 0
     coarse = neuronio.simulation(0)["outputSpikeTimes"].astype(float)

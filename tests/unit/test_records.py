@@ -17,7 +17,7 @@ from netml.records import CellInfo, Records, RecordWriter, Trial, windows, write
 
 @pytest.fixture
 def cell():
-    return CellInfo("PYR", "f" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)})
+    return CellInfo("PYR", "f" * 64, ("E", "I"), segment_table(SPEC), probes={"soma": ("soma", 0.5)})
 
 
 def make_trial(seed, kind="network", **changes):
@@ -124,7 +124,7 @@ def test_a_trial_that_cannot_be_learned_from_is_refused(tmp_path, cell, changes,
 
 
 def test_a_trial_without_a_site_of_the_cell_is_refused(tmp_path, cell):
-    two = replace(cell, sites=cell.sites | {"tuft": ("dend", 0.5)})
+    two = replace(cell, probes=cell.probes | {"tuft": ("dend", 0.5)})
     with RecordWriter(tmp_path, 0, two) as writer:
         with pytest.raises(RecordsError, match="lacks the voltage at tuft"):
             writer.add(make_trial(0))

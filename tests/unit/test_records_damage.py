@@ -54,7 +54,7 @@ def use(folder):
         trial = records.trial(k)
         yield from windows.events(trial, 1.0, records.cell.synapse_sites)
         yield from (windows.spike_train(trial, 1.0), windows.current(trial, 1.0))
-        yield from (windows.voltage(trial, site, 1.0) for site in records.cell.sites)
+        yield from (windows.voltage(trial, site, 1.0) for site in records.cell.probes)
         yield np.bincount(trial.event_synapse_site, minlength=records.cell.synapse_sites)
 
 

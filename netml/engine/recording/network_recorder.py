@@ -20,14 +20,14 @@ from netml.records import CellInfo, Trial
 from netml.records.trial import NETWORK
 
 
-def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites: dict, dt_ms: float) -> CellInfo:
+def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], probes: dict, dt_ms: float) -> CellInfo:
     """What the records say about the cell of a population.
 
     Args:
         net_params: The model's netParams.
         population: Its label.
         synapses: Synapse types that its connections use, in the order of synapse sites.
-        sites: Label -> (section, loc) of recorded voltages besides the soma's.
+        probes: Label -> (section, loc) of recorded voltages besides the soma's.
         dt_ms: Time step of the recorded runs, ms.
 
     Raises:
@@ -36,7 +36,7 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
     label = cell_label(net_params, population)
     spec = to_plain_python(net_params.cellParams[label])
     table = segment_table(spec)
-    for section, loc in sites.values():
+    for section, loc in probes.values():
         table.find(section, loc)
     syn_mechs = {name: to_plain_python(net_params.synMechParams[name]) for name in synapses}
     return CellInfo(
@@ -45,7 +45,7 @@ def cell_info(net_params: Any, population: str, synapses: tuple[str, ...], sites
         synapses=tuple(synapses),
         segments=table,
         syn_mech_params=syn_mechs,
-        sites={"soma": (table.sections[0][0], 0.5)} | sites,
+        probes={"soma": (table.sections[0][0], 0.5)} | probes,
         dt_ms=dt_ms,
         spike_threshold_mv=threshold_mv(net_params, spec),
     )
@@ -99,7 +99,7 @@ class NetworkRecorder:
         sim: NetPyNE's sim module, network created.
         population: Whose cells; several of one type are joined by "+", see :func:`joined`.
         cells: See :func:`choose`.
-        sites: Label -> (section, loc) of voltages besides the soma's.
+        probes: Label -> (section, loc) of voltages besides the soma's.
         last_gid: The largest in use, where another recorder of the network took some; see the attribute.
 
     Attributes:
@@ -107,11 +107,11 @@ class NetworkRecorder:
         last_gid: The largest in use: the next recorder of the same network begins behind it.
 
     Raises:
-        ModelError: Unknown population, cells or sites; input that is neither events nor current into the soma.
+        ModelError: Unknown population, cells or probes; input that is neither events nor current into the soma.
     """
 
     def __init__(
-        self, sim: Any, population: str, cells: int | list[int] | None = None, sites: dict | None = None,
+        self, sim: Any, population: str, cells: int | list[int] | None = None, probes: dict | None = None,
         last_gid: int | None = None,
     ):  # fmt: skip
         from neuron import h
@@ -128,11 +128,11 @@ class NetworkRecorder:
         }  # fmt: skip
         reaching = set(gather(sim, [conn["synMech"] for cell in members for conn in cell.conns if "synMech" in conn]))
         synapses = tuple(name for name in sim.net.params.synMechParams if name in reaching)
-        self.cell = cell_info(sim.net.params, labels[0], synapses, sites or {}, float(sim.cfg.dt))
+        self.cell = cell_info(sim.net.params, labels[0], synapses, probes or {}, float(sim.cfg.dt))
         steps_per_sample(self.cell.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         self._cells = [cell for cell in members if cell.gid in set(self.gids)]
-        check_buffers(len(self._cells), len(self.cell.sites), self.duration_ms, self.cell.dt_ms)
+        check_buffers(len(self._cells), len(self.cell.probes), self.duration_ms, self.cell.dt_ms)
         self._connections = {cell.gid: [self._connection(cell, conn) for conn in cell.conns] for cell in self._cells}
         self._currents = {cell.gid: total(_somatic_clamps(cell, self.cell)) for cell in self._cells}
         self.last_gid = max(gather(sim, [cell.gid for cell in sim.net.cells])) if last_gid is None else last_gid
@@ -140,7 +140,7 @@ class NetworkRecorder:
         self._own_spikes, self._own_gids = h.Vector(), h.Vector()
         for gid in self._stims.values():
             sim.pc.spike_record(gid, self._own_spikes, self._own_gids)
-        self._voltages = {cell.gid: VoltageRecorder(h, cell, self.cell.sites) for cell in self._cells}
+        self._voltages = {cell.gid: VoltageRecorder(h, cell, self.cell.probes) for cell in self._cells}
 
     def _connection(self, cell: Any, conn: Any) -> tuple:
         """(source gid or NetStim, synapse site, weight in uS, delay in ms, its short-term plasticity or None)."""

@@ -1,6 +1,6 @@
 """Single cells under random input: the range of drive that a network alone does not visit.
 
-Cells of one type stand alone in one NEURON or CoreNEURON run, several a rank, each with a synapse at every site. Their
+Cells of one type stand alone in one NEURON or CoreNEURON run, several a rank, each with a synapse at every probe. Their
 events go straight into the event queue, which both simulators deliver from, so no mechanism has to play them.
 """
 
@@ -73,14 +73,14 @@ class TestCell:
                         setattr(here[-1], name, value)
             self._synapses += here
         self._inputs: dict[int, list] = {}  # synapse site -> a NetCon for each weight that its events had in one trial
-        section, x = info.sites["soma"]
+        section, x = info.probes["soma"]
         self.soma = cell.secs[section]["hObj"](x)
         self._clamp = h.IClamp(self.soma)
         self._clamp.delay, self._clamp.dur = 0.0, 1e9
         self._times, self._currents = h.Vector([0.0]), h.Vector([0.0])
         self._currents.play(self._clamp._ref_amp, self._times, True)  # the only kind of play that CoreNEURON has
         self.gid = cell.gid
-        self._voltage = VoltageRecorder(h, cell, info.sites)
+        self._voltage = VoltageRecorder(h, cell, info.probes)
         self._info = info
 
     def excitatory(self) -> dict[str, bool]:
@@ -165,7 +165,7 @@ class Protocol:
         steps_per_sample(info.dt_ms)
         self.duration_ms = whole_milliseconds(sim.cfg.duration)
         cells = list(sim.net.cells)
-        check_buffers(len(cells), len(info.sites), self.duration_ms, info.dt_ms)
+        check_buffers(len(cells), len(info.probes), self.duration_ms, info.dt_ms)
         self.cells = [TestCell(sim, cell, info) for cell in cells]
         branch = np.repeat(np.arange(len(info.segments.sections)), [nseg for _, nseg in info.segments.sections])
         self.profile = InputProfile.from_drive(drive, info.segments.length_um, branch, self.cells[0].excitatory())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netml.circuit.project import find_project
+from netml.deprecation import renamed_arguments
 from netml.engine.circuit.run import SimulateConfig
 from netml.engine.ranks import mpi
 from netml.engine.ranks.launch import launch
@@ -25,6 +26,7 @@ from netml.stimuli.random_input import FROM_NETWORK, KINDS, TURNS
 PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
 
 
+@renamed_arguments(sites="probes")
 def record(
     model: str | Path,
     *,
@@ -39,7 +41,7 @@ def record(
     duration: float | None = None,
     seed: int = 1,
     dt: float | None = None,
-    sites: Mapping[str, tuple[str, float]] | None = None,
+    probes: Mapping[str, tuple[str, float]] | None = None,
     engine: str = "coreneuron",
     build: str = "fast",
     cfg: Mapping[str, Any] | None = None,
@@ -64,7 +66,7 @@ def record(
         duration: Length of every trial, whole ms.
         seed: First seed of the background (cfg.seeds["stim"]) and of the protocol.
         dt: Time step, ms; the model's by default.
-        sites: Voltages besides the soma's: label -> (section, loc); loc is 0 to 1.
+        probes: Voltages besides the soma's: label -> (section, loc); loc is 0 to 1.
         engine: "coreneuron", which takes the least time, or "neuron"; as in :func:`netml.simulate`.
         build: "fast", or "exact", which gives the same records on any number of ranks.
         cfg: Further cfg values by dotted name.
@@ -76,7 +78,7 @@ def record(
         The folder of the records; of several populations the folder in which each has one of its name.
 
     Raises:
-        ModelError: Unknown population, cells, site; joined populations of different cells; numbers that do not fit.
+        ModelError: Unknown population, cells, probe; joined populations of different cells; numbers that do not fit.
         RecordsError: Records, or other files, are there already.
         OutputError: The folder cannot be written.
         LaunchError: More ranks than cells or trials; a rank died. Earlier records are still there then.
@@ -94,7 +96,7 @@ def record(
     current_trials = trials // 5 if current_trials is None else current_trials
     folders = _folders(population, cells, Path(output))
     _check(runs, trials, current_trials, cells, ranks)
-    if taken := [label for label in sites or {} if label in ("soma", "ptr") or "/" in label or not label]:
+    if taken := [label for label in probes or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
     kinds = tuple(kinds or TURNS)
     if unknown := set(kinds) - {*KINDS, *FROM_NETWORK}:
@@ -122,7 +124,7 @@ def record(
                 folders={one: str(folder) for one, folder in made.items()},
                 first_shard=run * ranks,
                 cells=cells,
-                sites=dict(sites or {}),
+                probes=dict(probes or {}),
                 label=f"network {run + 1} of {runs}",
             )
             found.append(launch(record_network, job, ranks=ranks, progress=progress))
@@ -212,7 +214,7 @@ def parse_cells(text: str | None) -> int | list[int] | None:
         raise ModelError(f"cells is {text!r}; expected a number, or gids as 3,7,12 (one gid: 3,)") from None
 
 
-def parse_site(text: str) -> tuple[str, tuple[str, float]]:
+def parse_probe(text: str) -> tuple[str, tuple[str, float]]:
     """The command line's label=section:loc.
 
     Raises:

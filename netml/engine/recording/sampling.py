@@ -39,11 +39,11 @@ def whole_milliseconds(duration_ms: float) -> float:
 
 
 class VoltageRecorder:
-    """Voltages at the sites of one cell, every step while running (CoreNEURON knows no other), every ms when read."""
+    """Voltages at the probes of one cell, every step while running (CoreNEURON knows no other), every ms when read."""
 
-    def __init__(self, h: Any, cell: Any, sites: dict):
+    def __init__(self, h: Any, cell: Any, probes: dict):
         self._vectors = {
-            name: h.Vector().record(cell.secs[section]["hObj"](loc)._ref_v) for name, (section, loc) in sites.items()
+            name: h.Vector().record(cell.secs[section]["hObj"](loc)._ref_v) for name, (section, loc) in probes.items()
         }
 
     def read(self, dt_ms: float, duration_ms: float) -> dict[str, np.ndarray]:
@@ -66,11 +66,11 @@ class VoltageRecorder:
         return read
 
 
-def check_buffers(cells: int, sites: int, duration_ms: float, dt_ms: float) -> None:
+def check_buffers(cells: int, probes: int, duration_ms: float, dt_ms: float) -> None:
     """Raise ModelError if the voltages of a rank's run would not fit in memory."""
-    size = 8.0 * cells * sites * duration_ms / dt_ms
+    size = 8.0 * cells * probes * duration_ms / dt_ms
     if size > BUFFER_LIMIT_BYTES:
         raise ModelError(
-            f"recording {cells} cells at {sites} sites for {duration_ms:g} ms takes {size / 1e9:.1f} GB on "
+            f"recording {cells} cells at {probes} probes for {duration_ms:g} ms takes {size / 1e9:.1f} GB on "
             f"one rank (limit {BUFFER_LIMIT_BYTES / 1e9:g}); use a shorter --duration, fewer cells or sites"
         )

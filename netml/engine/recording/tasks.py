@@ -33,7 +33,7 @@ class NetworkJob:
     Attributes:
         config: Of the run.
         folders: Of the records, by population.
-        cells, sites: See :class:`netml.engine.recording.network_recorder.NetworkRecorder`.
+        cells, probes: See :class:`netml.engine.recording.network_recorder.NetworkRecorder`.
         first_shard: Number of rank 0's shard. The run of the first, 0, says what was silent.
         label: What the progress bar calls it.
     """
@@ -42,7 +42,7 @@ class NetworkJob:
     folders: dict[str, str]
     first_shard: int
     cells: int | list[int] | None = None
-    sites: dict = field(default_factory=dict)
+    probes: dict = field(default_factory=dict)
     label: str = ""
 
 
@@ -128,7 +128,7 @@ def record_network(job: NetworkJob) -> NetworkResult:
     recorders: dict[str, NetworkRecorder] = {}
     last_gid = None
     for population in job.folders:
-        recorders[population] = NetworkRecorder(sim, population, job.cells, job.sites, last_gid)
+        recorders[population] = NetworkRecorder(sim, population, job.cells, job.probes, last_gid)
         last_gid = recorders[population].last_gid
     simulation.run()
     drives, spikes = {}, {}

@@ -60,7 +60,7 @@ def convert(source: str, folder: str, trials: int | None = None, step_ms: float 
                 "AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0, "tau_d_nmda": 70.0, "e": 0.0},
                 "GABAA": {"tau_r": 0.2, "tau_d": 8.0, "e": -80.0},
             },
-            sites={"soma": ("soma", 0.5), "nexus": nexus(segments)}, dt_ms=0.05, spike_threshold_mv=-25.0,
+            probes={"soma": ("soma", 0.5), "nexus": nexus(segments)}, dt_ms=0.05, spike_threshold_mv=-25.0,
         )  # fmt: skip
         dendritic = len(segments) - 1
         weights = np.array(list(WEIGHT_US.values()), np.float32)
