@@ -63,7 +63,7 @@ class Cell(Checked):
     synapses: Annotated[list[str], Field(min_length=1)]
     segments: Segments
     syn_mech_params: dict[str, Annotated[dict[str, Any], AfterValidator(_mechanism)]]
-    sites: dict[str, tuple[str, Place]]
+    sites: dict[str, tuple[str, Place]]  # public data name sections that their segments do not
     dt_ms: Annotated[float, Field(gt=0, le=1e6)]
     spike_threshold_mv: float
 
@@ -73,9 +73,6 @@ class Cell(Checked):
             raise ValueError("two synapse types have one name")
         if "soma" not in self.sites:
             raise ValueError("sites lack the soma")
-        known = {name for name, _ in self.segments.sections}
-        if lost := [section for section, _ in self.sites.values() if section not in known]:
-            raise ValueError(f"sites lie on {lost[0]!r}, a section that is not there")
         return self
 
 

@@ -68,8 +68,9 @@ class RecordWriter:
         for name in ("kind", "gid", "seed"):
             self._append(f"trial/{name}", [getattr(trial, name)])
         self._append("trial/duration", [trial.duration_ms])
-        for name in ("time", "channel", "weight"):
-            self._append(f"events/{name}", getattr(trial, f"event_{name}"))
+        self._append("events/time", trial.event_time)
+        self._append("events/channel", trial.event_synapse_site)
+        self._append("events/weight", trial.event_weight)
         self._append("current/time", trial.current_time)
         self._append("current/amplitude", trial.current_na)
         self._append("spikes/time", trial.spike_time)

@@ -155,7 +155,7 @@ def test_one_population_is_recorded_as_alone(together, tmp_path):
         ))  # fmt: skip
         both = [k for k in range(len(records["I"])) if records["I"].kinds[k] == "network"]
         for k, other in zip(range(len(alone)), both, strict=True):
-            for name in ("event_time", "event_channel", "event_weight", "spike_time"):
+            for name in ("event_time", "event_synapse_site", "event_weight", "spike_time"):
                 np.testing.assert_array_equal(getattr(alone.trial(k), name), getattr(records["I"].trial(other), name))
 
 

@@ -176,7 +176,7 @@ def test_a_state_with_an_unknown_projection_row_or_cell_is_refused():
         changed[name] = 99
         with pytest.raises(ModelError):
             population().restore_state(saved | {part: changed})
-    with pytest.raises(ModelError, match="of step -5"):
+    with pytest.raises(ModelError, match="in its clock step -5"):
         clock = saved["clock"].copy()
         clock["step"] = -5
         population().restore_state(saved | {"clock": clock})

@@ -28,7 +28,7 @@ def make_trial(seed, kind="network", **changes):
         "seed": 7,
         "duration_ms": 100.0,
         "event_time": np.sort(rng.uniform(0, 100, 30)),
-        "event_channel": rng.integers(0, 8, 30),
+        "event_synapse_site": rng.integers(0, 8, 30),
         "event_weight": rng.uniform(1e-4, 1e-3, 30).astype(np.float32),
         "spike_time": np.array([5.0, 50.4]),
         "voltage": {"soma": rng.normal(-70, 5, 101).astype(np.float32)},
@@ -53,7 +53,7 @@ def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
     two = Records.open(write(tmp_path / "two", cell, [trials[1::2], trials[::2]]))
     assert one.cell.segments.sections == cell.segments.sections and len(one) == len(two) == 6
     for k in range(6):
-        for name in ("gid", "event_time", "event_channel", "event_weight", "spike_time", "current_time", "current_na"):
+        for name in ("gid", "event_time", "event_synapse_site", "event_weight", "spike_time", "current_time", "current_na"):
             for records in (one, two):
                 np.testing.assert_array_equal(getattr(records.trial(k), name), getattr(trials[k], name))
         np.testing.assert_array_equal(two.trial(k).voltage["soma"], trials[k].voltage["soma"])
@@ -129,7 +129,7 @@ def test_a_trial_without_a_site_of_the_cell_is_refused(tmp_path, cell):
         with pytest.raises(RecordsError, match="lacks the voltage at tuft"):
             writer.add(make_trial(0))
         assert writer.trials == 0
-        writer.add(make_trial(0, voltage=dict.fromkeys(two.sites, make_trial(0).voltage["soma"])))
+        writer.add(make_trial(0, voltage=dict.fromkeys(two.probes, make_trial(0).voltage["soma"])))
         assert writer.trials == 1
 
 
