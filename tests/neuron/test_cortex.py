@@ -159,6 +159,7 @@ def test_cell_rests(h, label, lowest, highest):
     assert abs(v[-1] - v[-1 - int(50 / DT)]) < 0.1  # Ih settles slowly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label, currents", [("PYR", (0.1, 0.5, 0.9)), ("PV", (0.05, 0.2, 0.5))])
 def test_rate_grows_with_current(h, label, currents):
     cell = Cell(h, label)
@@ -185,6 +186,7 @@ def test_interneuron_is_fast_and_narrow(h):
     assert above < 0.8  # ms above -20 mV a spike
 
 
+@pytest.mark.slow
 def test_pyramidal_cell_adapts(h):
     spikes, _ = Cell(h, "PYR").run(0.8, stop_ms=700.0)
     intervals = np.diff(spikes)

@@ -48,6 +48,7 @@ def step(**changes):
     } | changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dt", [0.025, None], ids=["fixed", "variable"])
 def test_ball_answers_a_step_as_ohm_says(tmp_path, dt):
     """R = 1/(g area), tau = cm/g: 0.3 % for the step (backward Euler), 0.1 ms for eFEL's sampling."""

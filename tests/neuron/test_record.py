@@ -113,6 +113,7 @@ def together(request, tmp_path_factory):
     return folder / "model", {name: Records.open(made / name) for name in ("E+E2", "I")}
 
 
+@pytest.mark.slow
 def test_populations_are_recorded_together(together, tmp_path):
     model, records = together
     for name, gids in {"E+E2": [0, 1, 2, 3, 4, 5, 8, 9, 10], "I": [6, 7]}.items():
@@ -126,6 +127,7 @@ def test_populations_are_recorded_together(together, tmp_path):
         check_replay(model, name[0], one, tmp_path / f"{name}.npz", atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_population_belongs_to_one_set_of_records(tmp_path):
     wanted = COMMON | {"population": ["E+E2", "I", "E"]}
     with pytest.raises(ModelError, match="population E is in two of the sets"):
@@ -133,6 +135,7 @@ def test_a_population_belongs_to_one_set_of_records(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
     """E fires at some 50 Hz: with U 0.5 and 100 ms of recovery a third is left; a first spike's event has the half."""
     _, records = together
@@ -145,6 +148,7 @@ def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
         assert share.size > 20 and np.isclose(share, 0.5).sum() >= 5 and (share < 0.45).sum() > 0.2 * share.size
 
 
+@pytest.mark.slow
 def test_one_population_is_recorded_as_alone(together, tmp_path):
     """What else is recorded, or how many are joined, changes no trial of the network."""
     model, records = together
@@ -193,6 +197,7 @@ def test_currents_of_the_protocol_make_the_cell_fire_or_not(recorded):
     assert len(mixed) == 1 and mixed[0].current_na.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section, kind, message", [
     ("dend_0", "IClamp", r"IClamp 'a->E' on cell 0 lies at dend_0\(0.5\); a reduction .* at soma\(0.5\) only"),
     ("soma", "SEClamp", "cell 0 also gets SEClamp, which is neither"),
@@ -237,6 +242,7 @@ def test_the_cell_is_the_one_that_a_swap_will_find(recorded):
     assert recorded.cell.spike_threshold_mv == -20.0
 
 
+@pytest.mark.slow
 def test_chosen_cells_and_seeds(tmp_path):
     folder = record(TINY, **COMMON, cells=[1, 4], network_trials=2, protocol_trials=0, seed=5, output=tmp_path / "r")
     records = Records.open(folder)
@@ -247,6 +253,7 @@ def test_chosen_cells_and_seeds(tmp_path):
         record(TINY, **COMMON, output=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong, error, message",
     [
@@ -272,6 +279,7 @@ def test_a_failure_in_the_run_is_said_and_leaves_no_index(tmp_path, wrong, error
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_silence_is_said_after_the_first_run(tmp_path, capsys):
     """What all trials together would fail for stands on the screen once, while the others are still to come."""
     wanted = COMMON | {"population": ["E", "I"], "network_trials": 2, "protocol_trials": 0, "current_trials": 0}
@@ -283,6 +291,7 @@ def test_silence_is_said_after_the_first_run(tmp_path, capsys):
     assert "no spike" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failed_overwrite_loses_no_record(recorded, tmp_path):
     folder = tmp_path / "records"
     shutil.copytree(recorded.folder, folder)

@@ -15,6 +15,8 @@ from netml.errors import ModelError
 from netml.runs import Run
 from netml.validation.network import warnings
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
 

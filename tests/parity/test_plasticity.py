@@ -160,6 +160,7 @@ def learned(population, k):
     return {key: sorted(values) for key, values in found.items()}
 
 
+@pytest.mark.slow
 def test_closed_loop_matches_the_spec(case):
     """Cells, short-term plasticity, STDP and rewards together: the same spikes, weights and eligibilities."""
     model, artifact, rows, source_spikes, projection = case
@@ -409,6 +410,7 @@ def test_refuses_a_checkpoint_of_another_network(case):
         plastic(artifact, (*rows[:3], rows[3] * 3, rows[4]), projection)
 
 
+@pytest.mark.slow
 def test_a_long_run_takes_no_more_memory():
     """Spikes, rewards and history come and go: as much again leaves no more behind."""
     _, artifact = random_model(0)

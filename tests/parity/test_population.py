@@ -171,6 +171,7 @@ def test_matches_torch(seed, dt_ms, expected):
     assert_same(run(filled(artifact, rows), source_spikes), reference(model, artifact, rows, source_spikes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed, dt_ms, set_na", [(0, 1.0, 0.0), (1, 0.5, 0.25)])
 def test_currents_match_torch(seed, dt_ms, set_na):
     """Clamps that begin and end within steps, and a current set from outside, beside synaptic events."""
@@ -255,6 +256,7 @@ def test_currents_that_are_refused_or_counted():
     assert population.out_of_range().currents == 2  # 1: the sum of two; 2: below the range
 
 
+@pytest.mark.slow
 def test_counts_the_steps_of_each_cell_that_pass_the_limits_of_training():
     model, artifact = random_model(0)
     rows, source_spikes = random_rows(0), spikes(0)

@@ -142,6 +142,7 @@ BREAKPOINT { i = g*(v + 65) }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text, line, message, remedy", [
     (MOD + "VERBATIM\nstatic double* table() { double* x = malloc(56); return x; }\nENDVERBATIM\n",
      6, "invalid conversion from .void", r"cast it, e\.g\. \(double\*\) malloc"),

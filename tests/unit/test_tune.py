@@ -90,6 +90,7 @@ def test_a_killed_search_goes_on(records, tmp_path):
     assert study.trials[3].params == killed.params != study.trials[4].params
 
 
+@pytest.mark.slow
 def test_what_cannot_be_searched_is_said(records, tmp_path):
     for space, fields, message in [
         ({"memmory": (1, 2, False)}, {}, "memmory"),
@@ -117,6 +118,7 @@ def test_ranges_of_the_command_line():
             parse_range(wrong)
 
 
+@pytest.mark.slow
 def test_training_leaves_a_log_and_curves(records, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
