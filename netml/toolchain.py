@@ -125,7 +125,10 @@ def digest(parts: object) -> str:
 
 
 def run_command(
-    command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None,
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
     what: str | Callable[[str], str] = "",
 ) -> str:
     """Run a build command and return its output (stdout and stderr together).

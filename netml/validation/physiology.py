@@ -13,8 +13,6 @@ from netml.errors import ModelError
 Traces = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-
-
 def load_efel() -> Any:
     """The eFEL module.
 

@@ -211,7 +211,10 @@ def endless(folder: Path, **extra) -> subprocess.Popen:
     folder.mkdir()
     command = [*NETML, "simulate", str(TINY), "--ranks", "2", "--duration", "1e6", "--output", str(folder / "run")]
     child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)},
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
         preexec_fn=hear_interrupts,
         **extra,
     )

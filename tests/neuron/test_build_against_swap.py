@@ -1,6 +1,5 @@
 """One network of reduced cells, made and run by NetPyNE with netml.swap, and by netml.build: the same activity."""
 
-
 import numpy as np
 import stepped
 from netpyne import sim

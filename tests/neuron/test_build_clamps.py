@@ -1,6 +1,5 @@
 """Current clamps of netml.build: the cells of netml.swap under the same clamps are the truth."""
 
-
 import hybrid
 import numpy as np
 import pytest

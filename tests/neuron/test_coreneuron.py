@@ -46,7 +46,7 @@ def test_a_global_that_threads_would_share(tmp_path):
     path = tmp_path / "globals.mod"
     path.write_text("NEURON { SUFFIX user_globals GLOBAL minf }")
     output = (
-        '[NMODL] [error] :: Code incompatibility detected\n[NMODL] [error] :: Fix the following errors and try again\n'
+        "[NMODL] [error] :: Code incompatibility detected\n[NMODL] [error] :: Fix the following errors and try again\n"
         '[NMODL] [error] :: Code Incompatibility :: "minf" variable found at [1.60-63] should be defined as a RANGE '
         "variable instead of GLOBAL to enable backend transformations\n\n"
         "make: *** [share/nrnivmodl_core_makefile:185: x86_64/corenrn/mod2c/globals.cpp] Error 1\n"

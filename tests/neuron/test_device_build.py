@@ -1,6 +1,5 @@
 """The network of netml.build on a torch device against the one in NEURON: the same synapses, inputs and spikes."""
 
-
 import json
 import subprocess
 import sys

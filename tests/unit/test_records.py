@@ -53,7 +53,15 @@ def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
     two = Records.open(write(tmp_path / "two", cell, [trials[1::2], trials[::2]]))
     assert one.cell.segments.sections == cell.segments.sections and len(one) == len(two) == 6
     for k in range(6):
-        for name in ("gid", "event_time", "event_synapse_site", "event_weight", "spike_time", "current_time", "current_na"):
+        for name in (
+            "gid",
+            "event_time",
+            "event_synapse_site",
+            "event_weight",
+            "spike_time",
+            "current_time",
+            "current_na",
+        ):
             for records in (one, two):
                 np.testing.assert_array_equal(getattr(records.trial(k), name), getattr(trials[k], name))
         np.testing.assert_array_equal(two.trial(k).voltage["soma"], trials[k].voltage["soma"])

@@ -1,6 +1,6 @@
 """Draw the cells that have targets: morphology, and the soma (and dendrite) under each protocol.
 
-    python models/cortex/cells/plot_cells.py [CELL ...]     # writes CELL.png beside this script; variable time step
+python models/cortex/cells/plot_cells.py [CELL ...]     # writes CELL.png beside this script; variable time step
 """
 
 import sys

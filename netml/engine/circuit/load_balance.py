@@ -55,8 +55,6 @@ def cost(params: Any, tags: dict[str, Any]) -> int:
     return max(segments, 1) + stims
 
 
-
-
 def list_cells_by_gid(sim: Any) -> None:
     """Make NetPyNE list the network's cells by gid, as it does on one rank, and not rank by rank.
 

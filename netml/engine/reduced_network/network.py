@@ -84,6 +84,14 @@ class BuiltNetwork:
         """Sums over all ranks; all call it."""
         return np.sum(self.gathered(numbers), axis=0).tolist()
 
+    def learning(self) -> dict[str, dict[str, int]]:
+        """Number of each projection that learns from reward, by rule and population."""
+        return {
+            rule: numbers
+            for rule, numbers in self.projections.items()
+            if any(self.reduced[label].population.handle.learns[k] for label, k in numbers.items())
+        }
+
     def populations(self) -> dict[str, dict[str, Any]]:
         """What a run's metadata say of the populations, JSON-able."""
         found = {}

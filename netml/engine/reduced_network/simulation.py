@@ -225,10 +225,7 @@ class NetworkSimulation:
             ModelError: No such plastic rule, or no number.
         """
         self._open()
-        learning = {
-            name: numbers for name, numbers in self._network.projections.items()
-            if any(self._network.reduced[label].population.handle.learns[k] for label, k in numbers.items())
-        }  # fmt: skip
+        learning = self._network.learning()
         if not learning or (rule is not None and rule not in learning):
             raise ModelError(f"no rule{f' {rule!r}' if rule else ''} learns from reward; a RewardStdp was given to "
                              f"{', '.join(learning) or 'none'} when the network was built")  # fmt: skip
