@@ -90,12 +90,15 @@ def _mean(values):
 
 
 def read(path) -> list[dict]:
-    """The whole lines of a log; a last one that was cut is left out."""
+    """The whole lines of a log, up to the first that is none: the last one may be cut."""
     path = Path(path)
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    lines: list[dict] = []
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(line, dict) or not isinstance(line.get("update"), int):
+            break
+        lines.append(line)
     return lines

@@ -18,6 +18,7 @@ from netml.training.data import SequenceSampler, TrialTable, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
+from netml.training.resume import check
 from netml.training.scores import auc, calibrate, explained_variance
 
 CHECKPOINT_VERSION = 3
@@ -122,6 +123,8 @@ class Trainer:
                 if self.checkpoint and (last or self.update % self.config.checkpoint_every == 0):
                     self.save(self.checkpoint)
                 report(state)
+            if "weights" not in self.best:
+                raise TrainingError("no validation of the training gave a loss; train longer, or with another recipe")
             self.average.load_state_dict(self.best["weights"])
             self.threshold = self.best["threshold"]
         finally:
@@ -176,6 +179,9 @@ class Trainer:
         self.learner.model.settle()
         self.average.model.settle()
         scores = self.score(self.average, self.validation, rounds=5)
+        if not math.isfinite(scores["loss"]):
+            raise TrainingError(f"the validation's loss became {scores['loss']} at update {self.update}; lower "
+                                f"learning_rate (now {self.config.learning_rate})")  # fmt: skip
         self.threshold = scores["threshold"]
         self.history.append({"update": self.update, **scores})
         if self.update / self.config.total_updates < self.config.free_running_from:
@@ -258,17 +264,21 @@ class Trainer:
             TrainingError: Damaged, or of other records or another configuration.
         """
         mend = f"delete {path}, or train with fresh=True (--fresh), to start again"
+        mine = self.identity()
         try:
             state = torch.load(path, weights_only=True)
             identity = state["identity"]
+            other = [f"{part}.{k}" for part in ("config", "data") for k in mine[part]
+                     if mine[part][k] != identity.get(part, {}).get(k)]  # fmt: skip
         except Exception as error:  # torch.load raises whatever the damage leads to
             raise TrainingError(f"checkpoint {path} is damaged ({type(error).__name__}); {mend}") from error
-        if identity != self.identity():
-            mine = self.identity()
-            what = [f"{part}.{k}" for part in ("config", "data") for k in mine[part]
-                    if mine[part][k] != identity.get(part, {}).get(k)]  # fmt: skip
-            differ = ", ".join(what) or "version"
+        if identity != mine:
+            differ = ", ".join(other) or "version"
             raise TrainingError(f"checkpoint {path} is of another training ({differ} differ); {mend}")
+        try:
+            check(state, self)
+        except ValueError as error:
+            raise TrainingError(f"checkpoint {path} is damaged: {error}; {mend}") from error
         self.learner.load_state_dict(state["learner"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

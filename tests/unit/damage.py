@@ -34,7 +34,7 @@ def mutations(value: Any, values=VALUES, ends: int = 2) -> Iterator[tuple[str, A
         name = "/".join(map(str, path)) or "all"
         present = _at(value, path)
         for new in values:
-            if type(new) is not type(present) or new != present:
+            if type(new) is not type(present) or repr(new) != repr(present):
                 yield f"{name} = {new!r:.30}", _changed(value, path, new)
         if path:
             yield f"{name} removed", _changed(value, path, remove=True)
