@@ -15,7 +15,9 @@ _ROUNDS = 10
 
 
 def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
-    """(count) float64, the first numbers in (0, 1) of a stream: ``Random123(id1, id2, id3)`` with ``uniform(0, 1)``.
+    """(count) float64 in (0, 1): what NEURON's Random gives after ``Random123(id1, id2, id3)`` and ``uniform(0, 1)``.
+
+    That second call chooses the distribution and takes the first number of the stream for itself.
 
     Args:
         count: How many.
@@ -32,7 +34,7 @@ def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
     """
     if bad := [number for number in (id1, id2, id3) if not 0 <= number <= 0xFFFFFFFF]:
         raise ModelError(f"a stream of random numbers has the id (seed, gid or count) {bad[0]}; expected 0 to 2^32 - 1")
-    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    blocks = np.arange(-(-(count + 1) // 4), dtype=np.uint64)
     c0, c1, c2, c3 = (np.full_like(blocks, int(word)) for word in (0, id3, id1, id2))
     c0 = blocks & _LOW
     key = [0, 0]
@@ -43,5 +45,5 @@ def uniform(count: int, id1: int, id2: int, id3: int) -> np.ndarray:
             (first >> _HALF) ^ c3 ^ np.uint64(key[1]), first & _LOW,
         )  # fmt: skip
         key = [(word + bump) & 0xFFFFFFFF for word, bump in zip(key, _BUMP, strict=True)]
-    words = np.stack([c0, c1, c2, c3], axis=1).ravel()[:count]
+    words = np.stack([c0, c1, c2, c3], axis=1).ravel()[1 : count + 1]
     return (words.astype(float) + 1.0) * (1.0 / 4294967297.0)

@@ -102,7 +102,9 @@ def _numbers(values: list, name: str, whole: bool = False) -> None:
     kinds = (int,) if whole else (int, float)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < 2**62 or (whole and value < 0):
-            raise ValueError(f"{name} is {value!r:.60}; expected a {'whole number from 0' if whole else 'finite number'}")
+            raise ValueError(
+                f"{name} is {value!r:.60}; expected a {'whole number from 0' if whole else 'finite number'}"
+            )
 
 
 def _mapping(value: Any, name: str) -> dict:

@@ -12,8 +12,10 @@ import pytest
 from netpyne import sim
 from scipy import stats
 
+from netml.errors import ModelError
 from netml.network.compile import compile_circuit
 from netml.network.layout import Layout
+from netml.network.random123 import uniform
 from netml.network.rules import Rule
 
 ALPHA = 1e-4
@@ -205,6 +207,21 @@ def test_rules_of_the_same_cells_choose_the_same_pairs(probability):
         order = np.lexsort((sample[3], sample[1], sample[0]))
         weights = sample[3][order].reshape(-1, 2)
         np.testing.assert_allclose(weights[:, 1], 2 * weights[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3), (0, 0, 0), (12345, 2**32 - 1, 7), (99, 3, 2**31)])
+def test_streams_are_those_of_neuron(ids):
+    """To the bit, for any number of them."""
+    from neuron import h
+
+    for count in (0, 1, 3, 4, 5, 1001):
+        random = h.Random()
+        random.Random123(*ids)
+        random.uniform(0, 1)
+        expected = np.array(h.Vector(count).setrand(random)) if count else np.empty(0)
+        np.testing.assert_array_equal(uniform(count, *ids), expected)
+    with pytest.raises(ModelError, match="id .seed, gid or count. -1; expected 0 to 2.32 - 1"):
+        uniform(3, 1, 2, -1)
 
 
 @pytest.mark.parametrize("change", [
