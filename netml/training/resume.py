@@ -14,8 +14,9 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 def check(saved: dict[str, Any], trainer) -> None:
     """Refuse a checkpoint that the trainer cannot go on from.
 
-    Arguments:
+    Args:
         saved: Of a training of the same identity.
+        trainer: The :class:`netml.training.trainer.Trainer` that would go on.
 
     Raises:
         ValueError: What is wrong.

@@ -13,11 +13,13 @@ from damage import Tally, array_mutations, byte_mutations, mutations
 from netml.records import Records
 from netml.training import log
 from netml.training.config import TrainConfig
-from netml.training.data import load
+from netml.training.data import load_trials
 from netml.training.trainer import Trainer
 
-SMALL = {"compartments": 3, "branches": 2, "memory": 4, "hidden": 6, "batch_size": 16, "window_ms": 40.0,
-         "validate_every": 2, "checkpoint_every": 2, "free_running_from": 0.0, "skip_ms": 20.0, "reduction": "cable"}  # fmt: skip
+SMALL = {
+    "compartments": 3, "branches": 2, "memory": 4, "hidden": 6, "batch_size": 16, "window_ms": 40.0, "skip_ms": 20.0,
+    "validate_every": 2, "checkpoint_every": 2, "free_running_from": 0.0, "reduction": "cable",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +29,11 @@ def trained(tmp_path_factory):
     lif.write(folder / "records", [lif.trial(seed, 300, strength=0.9) for seed in range(8)])
     path = folder / "x.checkpoint"
     config = TrainConfig.of(updates=4, **SMALL)
-    first = Trainer(*load(Records.open(folder / "records"), config), config, path)
+    first = Trainer(*load_trials(Records.open(folder / "records"), config), config, path)
     first.run()
     first.close()
     config = TrainConfig.of(updates=5, **SMALL)
-    trainer = Trainer(*load(Records.open(folder / "records"), config), config, path)
+    trainer = Trainer(*load_trials(Records.open(folder / "records"), config), config, path)
     yield trainer, path
     trainer.close()
 
