@@ -1,5 +1,6 @@
-"""What a saved state of a population must be before the C++ population gets it: its names and numbers are taken there as
-they are, and one that lies outside would be read and written outside.
+"""What a saved state of a population must be before the C++ population gets it.
+
+Its names and numbers are taken there as they are; one out of its range would be read, or written, out of the arrays.
 """
 
 from __future__ import annotations

@@ -73,9 +73,6 @@ class Cell(Checked):
             raise ValueError("two synapse types have one name")
         if "soma" not in self.sites:
             raise ValueError("sites lack the soma")
-        known = {name for name, _ in self.segments.sections}
-        if lost := [section for section, _ in self.sites.values() if section not in known]:
-            raise ValueError(f"sites lie on {lost[0]!r}, a section that is not there")
         return self
 
 

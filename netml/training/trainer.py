@@ -59,9 +59,7 @@ class Trainer:
         self.calibrating = steps.network if steps.spike[in_network].any() else np.ones_like(steps.network)
         self._normalise()
         self.average = deepcopy(self.learner)
-        self.optimizer = torch.optim.AdamW(
-            self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True
-        )
+        self.optimizer = torch.optim.AdamW(self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True)
         self.update, self.threshold, self.stale = 0, 0.0, 0
         self.best: dict = {"score": math.inf}
         self.history: list[dict] = []
