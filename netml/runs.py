@@ -169,7 +169,7 @@ class Run:
             version = (file.attrs["format"], file.attrs["version"])
             if version != (keys.RUN_FORMAT, keys.RUN_VERSION):
                 raise RunError(f"{folder} has run format {version}; this netml reads {keys.RUN_FORMAT!r} version "
-                               f"{keys.RUN_VERSION}: simulate it again or install the netml that wrote it")  # fmt: skip
+                               f"{keys.RUN_VERSION}: {REMEDY}, or install the netml that wrote it")  # fmt: skip
             text = str(file.attrs["metadata"])
             traces = {unquote(label): _trace(file["traces"], label) for label in file.get("traces", ())}
         checked.parse(Metadata, text, f"{folder / RUN}, its metadata", RunError, REMEDY)

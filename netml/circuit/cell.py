@@ -113,7 +113,7 @@ def segment_table(cell_spec: dict) -> SegmentTable:
     columns: dict[str, list[float]] = {k: [] for k in ("x", "parent", "path_um", "length_um", "diam_um")}
     start_um: dict[str, float] = {}  # path distance at the 0 end of a section
     for name in order:
-        geom = secs[name].get("geom", {})
+        geom = secs[name].get("geom") or {}
         nseg = int(geom.get("nseg", 1) or 1)
         length, diameter = _length_and_diameter(name, geom)
         first[name] = len(columns["x"])
@@ -122,8 +122,8 @@ def segment_table(cell_spec: dict) -> SegmentTable:
         if parent is None:
             start_um[name], root = -length / 2, -1
         else:
-            parent_x = float(topol.get("parentX", 1.0))
-            parent_length, _ = _length_and_diameter(parent, secs[parent].get("geom", {}))
+            parent_x = 1.0 if topol.get("parentX") is None else float(topol["parentX"])
+            parent_length, _ = _length_and_diameter(parent, secs[parent].get("geom") or {})
             start_um[name] = abs(start_um[parent] + parent_x * parent_length)
             root = first[parent] + min(int(parent_x * dict(sections)[parent]), dict(sections)[parent] - 1)
         sections.append((name, nseg))
@@ -165,7 +165,7 @@ def _length_and_diameter(name: str, geom: dict):
         arc = np.concatenate([[0.0], np.cumsum(steps)])
         if arc[-1] > 0:
             return float(arc[-1]), lambda x: float(np.interp(x * arc[-1], arc, points[:, 3]))
-    if "L" not in geom or "diam" not in geom:
+    if geom.get("L") is None or geom.get("diam") is None:
         raise ModelError(f"section {name!r} has neither pt3d points nor both L and diam in its geom")
     return float(geom["L"]), lambda x: float(geom["diam"])
 

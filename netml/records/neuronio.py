@@ -183,6 +183,8 @@ def _array(simulation, name: str, where: str, size: int | None = None) -> np.nda
     if not isinstance(simulation, dict) or name not in simulation:
         raise RecordsError(f"{where} lacks {name!r} of the published data set")
     try:
+        if np.asarray(simulation[name]).dtype.kind not in "fiub":
+            raise TypeError("they are of another type")
         values = np.asarray(simulation[name], np.float32)
     except (ValueError, TypeError) as error:
         raise RecordsError(f"{where}: {name} holds no numbers ({error})") from error
@@ -199,7 +201,10 @@ def _spike_times(simulation, where: str, samples: int) -> tuple[np.ndarray, bool
     """
     if "outputSpikeTimes" not in simulation:
         raise RecordsError(f"{where} lacks 'outputSpikeTimes' of the published data set")
-    reported = np.asarray(simulation["outputSpikeTimes"])
+    try:
+        reported = np.asarray(simulation["outputSpikeTimes"])
+    except ValueError as error:
+        raise RecordsError(f"{where}: outputSpikeTimes are no list of times ({error})") from error
     if reported.size == 0:
         return np.zeros(0), True
     if reported.ndim != 1 or reported.dtype.kind not in "fiu" or not ((reported >= 0) & (reported < samples)).all():

@@ -101,11 +101,11 @@ def _tensors(saved: Any, own: dict[str, torch.Tensor], name: str) -> None:
 
 def _numbers(values: list, name: str, whole: bool = False) -> None:
     kinds = (int,) if whole else (int, float)
+    expected = "a whole number from 0" if whole else "a finite number"
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, kinds) or not abs(value) < 2**62 or (whole and value < 0):
-            raise ValueError(
-                f"{name} is {value!r:.60}; expected a {'whole number from 0' if whole else 'finite number'}"
-            )
+        good = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 2**62
+        if not good or (whole and value < 0):
+            raise ValueError(f"{name} is {value!r:.60}; expected {expected}")
 
 
 def _mapping(value: Any, name: str) -> dict:

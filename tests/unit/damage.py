@@ -99,12 +99,13 @@ class Tally:
     """What came of changed files: refused with one error of netml, or used with finite outputs; nothing else passes.
 
     Args:
-        use: What a user does with the file; returns the numbers that come of it.
+        use: What a user does with the file, which is whole still; returns the numbers that come of it.
     """
 
     def __init__(self, use):
         self._use, self.counts = use, Counter()
         self.failures: list[str] = []
+        assert all(np.isfinite(np.asarray(output, float)).all() for output in use()), "the whole file cannot be used"
 
     def try_one(self, name: str) -> None:
         try:
