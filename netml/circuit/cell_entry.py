@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
-from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from netml.circuit.cell import segment_table
 from netml.errors import ModelError
@@ -99,4 +99,4 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and abs(value) < 1e300 and math.isfinite(value)
+    return isinstance(value, (int, float, np.integer, np.floating)) and bool(abs(value) < 1e300)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-from numbers import Real
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[
         for key, given in (("excitatorySynapseType", "NMDA"), ("inhibitorySynapseType", "GABA_A"))
     )
     rate = params.get("numSamplesPerMS_HighRes", 8)
-    if not isinstance(rate, Real) or not 1e-3 <= rate <= 1e6:
+    if not isinstance(rate, (int, float, np.integer, np.floating)) or not 1e-3 <= rate <= 1e6:
         raise RecordsError(f"{path}, Params: numSamplesPerMS_HighRes is {rate!r:.60}; expected samples a ms")
     mechanisms = {excitatory: fast, inhibitory: slow}
     identity = json.dumps([segments.to_dict(), mechanisms], sort_keys=True)
@@ -53,7 +52,7 @@ def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[
     cell = CellInfo(
         label="L5PC", fingerprint=hashlib.sha256(identity.encode()).hexdigest(), synapses=tuple(mechanisms),
         segments=segments, syn_mech_params=mechanisms, probes=probes,
-        dt_ms=1 / rate, spike_threshold_mv=SPIKE_MV,
+        dt_ms=1 / float(rate), spike_threshold_mv=SPIKE_MV,
     )  # fmt: skip
     return cell, geometry, (first, second)
 
