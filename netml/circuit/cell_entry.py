@@ -99,4 +99,5 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and bool(abs(value) < 1e300)
+    plain = value.item() if isinstance(value, (np.integer, np.floating)) else value
+    return isinstance(plain, (int, float)) and abs(plain) < 1e300
