@@ -29,7 +29,7 @@ def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]
                 if new in kwargs:
                     raise TypeError(f"{function.__name__} got both {old!r} and {new!r}; {new!r} is the name today")
                 warnings.warn(
-                    f"argument {old!r} of {function.__name__} is now called {new!r}; the old name goes with netml 0.3",
+                    f"argument {old!r} of {function.__name__} is now called {new!r}; the old name goes with netml 0.2",
                     DeprecationWarning,
                     stacklevel=2,
                 )
