@@ -37,7 +37,7 @@ def test_forms_and_names(tmp_path):
     ("cut.hoc", "begintemplate A\nendtemplate A\nbegintemplate B\n// endtemplate B\n", {}, "B has no endtemplate"),
     ("two.hoc", "begintemplate A\nendtemplate A\nbegintemplate B\nendtemplate B\n", {}, "A, B; say which: two.hoc:B"),
     ("cell.py", "", {}, r"cell\.py needs the name of the function.*cell\.py:function"),
-    ("m.swc", SWC, {}, "morphology without synapse sites.*--biophysics"),
+    ("m.swc", SWC, {}, "morphology without channels.*--biophysics"),
     ("cell.hoc", "", {"biophysics": "b.py:f"}, "is no morphology"),
 ])  # fmt: skip
 def test_what_is_no_cell(tmp_path, name, text, options, message):
