@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from netml.reductions.cable import Cable, Wires
+from netml.reductions.cable import Cable, TreeTopology
 from netml.reductions.head import Head
 from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import AnyDims, CableDims, Dims, parameter_shapes
@@ -28,7 +28,7 @@ class KernelCell:
         self._model.dims = dims
         self._model.wiring = torch.as_tensor(wiring, device=params.device)
         if isinstance(self._model, Cable) and isinstance(dims, CableDims):
-            self._wires = self._model.wires = Wires.of(dims, wiring, params.device)
+            self._wires = self._model.wires = TreeTopology.of(dims, wiring, params.device)
         self.use(params)
 
     @classmethod

@@ -53,7 +53,7 @@ INACTIVATING_GATES = (
 )
 
 
-class Wires(NamedTuple):
+class TreeTopology(NamedTuple):
     """The wiring of a cable cell as indices on a device.
 
     Attributes:
@@ -75,7 +75,7 @@ class Wires(NamedTuple):
     levels: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, dims: CableDims, wiring: np.ndarray, device: torch.device | str = "cpu") -> "Wires":
+    def of(cls, dims: CableDims, wiring: np.ndarray, device: torch.device | str = "cpu") -> "TreeTopology":
         sizes = dims.compartments, dims.receptors, dims.receptors, dims.reads
         parent, synapse, flags, read, sites = np.split(np.asarray(wiring, np.int64), np.cumsum(sizes))
         level = np.zeros(dims.compartments, int)
@@ -158,7 +158,7 @@ class Cable(Head):
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
         self.register_buffer("wiring", torch.as_tensor(wiring.astype(np.int32)))
-        self.wires = Wires.of(self.dims, wiring)
+        self.wires = TreeTopology.of(self.dims, wiring)
 
         area = np.asarray(tree.area_um2)
         self.log_decay = log_parameter([c.decay_ms for c in receptors])
@@ -304,7 +304,7 @@ def solve_tree(diagonal, axial, right, levels):
         diagonal: (batch, compartments), without the axial conductances.
         axial: (compartments) conductance to the parent.
         right: (batch, compartments), right-hand side.
-        levels: See :class:`Wires`.
+        levels: See :class:`TreeTopology`.
     """
     for child, parent in levels:
         both = axial[child].expand(len(diagonal), -1)

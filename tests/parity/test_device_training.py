@@ -6,7 +6,7 @@ import torch
 from test_kernel import CHANNELS, CLOSING, EXPECTED, make_cable, make_model, one_thread  # noqa: F401
 
 from netml.reductions import kernel
-from netml.reductions.cable import Cable, Wires, solve_tree
+from netml.reductions.cable import Cable, TreeTopology, solve_tree
 from netml.reductions.layouts import CableDims
 from netml.training.data import make_window
 from netml.training.on_device import DeviceRecurrence
@@ -91,5 +91,5 @@ def test_the_tree_is_solved():
         coupling[[b, parent[b]], [b, parent[b]]] += axial[b]
         coupling[[b, parent[b]], [parent[b], b]] -= axial[b]
     expected = [np.linalg.solve(np.diag(d) + coupling, r) for d, r in zip(diagonal, right, strict=True)]
-    found = solve_tree(*map(torch.from_numpy, (diagonal, axial, right)), Wires.of(dims, parent).levels)
+    found = solve_tree(*map(torch.from_numpy, (diagonal, axial, right)), TreeTopology.of(dims, parent).levels)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
