@@ -28,7 +28,7 @@ class KernelCell:
         self._model.dims = dims
         self._model.wiring = torch.as_tensor(wiring, device=params.device)
         if isinstance(self._model, Cable) and isinstance(dims, CableDims):
-            self._wires = self._model.wires = TreeTopology.of(dims, wiring, params.device)
+            self._topology = self._model.topology = TreeTopology.of(dims, wiring, params.device)
         self.use(params)
 
     @classmethod
@@ -42,7 +42,7 @@ class KernelCell:
         parts = params.split([torch.Size(shape).numel() for shape in shapes.values()])
         self._parameters = {name: p.view(shape) for (name, shape), p in zip(shapes.items(), parts, strict=True)}
         if isinstance(self.dims, CableDims):  # the kernel has no rise where there is none
-            rises = torch.zeros_like(self._parameters["to_rise"]).index_fill(0, self._wires.rising, 1.0)
+            rises = torch.zeros_like(self._parameters["to_rise"]).index_fill(0, self._topology.rising, 1.0)
             self._parameters["to_rise"] = self._parameters["to_rise"] * rises
         for name, value in self._parameters.items():  # some are the state at rest
             setattr(self._model, name, value)
@@ -72,20 +72,20 @@ class KernelCell:
                  "added": wait.new_zeros(wait.numel(), n.site_outputs)}  # fmt: skip
         if isinstance(n, CableDims):
             own = own.T.unflatten(1, (-1, n.compartments))
-            slow, rising, gates = (own[:, at] for at in self._wires.rows)
-            fast = torch.zeros_like(slow).index_copy(1, self._wires.rising, rising)
+            slow, rising, gates = (own[:, at] for at in self._topology.rows)
+            fast = torch.zeros_like(slow).index_copy(1, self._topology.rising, rising)
             return state | {"tree": own[:, 0], "slow": slow, "fast": fast, "gates": gates}, last[0]
         return state | {"traces": front.T}, last[0]
 
     def rows_of(self, state: dict[str, torch.Tensor], last: torch.Tensor) -> torch.Tensor:
         """The kernel's rows (rows, batch) of state."""
         if isinstance(self.dims, CableDims):
-            wires, tree = self._wires, state["tree"][:, None]
-            parts = state["slow"], state["fast"][:, wires.rising], state["gates"]
+            topology, tree = self._topology, state["tree"][:, None]
+            parts = state["slow"], state["fast"][:, topology.rising], state["gates"]
             blocks = torch.cat([tree, *parts], dim=1)
-            order = torch.cat([tree.new_zeros(1, dtype=torch.int64), *wires.rows])
+            order = torch.cat([tree.new_zeros(1, dtype=torch.int64), *topology.rows])
             own = [torch.empty_like(blocks).index_copy(1, order, blocks).flatten(1)]
-            front = state["tree"][:, wires.read]
+            front = state["tree"][:, topology.read]
         else:
             own, front = [], state["traces"]
         return torch.cat([*own, front, state["memory"], state["feedback"], last[:, None], state["wait"][:, None]], 1).T

@@ -158,7 +158,7 @@ class Cable(Head):
         flags = [rise + 2 * c.blocked for rise, c in zip(rises, receptors, strict=True)]
         wiring = np.concatenate([tree.parent, [c.synapse for c in receptors], flags, read, np.asarray(sites, int)])
         self.register_buffer("wiring", torch.as_tensor(wiring.astype(np.int32)))
-        self.wires = TreeTopology.of(self.dims, wiring)
+        self.topology = TreeTopology.of(self.dims, wiring)
 
         area = np.asarray(tree.area_um2)
         self.log_decay = log_parameter([c.decay_ms for c in receptors])
@@ -271,12 +271,12 @@ class Cable(Head):
         injected = torch.cat([state["memory"], feedback], dim=1) @ p["inject_v"].T @ p["inject_u"]
         before = state["tree"]
         arrived = x[:, : n.compartments * n.synapses].reshape(-1, n.compartments, n.synapses)
-        arrived = arrived[:, :, self.wires.synapse].transpose(1, 2)
+        arrived = arrived[:, :, self.topology.synapse].transpose(1, 2)
         slow = p["decay"][:, None] * state["slow"] + arrived
         fast = p["rise"][:, None] * state["fast"] + arrived
         g = (p["to_decay"][:, None] * slow - p["to_rise"][:, None] * fast) * p["scale"]
         block = torch.sigmoid(p["block_slope"][:, None] * before[:, None] + p["block_offset"][:, None])
-        g = g * torch.where(self.wires.blocked[:, None], block, 1.0)
+        g = g * torch.where(self.topology.blocked[:, None], block, 1.0)
         goal = torch.sigmoid(p["gate_slope"][:, None] * before[:, None] + p["gate_offset"][:, None])
         gates = state["gates"] + p["gate_rate"][:, None] * (goal - state["gates"])
         closing = nn.functional.pad(gates[:, n.gates :], (0, 0, 0, n.gates - n.inactivating), value=1.0)
@@ -286,14 +286,14 @@ class Cable(Head):
         right = right + (g * p["reversal"][:, None]).sum(1) + (open_g * p["gate_reversal"][:, None]).sum(1)
         if n.current:
             right = right + nn.functional.pad(x[:, -1:], (0, n.compartments - 1))
-        tree = solve_tree(diagonal, p["axial"], right, self.wires.levels)
-        new, logit, v = self.advance_head(p, state, tree[:, self.wires.read], feedback, last_spike)
+        tree = solve_tree(diagonal, p["axial"], right, self.topology.levels)
+        new, logit, v = self.advance_head(p, state, tree[:, self.topology.read], feedback, last_spike)
         v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
         return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
 
     def site_voltage(self, state) -> Tensor:
         """See the contract."""
-        v = state["tree"][:, self.wires.sites]
+        v = state["tree"][:, self.topology.sites]
         return v + state["added"] if self.dims.site_outputs else v
 
 
