@@ -21,8 +21,8 @@ CELL = {
     "secs": {
         "soma": {"geom": {"L": 20.0, "diam": 20.0, "nseg": 1, "Ra": 100.0, "cm": 1.0}, "topol": {},
                  "mechs": {"pas": {"g": 1e-4, "e": -70}}, "ions": {"na": {"e": 50.0}}},
-        "dend": {"geom": {"L": 90.0, "diam": 2.0, "nseg": 3, "pt3d": [[0, 10, 0, 2.0], [0, 55, 0, 2.0], [0, 100, 0, 2]]},
-                 "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0}, "mechs": {"pas": {"g": [1e-4, 2e-4, 0]}}},
+        "dend": {"geom": {"L": 90.0, "diam": 2.0, "nseg": 3, "pt3d": [[0, 10, 0, 2.0], [0, 55, 0, 2], [0, 99, 0, 2]]},
+                 "topol": {"parentSec": "soma", "parentX": 1.0, "childX": 0.0}, "mechs": {"pas": {"g": [1e-4, 2e-4]}}},
     },
     "secLists": {"basal": ["dend"]},
 }  # fmt: skip

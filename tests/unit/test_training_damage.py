@@ -1,4 +1,4 @@
-"""Checkpoints of a training of which a field or tensor was changed: one error, or a training that goes on to its end."""
+"""A training's checkpoint of which a field or tensor was changed: one error, or a training that goes on to its end."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from netml.training.data import load
 from netml.training.trainer import Trainer
 
 SMALL = {"compartments": 3, "branches": 2, "memory": 4, "hidden": 6, "sequences": 16, "window_ms": 40.0,
-         "validate_every": 2, "checkpoint_every": 2, "free_from": 0.0, "skip_ms": 20.0, "reduction": "cable"}  # fmt: skip
+         "validate_every": 2, "checkpoint_every": 2, "free_from": 0.0, "skip_ms": 20.0}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def tried(trained):
 
 
 def test_every_field_and_tensor(trained):
-    tally, (trainer, path) = tried(trained), trained
+    tally, (_, path) = tried(trained), trained
     saved = torch.load(path, weights_only=True)
     assert saved["best"].keys() == {"score", "weights", "threshold"} and saved["optimizer"]["state"]
 
