@@ -8,6 +8,7 @@ from netml.artifact import Artifact
 from netml.circuit.current import Clamp, total
 from netml.errors import ModelError
 
+LARGEST = float(np.finfo(np.float32).max)  # what the engine computes with
 CLAMP = np.dtype([("cell", np.int64), ("start_ms", float), ("end_ms", float), ("amplitude", float)])
 
 
@@ -29,9 +30,11 @@ class SomaCurrent:
         """A current clamp at the soma of a cell; clamps add up.
 
         Raises:
-            ModelError: The reduction takes no current.
+            ModelError: The reduction takes no current, or the clamp has a value that is no finite number.
         """
         self._check()
+        if not (np.isfinite(clamp).all() and abs(clamp.amplitude_na * self._gain) <= LARGEST):
+            raise ModelError(f"a current clamp on reduced {self._label} has {clamp}; expected finite numbers")
         self._clamps[cell].append(clamp)
 
     def clamps(self) -> np.ndarray:
@@ -51,7 +54,7 @@ class SomaCurrent:
         """
         self._check()
         current = np.asarray(current_na, float)
-        if current.shape not in ((), (cells,)) or not np.isfinite(current).all():
+        if current.shape not in ((), (cells,)) or not (np.abs(current * self._gain) <= LARGEST).all():
             raise ModelError(
                 f"current into reduced {self._label} has shape {current.shape}; expected {cells} finite numbers, or one"
             )

@@ -243,9 +243,12 @@ def test_currents_that_are_refused_or_counted():
     _, artifact = random_model_with_current(0)
     population = Population(artifact, "X")
     population.add_cells(5)
-    for wrong in (np.zeros(4), np.nan, [0.1] * 4 + [np.inf]):
+    for wrong in (np.zeros(4), np.nan, 1e300, [0.1] * 4 + [np.inf]):
         with pytest.raises(ModelError, match="expected 5 finite numbers, or one"):
             population.set_current(wrong)
+    for wrong in (Clamp(0, 1, 1e300), Clamp(np.nan, 1, 0.1), Clamp(0, np.inf, 0.1)):
+        with pytest.raises(ModelError, match="expected finite numbers"):
+            population.add_clamp(0, wrong)
     with pytest.raises(ModelError, match="has cell 5; expected 0 to 4"):
         population.add_clamp(5, Clamp(0, 1, 0.1))
     with pytest.raises(ModelError, match="channel 14; expected 0 to 13"):  # the current's is no synapse's
