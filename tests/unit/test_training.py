@@ -125,7 +125,7 @@ def test_an_artifact_that_differs_from_what_was_trained_is_not_kept(records, tmp
 
     def damaged(path):
         artifact = read(path)
-        artifact.arrays["params"][:] *= 0.9
+        artifact.arrays["params"][:] *= 0.9  # still a whole one
         return artifact
 
     read = Artifact.load
