@@ -137,6 +137,7 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
     assert [path.name for path in Path("netml-runs").iterdir()] == ["tiny-001"]
 
 
+@pytest.mark.slow
 def test_mechanism_that_nobody_has_is_refused(tmp_path):
     model = tmp_path / "tiny"
     shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("mod", "__pycache__"))

@@ -81,6 +81,7 @@ def test_a_feature_without_spikes_is_missing_not_zero(tmp_path):
     assert summary(rows) == {"features": 2, "within_2_sd": 1, "beyond_3_sd": 1, "beyond_5_sd": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes, message",
     [
