@@ -16,7 +16,7 @@ as one of w*u*r, with u the used part of the resources and r what is left of the
 
 with dt the time since the event before. It is deterministic, and u, r and that time belong to the connection (its
 weight vector), so that connections of different sources may share one instance. These are also the rules of reduced
-cells (netml/engine/README.md). A time constant of 0 switches its part off.
+cells (netml/population/README.md). A time constant of 0 switches its part off.
 ENDCOMMENT
 
 NEURON {

@@ -8,16 +8,19 @@ member has a checksum: a file cut or damaged at any byte is refused.
 import io
 import json
 import zipfile
-import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from netml import keys
+from netml.artifact_schema import Header, check_arrays
 from netml.errors import ArtifactError
 from netml.files import replacing
 from netml.toolchain import shipped
+
+MOST_BYTES = 2**31  # unpacked; an ensemble of large cells has 1 MB
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,19 @@ class Artifact:
     """A reduction as plain data.
 
     Attributes:
-        header: See ``keys.ARTIFACT_HEADER``; ``cell`` holds ``label`` and ``fingerprint``, ``sections`` pairs of
-            section name and nseg, ``dims`` the sizes of the network, ``weight_range_us`` the smallest and largest
-            weight (uS) seen in training by synapse type.  Where ``current`` is true, the last channel and the last
-            input are the current into the soma, and ``current_range_na`` holds the lowest and highest (nA) of training.
+        header: See :class:`netml.artifact_schema.Header`; ``sections`` holds pairs of section name and nseg, ``dims``
+            the sizes of the network, ``weight_range_us`` the smallest and largest weight (uS) seen in training by
+            synapse type.  Where ``current`` is true, the last synapse site and the last input are the current into the
+            soma, and ``current_range_na`` holds the lowest and highest (nA) of training.
         arrays: See ``keys.ARTIFACT``.
+
+    Raises:
+        ArtifactError: A part is missing, of another version, or does not fit the others.
+
+    Example:
+        >>> pyr = netml.Artifact.load("models/cortex/reductions/PYR.netml")  # travels with netml
+        >>> pyr.header["cell"]["label"], pyr.header["synapses"], pyr.header["dt_r_ms"]
+        ('PYR', ['AMPA_NMDA', 'GABAA'], 1.0)
     """
 
     header: dict
@@ -51,45 +62,28 @@ class Artifact:
                 f"reduction is of kind {header['reduction']!r}; this netml runs {', '.join(keys.REDUCTIONS)}: install "
                 "the netml that wrote it, or train it again"
             )
-        if "inputs" not in header["dims"]:
-            raise ArtifactError("reduction's dims lack inputs")
-        limit = self.arrays.get("input_limit")
-        if limit is not None and limit.shape != (header["dims"]["inputs"],):
-            raise ArtifactError(f"reduction's input_limit has shape {limit.shape}, expected one for each of its inputs")
-        for name, array in self.arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ArtifactError(f"reduction holds NaN or infinity in {name}; its training failed: train it again")
-        channels = sum(nseg for _, nseg in header["sections"]) * len(header["synapses"])
-        if header.get("current"):
-            channels += 1
-            low, high = header["current_range_na"]
-            if not low <= high:
-                raise ArtifactError(f"reduction's current_range_na is {low} to {high} nA")
-        expected = {
-            "channel_input": channels,
-            "channel_gain": channels,
-            "channel_seen": channels,
-        }
-        for name, size in expected.items():
-            if self.arrays[name].shape != (size,):
-                raise ArtifactError(f"reduction's {name} has shape {self.arrays[name].shape}, expected ({size},)")
-        inputs, array = header["dims"]["inputs"], self.arrays["channel_input"]
-        if array.size and (array.min() < 0 or array.max() >= inputs):
-            raise ArtifactError(f"reduction's channel_input points outside its {inputs} inputs")
-        feeders = array == inputs - 1
-        if header.get("current") and not (feeders[-1] and feeders.sum() == 1):
-            raise ArtifactError("reduction's current shares its input, the last one, with synapses, or feeds another")
+        checked = Header.of(header)
+        check_arrays(checked, self.arrays)
 
     @property
-    def channels(self) -> int:
-        """Number of channels: segments times synapse types, and one for a current into the soma."""
+    def synapse_sites(self) -> int:
+        """Number of synapse sites: segments times synapse types, and one for a current into the soma."""
         return self.arrays["channel_input"].size
 
-    def save(self, path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the file atomically; an existing one is replaced.
+
+        Args:
+            path: The file, ``*.netml``; its folder is made.
+
+        Returns:
+            The path.
 
         Raises:
             ArtifactError: The folder cannot be written.
+
+        Example:
+            >>> netml.Artifact.load("PYR.netml").save("reductions/PYR.netml")
         """
         path = Path(path)
         try:
@@ -109,29 +103,54 @@ class Artifact:
                 _write(archive, f"{name}.npy", buffer.getvalue())
 
     @classmethod
-    def load(cls, path) -> "Artifact":
-        """Read and check a file, or one that travels with netml ("models/cortex/reductions/PYR.netml").
+    def load(cls, path: str | Path) -> "Artifact":
+        """Read and check a file.
+
+        Args:
+            path: The file, or one that travels with netml ("models/cortex/reductions/PYR.netml").
 
         Raises:
             ArtifactError: No such file, not a ``.netml`` file, damaged, of another version, or with arrays that do
                 not fit each other.
+
+        Example:
+            >>> netml.Artifact.load("PYR.netml").header["scores"]  # of its validation
         """
         path = shipped(path)
         if not path.is_file():
             raise ArtifactError(f"no reduction at {path}; `netml train RECORDS --output {path.name}` writes one")
         return cls._read(path, path)
 
-    @property
+    @cached_property
     def members(self) -> list["Artifact"]:
-        """The other reductions of an ensemble, which judge this one; none of a reduction trained alone."""
-        names = [f"member_{k}" for k in range(1, self.header.get("ensemble", {}).get("members", 1))]
-        return [self._read(io.BytesIO(self.arrays[name].tobytes()), name) for name in names]
+        """The other reductions of an ensemble, which judge this one; none of a reduction trained alone.
+
+        Raises:
+            ArtifactError: One is damaged, of another cell, or takes other input.
+        """
+        names = [f"member_{k}" for k in range(1, (self.header.get("ensemble") or {}).get("members", 1))]
+        members = [self._read(io.BytesIO(self.arrays[name].tobytes()), name) for name in names]
+        for name, member in zip(names, members, strict=True):
+            for key in ("cell", "synapses", "sections", "dt_r_ms", "current"):
+                if member.header.get(key) != self.header.get(key):
+                    raise ArtifactError(f"{name} of the ensemble has another {key} than the acting one: copy it again")
+            if member.header.get("ensemble"):
+                raise ArtifactError(f"{name} of the ensemble is one itself; expected a reduction alone: copy it again")
+        return members
 
     def with_members(self, members: list["Artifact"], about: dict) -> "Artifact":
         """This reduction as the one of an ensemble that acts, with the others in its file.
 
-        Arguments:
+        Args:
+            members: The others, none of them an ensemble.
             about: What the header says of the ensemble, beside its number of ``members``.
+
+        Returns:
+            A new reduction; this one stays as it is.
+
+        Example:
+            >>> one, two = (netml.Artifact.load(f"PYR-{seed}.netml") for seed in (1, 2))
+            >>> one.with_members([two], {}).save("PYR.netml")  # `netml.train_ensemble` does all of it
         """
         packed = {}
         for k, member in enumerate(members, 1):
@@ -145,19 +164,31 @@ class Artifact:
     def _read(cls, file, path) -> "Artifact":
         try:
             with zipfile.ZipFile(file) as archive:
+                if (size := sum(info.file_size for info in archive.infolist())) > MOST_BYTES:
+                    raise ValueError(f"it claims to hold {size} bytes")
                 header = json.loads(archive.read("header.json"))
                 names = [n[:-4] for n in archive.namelist() if n.endswith(".npy")]
-                arrays = {n: np.load(io.BytesIO(archive.read(f"{n}.npy")), allow_pickle=False) for n in names}
-        except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError) as error:
+                arrays = {n: _array(archive.read(f"{n}.npy")) for n in names}
+        except Exception as error:  # whatever the parsers of three formats say of foreign bytes
             raise ArtifactError(f"{path} is not a whole .netml file ({error}): copy or train it again") from error
         if "trace_input" in arrays:  # as it was called when the leaky-memory cell was the only kind
             arrays["wiring"] = arrays.pop("trace_input")
         if not isinstance(header, dict):
             raise ArtifactError(f"{path} has a header that is no mapping: train it again")
         try:
-            return cls(header, arrays)
-        except (ArtifactError, TypeError, KeyError, ValueError) as error:
+            artifact = cls(header, arrays)
+            _ = artifact.members  # they are read now, so that a file is refused as a whole
+        except ArtifactError as error:
             raise ArtifactError(f"{path}: {error}") from error
+        return artifact
+
+
+def _array(data: bytes) -> np.ndarray:
+    file = io.BytesIO(data)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if file.read(1):
+        raise ValueError("an array is longer than it says")
+    return array
 
 
 def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

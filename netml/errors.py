@@ -14,7 +14,15 @@ TRACEBACK_VARIABLE = "NETML_TRACEBACK"
 
 
 class NetmlError(Exception):
-    """Base of all errors that netml raises on purpose."""
+    """Base of all errors that netml raises on purpose.
+
+    Example:
+        >>> try:
+        ...     netml.Artifact.load("absent.netml")
+        ... except netml.NetmlError as error:
+        ...     print(error)
+        no reduction at absent.netml; `netml train RECORDS --output absent.netml` writes one
+    """
 
 
 class ModelError(NetmlError, ValueError):

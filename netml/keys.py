@@ -47,11 +47,19 @@ REDUCTIONS = ("leaky_memory", "cable")  # the kinds there are
 ARTIFACT = _table(
     Quantity("params", "(parameters)", "float32", "", "the kernel's parameters, packed"),
     Quantity("wiring", "(depends on the kind)", "int32", "", "how the parts of the model hang together"),
-    # Channels: segments x synapses, and where the header has "current": true one more, the current into the soma.
-    Quantity("channel_input", "(channels)", "int32", "", "input that each channel feeds; the current's is the last"),
-    Quantity("channel_gain", "(channels)", "float32", "1/uS, the current's 1/nA", "what a weight is multiplied by"),
-    Quantity("channel_seen", "(channels)", "int64", "events, the current's steps", "how often training saw it"),
+    # Synapse sites: segments x synapses, and where the header has "current": true one more, the current into the soma.
+    Quantity(
+        "channel_input", "(synapse_sites)", "int32", "", "input that each synapse site feeds; the current's is the last"
+    ),
+    Quantity("channel_gain", "(synapse_sites)", "float32", "1/uS, the current's 1/nA", "multiplies a weight"),
+    Quantity("channel_seen", "(synapse_sites)", "int64", "events, the current's steps", "how often training saw it"),
 )
+#: Largest sum (weight x gain) that each input got in one step of training; older files have none.
+ARTIFACT_OPTIONAL = _table(
+    Quantity("input_limit", "(inputs)", "float32", "weight x gain", "beyond it, training says nothing"),
+)
+#: member_1, member_2, ... of an ensemble: each a whole .netml file.
+ARTIFACT_MEMBER = Quantity("member_<k>", "(bytes)", "uint8", "", "another reduction of the same cell")
 #: Beside these, where the reduction takes a current into its soma: current (true) and current_range_na.
 ARTIFACT_HEADER = (
     "format", "version", "reduction", "cell", "synapses", "sections", "dims", "dt_r_ms", "threshold",

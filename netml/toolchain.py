@@ -97,7 +97,7 @@ def compiler() -> str:
 @functools.cache
 def compiler_version() -> str:
     """Return the first line of the compiler's own version text."""
-    return run([compiler(), "--version"]).splitlines()[0]
+    return run_command([compiler(), "--version"]).splitlines()[0]
 
 
 @functools.cache
@@ -124,13 +124,19 @@ def digest(parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()
 
 
-def run(
-    command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[str, str] | None = None,
+def run_command(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
     what: str | Callable[[str], str] = "",
 ) -> str:
     """Run a build command and return its output (stdout and stderr together).
 
     Args:
+        command: program and arguments.
+        cwd: folder to run it in; None: the present one.
+        env: its whole environment; None: this process's.
         what: the file or folder it works on, for the message; or what tells it from the output of a failure.
 
     Raises:
@@ -237,6 +243,6 @@ def build_library(sources: Sequence[Path], flags: Sequence[str], name: str) -> P
             folder / library,
             f"-Wl,-soname,{library}",
         ]
-        run(command, what=", ".join(str(source) for source in sources))
+        run_command(command, what=", ".join(str(source) for source in sources))
 
     return cached_build(key, build, name=name) / library

@@ -27,7 +27,7 @@ from netml.errors import PickleError
 _PLAIN_DTYPE = re.compile(r"[<>=|]?(?:b1|i[1248]|u[1248]|f2|f4|f8|f16|c8|c16|c32|[SU][1-9]\d*|O8?)")
 
 
-def load(path: str | Path) -> Any:
+def load_pickle(path: str | Path) -> Any:
     """Return what a pickle file holds.
 
     Raises:
@@ -40,7 +40,7 @@ def load(path: str | Path) -> Any:
         raise PickleError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def loads(data: bytes, name: str = "the pickle") -> Any:
+def load_pickled(data: bytes, name: str = "the pickle") -> Any:
     """Return what the bytes of a pickle hold; ``name`` is what messages call it.
 
     Raises:

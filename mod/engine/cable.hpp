@@ -13,8 +13,8 @@ namespace netml {
 template <class F>
 inline void for_fours(int n, F what) {
     int first = 0;
-    for (vec four[4]; first + 4 <= n; first += 4) what(first, four);
-    for (vec one[1]; first < n; ++first) what(first, one);
+    for (alignas(ALIGNED) vec four[4]; first + 4 <= n; first += 4) what(first, four);
+    for (alignas(ALIGNED) vec one[1]; first < n; ++first) what(first, one);
 }
 
 template <int N, class F>

@@ -25,6 +25,11 @@ struct Currents {
         return sum.data();
     }
 
+    // There are no other cells any more.
+    void keep_below(int64_t cells) {
+        clamps.erase(std::remove_if(clamps.begin(), clamps.end(), [=](const netml_clamp& c) { return c.cell >= cells; }), clamps.end());
+    }
+
 private:
     std::vector<float> sum;
 };

@@ -58,7 +58,7 @@ inline void advance_feedback(const Head& n, const float* params, const float* la
 template <int BLOCKS>
 inline void read_out(const Head& n, const float* params, const float* r, float* logit, float* v) {
     const int64_t stride = (int64_t)n.readout * LANES;
-    vec sum[BLOCKS][PARTS][2][2];
+    alignas(ALIGNED) vec sum[BLOCKS][PARTS][2][2];
     for (auto& block : sum)
         for (auto& part : block) {
             part[0][0] = splat(params[n.logit_b]), part[0][1] = splat(params[n.v_b]);

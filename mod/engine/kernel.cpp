@@ -6,6 +6,10 @@ using namespace netml;
 
 extern "C" {
 
+int32_t netml_check(const int32_t* shape, int64_t shape_count, int64_t param_count, int64_t wiring_count, const int32_t* wiring) {
+    return check(shape, shape_count, param_count, wiring_count, wiring);
+}
+const char* netml_reason(int32_t why) { return reason(why); }
 int32_t netml_lanes(void) { return LANES; }
 int64_t netml_param_count(const int32_t* shape) { return sizes_of(shape).params; }
 int64_t netml_wiring_count(const int32_t* shape) { return sizes_of(shape).wiring; }

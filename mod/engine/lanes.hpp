@@ -32,6 +32,9 @@ constexpr int TOGETHER = PARTS == 1 ? 2 : 1;
 typedef float vec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 
+// Of what is handed to a template: there the type is deduced without "aligned(4)", and the registers' own is taken for it.
+constexpr int ALIGNED = WIDTH * 4;
+
 inline vec splat(float a) { return vec{} + a; }
 inline vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 // Of a number and NaN: the second.
@@ -86,7 +89,7 @@ inline void tanh_rows(float* rows, int count) {
     for (int p = 0; p < PARTS; ++p)
         for (int i = 0; i < count; i += 4) {
             const int here = count - i < 4 ? count - i : 4;
-            vec a[4] = {};
+            alignas(ALIGNED) vec a[4] = {};
             for (int k = 0; k < here; ++k) a[k] = lanes(rows + (i + k) * LANES)[p] * (2 * LOG2_E);
             logistic(a);
             for (int k = 0; k < here; ++k) lanes(rows + (i + k) * LANES)[p] = 1.0f - 2.0f * a[k];
@@ -94,7 +97,7 @@ inline void tanh_rows(float* rows, int count) {
 }
 
 inline vec sigmoid_lanes(vec x) {
-    vec a[1] = {x * -LOG2_E};
+    alignas(ALIGNED) vec a[1] = {x * -LOG2_E};
     logistic(a);
     return a[0];
 }

@@ -82,6 +82,7 @@ VERBATIM
         const NetmlCells* mine = netml_cells(own);
         const double end = netml_population_step_end_ms(population);
         const int64_t spikes = netml_population_step(population);
+        if (spikes < 0) hoc_execerror("NetmlPopulation cannot take a step:", netml_reason(static_cast<int32_t>(spikes)));
         const int32_t* spiking = netml_population_spiking(population);
         netml_show_voltage(mine, population);
         for (int64_t i = 0; i < spikes; ++i) net_event(mine->outlet[spiking[i]], end + mine->offset_ms[spiking[i]]);

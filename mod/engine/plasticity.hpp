@@ -1,5 +1,5 @@
 // Plasticity of a projection: what a spike of its source carries, and how a synapse learns. Equations, times and order:
-// netml/engine/README.md.
+// netml/population/README.md.
 #pragma once
 
 #include "netml_population.h"

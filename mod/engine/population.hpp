@@ -25,17 +25,33 @@ struct netml_population {
     static constexpr int64_t SETTLE_STEPS = 8192;
 
     netml_population(const int32_t* shape_, const float* parameters, const int32_t* wiring_, float threshold_,
-                     float rest_mv_, double dt_r_ms, float quantum_, netml::Channels channels_)
+                     float rest_mv_, double dt_r_ms, float quantum_, netml::SynapseSites synapse_sites_)
         : size(netml::sizes_of(shape_)), shape(shape_, shape_ + size.shape), params(parameters, parameters + size.params),
           wiring(wiring_, wiring_ + size.wiring), threshold(threshold_), rest_mv(rest_mv_),
           quantum(quantum_), step_ticks(std::llround(dt_r_ms * NETML_TICKS_PER_MS)),
-          block_size(size.inputs * netml::LANES), channels(std::move(channels_)) {
+          block_size(size.inputs * netml::LANES), synapse_sites(std::move(synapse_sites_)) {
         projections.push_back({});
         freeze(0, nullptr, 0, 1);
     }
 
+    bool has(int64_t projection) const { return projection >= 0 && projection < (int64_t)projections.size(); }
+
+    // Cells and synapses of all projections are in use, here and in the other members.
+    bool runs() const {
+        return ready && std::all_of(shadows.begin(), shadows.end(), [](const netml_population* shadow) { return shadow->runs(); });
+    }
+
+    int64_t add_projection(const netml_plasticity& plasticity) {
+        netml::Projection projection;
+        projection.plasticity = plasticity;
+        projections.push_back(std::move(projection));
+        ready = false;
+        return (int64_t)projections.size() - 1;
+    }
+
     int64_t add(int64_t k, int64_t row_count, int64_t cell_count, int64_t n, const int32_t* row, const int32_t* cell,
-                const int32_t* channel, const double* weight_us, const double* delay_ms) {
+                const int32_t* synapse_site, const double* weight_us, const double* delay_ms) {
+        if (!has(k) || n < 0) return NETML_REFUSED;
         netml::Projection& projection = projections[k];
         const netml_plasticity& p = projection.plasticity;
         netml::Rows<netml_synapse>::Batch plain;
@@ -43,13 +59,13 @@ struct netml_population {
         p.stdp ? plastic.synapse.resize(n) : plain.synapse.resize(n);
         int64_t outside = 0, unseen = 0;
         for (int64_t i = 0; i < n; ++i) {
-            const int32_t c = channel[i];
-            if ((uint32_t)c >= channels.input.size()) return i + 1;
-            const double gain = channels.quanta_per_us[c], weight = std::rint(weight_us[i] * gain);
+            const int32_t c = synapse_site[i];
+            if ((uint32_t)c >= synapse_sites.input.size()) return i + 1;
+            const double gain = synapse_sites.quanta_per_us[c], weight = std::rint(weight_us[i] * gain);
             const double delay = std::rint(delay_ms[i] * NETML_TICKS_PER_MS);
             if (row[i] < 0 || row[i] >= row_count || cell[i] < 0 || cell[i] >= cell_count
                 || !(weight >= 0 && weight <= INT32_MAX) || !(delay >= 1 && delay <= INT32_MAX)) return i + 1;
-            const int64_t target = (cell[i] / netml::LANES * size.inputs + channels.input[c]) * netml::LANES
+            const int64_t target = (cell[i] / netml::LANES * size.inputs + synapse_sites.input[c]) * netml::LANES
                                    + cell[i] % netml::LANES;
             if (target > UINT32_MAX) return i + 1;
             if (p.stdp) {
@@ -59,32 +75,37 @@ struct netml_population {
             } else {
                 plain.synapse[i] = {(uint32_t)target, (int32_t)delay, (int32_t)weight};
             }
-            unseen += channels.seen[c] == 0;
-            outside += channels.unlike(c, weight_us[i] * (p.short_term ? p.use : 1.0));   // what a first spike brings
+            unseen += synapse_sites.seen[c] == 0;
+            outside += synapse_sites.unlike(c, weight_us[i] * (p.short_term ? p.use : 1.0));   // what a first spike brings
         }
         if (p.stdp) plastic.row.assign(row, row + n), projection.plastic.push_back(std::move(plastic));
         else plain.row.assign(row, row + n), projection.plain.push_back(std::move(plain));
         weights_outside += outside;
         channels_unseen += unseen;
+        least_rows = std::max(least_rows, row_count);
+        least_cells = std::max(least_cells, cell_count);
         return 0;
     }
 
-    int64_t add_background(int64_t n, const int32_t* channel, const double* rate_hz, const double* weight_us,
+    int64_t add_background(int64_t n, const int32_t* synapse_site, const double* rate_hz, const double* weight_us,
                            uint32_t seed, uint32_t stream) {
+        if (n < 0) return NETML_REFUSED;
         std::vector<netml::Background::Choice> choices(n);
         double mean = 0;
         for (int64_t i = 0; i < n; ++i) {
-            if ((uint32_t)channel[i] >= channels.input.size()) return i + 1;
-            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if ((uint32_t)synapse_site[i] >= synapse_sites.input.size()) return i + 1;
+            const double weight = std::rint(weight_us[i] * synapse_sites.quanta_per_us[synapse_site[i]]);
             mean += rate_hz[i] * (double)step_ticks / (1000.0 * NETML_TICKS_PER_MS);
             if (!(rate_hz[i] >= 0 && mean <= 64 && weight >= 0 && weight <= INT32_MAX)) return i + 1;
-            choices[i] = {channels.input[channel[i]], (int32_t)weight, 0, 0};
+            choices[i] = {synapse_sites.input[synapse_site[i]], (int32_t)weight, 0, 0};
         }
         if (mean > 0) backgrounds.emplace_back(seed, stream, mean, std::move(choices), std::vector<double>(rate_hz, rate_hz + n));
         return 0;
     }
 
-    void freeze(int64_t cell_count, const int64_t* gids_, int64_t row_count_, int threads) {
+    int64_t freeze(int64_t cell_count, const int64_t* gids_, int64_t row_count_, int threads) {
+        if (cell_count < least_cells || cell_count > INT32_MAX || row_count_ < least_rows || row_count_ > INT32_MAX) return NETML_REFUSED;
+        ready = false;
         for (size_t k = 0; k < projections.size(); ++k)       // what is in use already comes first
             for (const auto& shard : shards) {
                 if (k >= shard->fibres.size()) continue;
@@ -100,7 +121,7 @@ struct netml_population {
         sums.resize(blocks * block_size);
         logit.resize(blocks * netml::LANES);
         voltage.resize(blocks * netml::LANES);
-        beyond.resize(blocks * netml::LANES);
+        past_range.resize(blocks * netml::LANES);
         counts.resize(blocks * netml::LANES);
         threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, blocks));
         if (threads != (int)shards.size()) workers = std::make_unique<netml::Workers>(threads);
@@ -123,6 +144,8 @@ struct netml_population {
         malloc_trim(0);       // the batches were as large as what was made of them
 #endif
         reset();
+        ready = true;
+        return 0;
     }
 
     void reset() {
@@ -130,7 +153,7 @@ struct netml_population {
         std::fill(sums.begin(), sums.end(), 0);
         std::fill(voltage.begin(), voltage.end(), rest_mv);
         std::fill(logit.begin(), logit.end(), 0.0f);
-        std::fill(beyond.begin(), beyond.end(), 0);
+        std::fill(past_range.begin(), past_range.end(), 0);
         std::fill(counts.begin(), counts.end(), 0);
         for (netml::Projection& p : projections) p.reset(row_count);
         for (auto& shard : shards) {
@@ -145,38 +168,43 @@ struct netml_population {
         injected.clear();
         spiking.clear();
         currents.set.clear();
+        currents.keep_below(cells);
         next = origin = steps = spikes = 0;
         clock_at_reset = Clock::now();
         counter_at_reset = netml::counter();
     }
 
-    void deliver(int64_t row, double spike_ms) {
-        if (row < 0 || row >= row_count) return;
+    int64_t deliver(int64_t row, double spike_ms) {
+        if (row < 0 || row >= row_count || !is_time(spike_ms)) return NETML_REFUSED;
         const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
         if (!early.empty()) {
             const auto found = std::find(early.begin(), early.end(), spike);
-            if (found != early.end()) return (void)early.erase(found);
+            if (found != early.end()) return early.erase(found), 0;
         }
         handed_over.push_back(spike);
         recent.push_back(spike);
+        return 0;
     }
 
-    void deliver_once(int64_t row, double spike_ms) {
-        if (row < 0 || row >= row_count) return;
+    int64_t deliver_once(int64_t row, double spike_ms) {
+        if (row < 0 || row >= row_count || !is_time(spike_ms)) return NETML_REFUSED;
         const Spike spike((int32_t)row, std::llround(spike_ms * NETML_TICKS_PER_MS) + origin);
-        if (std::find(recent.begin(), recent.end(), spike) != recent.end()) return;
+        if (std::find(recent.begin(), recent.end(), spike) != recent.end()) return 0;
         deliver(row, spike_ms);
         early.push_back(spike);
+        return 0;
     }
 
     // Events of single synapses; they wait until the step that sees them.
-    int64_t inject(int64_t n, const int32_t* cell, const int32_t* channel, const double* weight_us, const double* arrival_ms) {
+    int64_t inject(int64_t n, const int32_t* cell, const int32_t* synapse_site, const double* weight_us, const double* arrival_ms) {
         for (int64_t i = 0; i < n; ++i) {
-            const int64_t step = (std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1) / step_ticks;
-            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)channel[i] >= channels.input.size() || step < next) return i + 1;
-            const double weight = std::rint(weight_us[i] * channels.quanta_per_us[channel[i]]);
+            if (!is_time(arrival_ms[i])) return i + 1;
+            const int64_t tick = std::llround(arrival_ms[i] * NETML_TICKS_PER_MS) + origin + 1;
+            const int64_t step = tick < 0 ? -1 : tick / step_ticks;       // division rounds towards 0
+            if (cell[i] < 0 || cell[i] >= cells || (uint32_t)synapse_site[i] >= synapse_sites.input.size() || step < next) return i + 1;
+            const double weight = std::rint(weight_us[i] * synapse_sites.quanta_per_us[synapse_site[i]]);
             if (!(weight >= 0 && weight <= INT32_MAX)) return i + 1;
-            const int64_t target = cell[i] / netml::LANES * block_size + channels.input[channel[i]] * netml::LANES + cell[i] % netml::LANES;
+            const int64_t target = cell[i] / netml::LANES * block_size + synapse_sites.input[synapse_site[i]] * netml::LANES + cell[i] % netml::LANES;
             injected[step].push_back({target, (int32_t)weight});
         }
         return 0;
@@ -213,11 +241,25 @@ struct netml_population {
         workers->run([this](int t) { shards[t]->take(projections, next, step_ticks); });
     }
 
-    void reward(int64_t k, double amount) {
+    // The current of each cell is finite, and there is one.
+    int64_t clamp(int64_t count, const netml_clamp* clamps) {
+        if (count < 0) return NETML_REFUSED;
+        for (int64_t i = 0; i < count; ++i) {
+            const netml_clamp& c = clamps[i];
+            if (c.cell < 0 || c.cell >= cells || std::isnan(c.start_ms) || std::isnan(c.end_ms) || !std::isfinite((float)c.amplitude))
+                return i + 1;
+        }
+        currents.clamps.assign(clamps, clamps + count);
+        return 0;
+    }
+
+    int64_t reward(int64_t k, double amount) {
+        if (!has(k) || !projections[k].plasticity.stdp || !std::isfinite(amount)) return NETML_REFUSED;
         auto& rewards = projections[k].learning.rewards;
         const int64_t now = next * step_ticks;
         if (!rewards.empty() && rewards.back().tick == now) rewards.back().amount += amount;
         else if (amount != 0) rewards.push_back({now, amount});
+        return 0;
     }
 
     void resume(int64_t steps_taken) {
@@ -262,15 +304,17 @@ struct netml_population {
     std::vector<int32_t> wiring;
     float threshold, rest_mv, quantum;
     int64_t step_ticks, block_size;
-    netml::Channels channels;
+    netml::SynapseSites synapse_sites;
     int64_t cells = 0, blocks = 0, row_count = 0;
+    int64_t least_rows = 0, least_cells = 0;  // that synapses were added for
+    bool ready = false;                       // all that was added as a projection, and all cells, are in use
     std::vector<float> limits;                // [inputs] the largest sum of a step in training; empty: not watched
     std::vector<int64_t> gids;
     netml::Aligned<float> state, logit, voltage;
     netml::Currents currents;
-    netml::Aligned<int32_t> beyond;           // [cells] steps in which an input passed its limit
+    netml::Aligned<int32_t> past_range;       // [cells] steps in which an input passed its limit
     netml::Aligned<int32_t> counts;           // [cells] spikes since the last reset
-    std::vector<netml_population*> judges;    // other members of an ensemble, which get the same input
+    std::vector<netml_population*> shadows;   // other members of an ensemble, which get the same input
     netml::Aligned<int32_t> sums;             // [blocks][inputs][16] of the step to take next
     std::vector<netml::Projection> projections;
     std::vector<netml::Background> backgrounds;
@@ -288,6 +332,10 @@ struct netml_population {
     std::vector<netml_post_spike> posts_out;
     std::vector<netml_reward> rewards_out;
     std::vector<netml_injected> injected_out;
+
+    // In ticks it and all that is added to it stay whole numbers of 64 bits.
+    static bool is_time(double ms) { return std::abs(ms) <= 1e12; }
+    static bool is_tick(double tick) { return std::abs(tick) <= -(double)NETML_NEVER; }
 
 private:
     // Spikes whose last event is over cannot come again.
@@ -329,7 +377,7 @@ private:
     }
 
     // Counts the cells of a block of which an input passes its limit in this step.
-    void note_beyond(const float* x, int32_t* count) const {
+    void note_past_range(const float* x, int32_t* count) const {
         netml::ivec over[netml::PARTS] = {};  // -1 where passed
         const int n = (int)limits.size();
         for (int i = 0; i < n; ++i)
@@ -356,7 +404,7 @@ private:
         }
         if (current)
             for (int l = 0; l < LANES; ++l) x[block_size - LANES + l] += current[b * LANES + l];
-        if (!limits.empty()) note_beyond(x, beyond.data() + b * LANES);
+        if (!limits.empty()) note_past_range(x, past_range.data() + b * LANES);
     }
 
     // One step of a shard's cells; current by cell, NULL where there is none.

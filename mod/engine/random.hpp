@@ -25,7 +25,7 @@ inline void philox(uint32_t (&c)[4][N], uint32_t k0, uint32_t k1) {
 }
 
 // Poisson events on some inputs of every cell. Counter: (gid, step low, step high, draw); key: (seed, stream).
-// Draw 0: word 0 gives the number of events. Draw k: words 0, 1 and 2, 3 choose the channels of events 2k - 2, 2k - 1.
+// Draw 0: word 0 gives the number of events. Draw k: words 0, 1 and 2, 3 choose the synapse sites of events 2k - 2, 2k - 1.
 struct Background {
     struct Choice {
         int32_t input, weight;      // quanta

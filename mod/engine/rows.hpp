@@ -11,16 +11,16 @@
 
 namespace netml {
 
-// What is the same for every synapse on a channel of the cell.
-struct Channels {
-    Channels(int64_t count, const int32_t* input_, const float* gain_, const int64_t* seen_, const float* low_,
+// What is the same for every synapse on a synapse site of the cell.
+struct SynapseSites {
+    SynapseSites(int64_t count, const int32_t* input_, const float* gain_, const int64_t* seen_, const float* low_,
              const float* high_, float quantum)
         : input(input_, input_ + count), seen(seen_, seen_ + count), low(low_, low_ + count),
           high(high_, high_ + count), quanta_per_us(count) {
         for (int64_t c = 0; c < count; ++c) quanta_per_us[c] = (double)gain_[c] / quantum;
     }
-    bool unlike(int32_t channel, double weight_us) const {
-        return weight_us > 0 && (weight_us < low[channel] * (1 - 1e-6) || weight_us > high[channel] * (1 + 1e-6));
+    bool unlike(int32_t synapse_site, double weight_us) const {
+        return weight_us > 0 && (weight_us < low[synapse_site] * (1 - 1e-6) || weight_us > high[synapse_site] * (1 + 1e-6));
     }
     std::vector<int32_t> input;
     std::vector<int64_t> seen;               // events in training

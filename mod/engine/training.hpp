@@ -32,7 +32,7 @@ struct Workspace {
     }
 };
 
-// Calls use(step within the chunk, input, channel, weight, lane) for every event of steps [from, to).
+// Calls use(step within the chunk, input, synapse site, weight, lane) for every event of steps [from, to).
 template <class Use>
 inline void each_event(const netml_events& e, int64_t from, int64_t to, Use use) {
     for (int l = 0; l < LANES; ++l) {
@@ -40,7 +40,7 @@ inline void each_event(const netml_events& e, int64_t from, int64_t to, Use use)
         for (int64_t t = from; t < end; ++t) {
             const int64_t row = e.first_row[l] + t;
             for (int64_t i = e.row_start[row]; i < e.row_start[row + 1]; ++i)
-                use(t - from, e.channel_input[e.channel[i]], e.channel[i], e.weight[i], l);
+                use(t - from, e.channel_input[e.synapse_site[i]], e.synapse_site[i], e.weight[i], l);
         }
     }
 }
@@ -60,8 +60,8 @@ inline void forward_block(const Model& n, const float* params, const int32_t* wi
     for (int64_t from = 0; from < steps; from += CHUNK) {
         const int64_t to = std::min(steps, from + CHUNK);
         std::fill(x.begin(), x.end(), 0.0f);
-        each_event(events, from, to, [&](int64_t t, int32_t input, int32_t channel, float weight, int l) {
-            x[(t * n.inputs + input) * LANES + l] += weight * events.channel_gain[channel];
+        each_event(events, from, to, [&](int64_t t, int32_t input, int32_t synapse_site, float weight, int l) {
+            x[(t * n.inputs + input) * LANES + l] += weight * events.channel_gain[synapse_site];
         });
         for (int64_t t = from; t < to; ++t) {
             if (workspace) {
@@ -181,8 +181,8 @@ inline void backward_block(const Model& n, const float* params, const int32_t* w
         outer(dp1.data(), (int64_t)head.hidden * LANES, head.hidden, z, sz, head.z, length, grad_params + head.w1);
         outer(dp2.data(), sd, head.memory, r + sd, sr, head.hidden, length, grad_params + head.w2);
         outer(dout.data(), head.outputs * LANES, head.outputs, r, sr, head.readout, length, readout_grad.data());
-        each_event(events, from, to, [&](int64_t t, int32_t input, int32_t channel, float weight, int l) {
-            grad_gain[channel] += weight * dx[(t * n.inputs + input) * LANES + l];
+        each_event(events, from, to, [&](int64_t t, int32_t input, int32_t synapse_site, float weight, int l) {
+            grad_gain[synapse_site] += weight * dx[(t * n.inputs + input) * LANES + l];
         });
     }
     front.give(grad_params);

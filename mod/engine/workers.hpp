@@ -15,16 +15,14 @@ class Workers {
 public:
     // The caller is one of the threads.
     explicit Workers(int threads) {
-        for (int k = 1; k < threads; ++k) others.emplace_back([this, k] { serve(k); });
-    }
-    ~Workers() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex);
-            stop = true;
+        try {
+            for (int k = 1; k < threads; ++k) others.emplace_back([this, k] { serve(k); });
+        } catch (...) {
+            end_all();       // the system gave only some
+            throw;
         }
-        begin.notify_all();
-        for (std::thread& thread : others) thread.join();
     }
+    ~Workers() { end_all(); }
 
     // task(k) on thread k, for all of them; returns when all are done, with what one of them threw.
     void run(const std::function<void(int)>& what) {
@@ -43,6 +41,15 @@ public:
     }
 
 private:
+    void end_all() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex);
+            stop = true;
+        }
+        begin.notify_all();
+        for (std::thread& thread : others) thread.join();
+    }
+
     void attempt(int k) {
         try {
             (*task)(k);

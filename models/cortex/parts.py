@@ -30,6 +30,13 @@ def background(netParams, cfg, name, pop, cell, synapse, sections, drive, stream
     train: each site is therefore a source with a seed of its own.
 
     Args:
+        netParams: the network, which gets a source and a target for each site.
+        cfg: its seeds "conn" and "stim" are used.
+        name: of the sources, followed by the number of the site.
+        pop: population that is driven.
+        cell: its entry in cellParams.
+        synapse: its entry in synMechParams.
+        sections: names of the sections that have sites.
         drive: {"sites": a cell, "rate": Hz of each, "weight": mean, uS}.
         stream: number of this kind of trains among those of a cell, 0 to 9.
     """

@@ -6,11 +6,14 @@ what was recorded, trained and swapped can be checked to be one and the same cel
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from netml.circuit.conditions import conditions_hold
 from netml.errors import ModelError
 
 
@@ -65,7 +68,9 @@ class SegmentTable:
     def check_soma(self, section: str, loc: float, what: str) -> None:
         """Refuse a place that is not the middle segment of the soma, where reductions take current.
 
-        Arguments:
+        Args:
+            section: Name of a section.
+            loc: Place along it, 0 to 1.
             what: What lies there, for the message.
 
         Raises:
@@ -93,7 +98,7 @@ class SegmentTable:
 def segment_table(cell_spec: dict) -> SegmentTable:
     """Segments of a NetPyNE cell.
 
-    Arguments:
+    Args:
         cell_spec: A ``cellParams`` entry with ``secs``.
 
     Raises:
@@ -103,10 +108,12 @@ def segment_table(cell_spec: dict) -> SegmentTable:
     if not secs:
         raise ModelError("cell has no sections ('secs'); point cells cannot be reduced")
     order = _root_first(secs)
-    sections, first, columns = [], {}, {k: [] for k in ("x", "parent", "path_um", "length_um", "diam_um")}
-    start_um = {}  # path distance at the 0 end of a section
+    sections: list[tuple[str, int]] = []
+    first: dict[str, int] = {}
+    columns: dict[str, list[float]] = {k: [] for k in ("x", "parent", "path_um", "length_um", "diam_um")}
+    start_um: dict[str, float] = {}  # path distance at the 0 end of a section
     for name in order:
-        geom = secs[name].get("geom", {})
+        geom = secs[name].get("geom") or {}
         nseg = int(geom.get("nseg", 1) or 1)
         length, diameter = _length_and_diameter(name, geom)
         first[name] = len(columns["x"])
@@ -115,8 +122,8 @@ def segment_table(cell_spec: dict) -> SegmentTable:
         if parent is None:
             start_um[name], root = -length / 2, -1
         else:
-            parent_x = float(topol.get("parentX", 1.0))
-            parent_length, _ = _length_and_diameter(parent, secs[parent].get("geom", {}))
+            parent_x = 1.0 if topol.get("parentX") is None else float(topol["parentX"])
+            parent_length, _ = _length_and_diameter(parent, secs[parent].get("geom") or {})
             start_um[name] = abs(start_um[parent] + parent_x * parent_length)
             root = first[parent] + min(int(parent_x * dict(sections)[parent]), dict(sections)[parent] - 1)
         sections.append((name, nseg))
@@ -158,7 +165,7 @@ def _length_and_diameter(name: str, geom: dict):
         arc = np.concatenate([[0.0], np.cumsum(steps)])
         if arc[-1] > 0:
             return float(arc[-1]), lambda x: float(np.interp(x * arc[-1], arc, points[:, 3]))
-    if "L" not in geom or "diam" not in geom:
+    if geom.get("L") is None or geom.get("diam") is None:
         raise ModelError(f"section {name!r} has neither pt3d points nor both L and diam in its geom")
     return float(geom["L"]), lambda x: float(geom["diam"])
 
@@ -177,7 +184,7 @@ def cell_label(netParams, population: str) -> str:
         raise ModelError(f"population {population} is {tags['originalFormat']}; only NetPyNE cells can be reduced")
     fitting = [
         label for label, rule in netParams.cellParams.items()
-        if (_fits(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
+        if (conditions_hold(rule["conds"], tags) if rule.get("conds") else label == tags.get("cellType"))
     ]  # fmt: skip
     if len(fitting) != 1:
         found = f"{len(fitting)} cellParams entries ({', '.join(fitting)})" if fitting else "no cellParams entry"
@@ -187,36 +194,43 @@ def cell_label(netParams, population: str) -> str:
     return fitting[0]
 
 
-def _fits(conditions: dict, tags: dict) -> bool:
-    """Whether conditions on population tags hold; those on positions are met by some cell, so they count as met."""
-    return all(
-        tags.get(key) in value if isinstance(value, (list, tuple)) else tags.get(key) == value
-        for key, value in conditions.items()
-        if key in ("cellType", "cellModel", "pop")
-    )
-
-
 def fingerprint(cell_spec: dict, syn_mech_params: dict) -> str:
     """SHA-256 (hex) of what makes the cell's physics: sections, and the synapse types that reach it.
 
     Labels, conditions and section lists are left out: they do not change how the cell responds.
 
-    Arguments:
+    Args:
         cell_spec: A ``cellParams`` entry.
         syn_mech_params: Parameters by synapse type, only the types of interest.
     """
     physics = {"secs": cell_spec.get("secs", {}), "globals": cell_spec.get("globals", {}), "synapses": syn_mech_params}
-    return hashlib.sha256(json.dumps(plain(physics), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(canonical(physics), sort_keys=True).encode()).hexdigest()
 
 
-def plain(value):
+def canonical(value):
     """Numbers as floats of 12 digits, so that 1 and 1.0, list and tuple, or a JSON round trip make no difference."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
+        return [canonical(v) for v in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float, np.number)):
         return float(f"{float(value):.12g}")
     return repr(value)
+
+
+def to_plain_python(value: Any) -> Any:
+    """NetPyNE's Dict, ODict and lists as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): to_plain_python(item) for key, item in value.items()}
+    return [to_plain_python(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def threshold_mv(net_params: Any, spec: dict) -> float:
+    """Voltage whose upward crossing is a spike, as NetPyNE chooses it."""
+    secs = spec["secs"]
+    source = next((sec for sec in secs.values() if "spikeGenLoc" in sec), None)
+    if source is None:
+        source = next(sec for sec in secs.values() if not (sec.get("topol") or {}).get("parentSec"))
+    return float(source.get("threshold", net_params.defaultThreshold))

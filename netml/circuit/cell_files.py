@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from netml.circuit.cell_entry import read_entry, read_json
 from netml.errors import ModelError
 from netml.files import output_folder
 
@@ -51,7 +52,8 @@ def prepare_folder(folder: str | Path, overwrite: bool) -> Path:
     """Return a folder that may take a cell's project: an empty one, or one that `netml import cell` made, on demand.
 
     Raises:
-        ModelError: It holds something else. OutputError: It cannot be written.
+        ModelError: It holds something else.
+        OutputError: It cannot be written.
     """
     folder = Path(folder)
     if folder.is_dir() and any(not path.name.startswith(UNFINISHED) for path in folder.iterdir()):
@@ -95,3 +97,27 @@ def write_cell(folder: Path, spec: dict, synapses: dict, values: CellValues, mod
 def write_values(folder: Path, values: CellValues) -> None:
     """Write cells/values.json, by which the folder is known as a whole project."""
     (folder / "cells" / "values.json").write_text(json.dumps(asdict(values), indent=1) + "\n")
+
+
+def check_imported(folder: Path, config: Path) -> None:
+    """Refuse the files in cells/ of an imported cell that its cfg.py cannot take; of another project, do nothing.
+
+    Raises:
+        ModelError: What is wrong in which file.
+    """
+    path = folder / "cells" / "values.json"
+    if not path.is_file() or config.suffix != ".py" or "values.json" not in config.read_text(errors="replace"):
+        return
+    from netml import checked
+    from netml.circuit.schema import Values
+
+    values = checked.read(Values, path, ModelError, "import the cell again")
+    sections = read_entry(folder / "cells" / f"{values.cell}.json")["secs"]
+    if values.root not in sections:
+        raise ModelError(f"{path} has the root {values.root!r}; the cell has no such section: import the cell again")
+    synapses = read_json(path.with_name("synapses.json"))
+    types = synapses.values() if isinstance(synapses, dict) else [synapses]
+    if not all(isinstance(one, dict) and isinstance(one.get("mod"), str) for one in types):
+        raise ModelError(f"{path.with_name('synapses.json')} holds no synapse types with a mod each")
+    if unknown := [name for name in values.background if name not in synapses]:
+        raise ModelError(f"{path} has a background of {unknown[0]!r}, which synapses.json lacks")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from netml import unpickle
+from netml.circuit.cell_entry import check_entry, read_json
 from netml.errors import ModelError
 
 KINDS = {
@@ -52,6 +49,7 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
     """Return what "cell.hoc:Template", "cells.json:PYR", "cell.py:make" or "cell.swc" means.
 
     Args:
+        source: One of these forms.
         biophysics: "file.py:function", for a morphology.
         arguments: A list or a dictionary for the template or function.
 
@@ -121,13 +119,7 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
         PickleError: See :mod:`netml.unpickle`.
     """
     file = source.file
-    if file.suffix.lower() == ".json":
-        try:
-            data = json.loads(file.read_text())
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"cannot read {file}: {error}") from error
-    else:
-        data = unpickle.load(file)
+    data = read_json(file) if file.suffix.lower() == ".json" else unpickle.load_pickle(file)
     expected = "a NetPyNE cellParams entry (with 'secs'), several by label, or a saved network"
     if not isinstance(data, Mapping):
         raise ModelError(f"{file} holds a {type(data).__name__}; expected {expected}")
@@ -152,37 +144,6 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     label = source.name or next(iter(cells))
     check_entry(cells[label])
     return label, dict(cells[label]), dict(synapses)
-
-
-def check_entry(entry: Mapping) -> None:
-    """Refuse a cellParams entry that is none, or whose numbers are none.
-
-    Raises:
-        ModelError: What is wrong, and in which section.
-    """
-    for name, sec in _mapping(entry["secs"], "the cell's secs").items():
-        where = f"section {name} of the cell"
-        _mapping(sec, where)
-        _mapping(sec.get("topol"), f"{where}: topol")
-        geom = _mapping(sec.get("geom"), f"{where}: geom")
-        for key in ("L", "diam", "Ra", "nseg"):
-            if geom.get(key) is not None and not (_is_number(geom[key]) and geom[key] > 0):
-                raise ModelError(f"{where}: {key} is {geom[key]!r:.80}; expected a number above 0")
-        for mechanism, values in _mapping(sec.get("mechs"), f"{where}: mechs").items():
-            for key, value in _mapping(values, f"{where}: {mechanism}").items():
-                if not all(map(_is_number, np.atleast_1d(value).tolist())):
-                    raise ModelError(f"{where}: {key} of {mechanism} is {value!r:.80}; expected a number")
-
-
-def _mapping(value: Any, what: str) -> Mapping:
-    """The value, or none, as a mapping."""
-    if not isinstance(value or {}, Mapping):
-        raise ModelError(f"{what} is a {type(value).__name__}; expected values by name")
-    return value or {}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 def check_swc(path: Path) -> None:

@@ -15,15 +15,18 @@ section; `weight_us` is of each contact. A feature of the somatic potential (:da
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netml.circuit.cell import segment_table
-from netml.circuit.physiology import positive
+from netml.circuit.cell_entry import read_entry
 from netml.errors import ModelError
+
+if TYPE_CHECKING:
+    from netml.circuit import schema
 
 FILE, ARROW = "connections.json", "->"
 #: Peak, time from 20 to 80 % of it, time above half of it, time constant of the decay from 80 to 20 %, what a second
@@ -70,7 +73,7 @@ class Pair:
         Raises:
             ModelError: The file does not read.
         """
-        return _read(self.cell)
+        return read_entry(self.cell)
 
     def placements(self, spec: dict, count: int) -> list[list[tuple[str, float]]]:
         """Contacts as (section, x) for so many pairs: segments drawn by their length, the same ones every time.
@@ -96,24 +99,21 @@ class Pair:
 def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
     """The connection types of a model that have pair recordings; none where it has no `connections.json`.
 
-    Arguments:
-        names: Only these.
+    Args:
+        folder: The model's.
+        names: Only these; None: all.
 
     Raises:
         ModelError: A file that does not read, or an unknown name.
     """
+    from netml import checked
+    from netml.circuit.schema import Connections
+
     file = folder / FILE
-    plain = _read(file) if file.exists() else {"connections": {}}
-    try:
-        pairs = [
-            _pair(folder, name, one, plain["synapses"])
-            for name, one in plain["connections"].items()
-            if "recorded" in one
-        ]
-    except KeyError as error:
-        raise ModelError(f"{file} has no {error}; netml/circuit/connections.py says what it must have") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{file}: {error}; netml/circuit/connections.py says what it must have") from error
+    pairs: list[Pair] = []
+    if file.exists():
+        plain = checked.read(Connections, file, ModelError, "netml/circuit/connections.py says what it must have")
+        pairs = [_pair(folder, name, one, plain.synapses[one.synapse]) for name, one in plain.connections.items()]
     known = [pair.name for pair in pairs]
     if unknown := [name for name in names or () if name not in known]:
         there = ", ".join(known) or "none"
@@ -121,26 +121,17 @@ def find_pairs(folder: Path, names: list[str] | None = None) -> list[Pair]:
     return [pair for pair in pairs if names is None or pair.name in names]
 
 
-def _pair(folder: Path, name: str, plain: dict, synapses: dict) -> Pair:
-    parameters = dict(synapses[plain["synapse"]])
-    recorded = plain["recorded"]
-    features = tuple(
-        Recorded(one["feature"], float(one["target"]), positive(one["sd"], f"{name}.{one['feature']}"),
-                 one.get("source", recorded["source"]), one.get("interval_ms"))
-        for one in recorded["features"]
-    )  # fmt: skip
-    for one in features:
+def _pair(folder: Path, name: str, plain: schema.Connection, synapse: schema.Parameters) -> Pair:
+    recorded, parameters = plain.recorded, dict(synapse)
+    for one in recorded.features:
         if one.feature not in FEATURES:
-            raise ValueError(f"{name} has the feature {one.feature!r}; there are {', '.join(FEATURES)}")
+            raise ModelError(f"{name} has the feature {one.feature!r}; there are {', '.join(FEATURES)}")
         if one.feature == "paired_pulse_ratio" and one.interval_ms is None:
-            raise ValueError(f"the paired-pulse ratio of {name} has no interval_ms")
-    mod = parameters.pop("mod")
-    return Pair(name, folder / "cells" / f"{plain['post']}.json", mod, parameters, dict(plain["contacts"]),
-                float(plain["weight_us"]), float(recorded["hold_mv"]), features)  # fmt: skip
-
-
-def _read(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {file}: {error}") from error
+            raise ModelError(f"the paired-pulse ratio of {name} has no interval_ms")
+    features = tuple(
+        Recorded(one.feature, one.target, one.sd, one.source or recorded.source, one.interval_ms)
+        for one in recorded.features
+    )
+    mod = str(parameters.pop("mod"))
+    return Pair(name, folder / "cells" / f"{plain.post}.json", mod, parameters, plain.contacts,  # type: ignore[arg-type]
+                plain.weight_us, recorded.hold_mv, features)  # fmt: skip

@@ -26,7 +26,8 @@ class Clamp(NamedTuple):
     def of(cls, stim: Mapping[str, Any], where: str) -> Clamp:
         """From the parameters of a NetPyNE stimulation of type IClamp (``del`` or ``delay``, ``dur``, ``amp``).
 
-        Arguments:
+        Args:
+            stim: The parameters, ms and nA.
             where: What the message calls it.
 
         Raises:

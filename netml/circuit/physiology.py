@@ -20,15 +20,18 @@ protocols' last current.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netml.circuit.cell_entry import read_entry
 from netml.errors import ModelError
+
+if TYPE_CHECKING:
+    from netml.circuit import schema
 
 SUFFIX = ".targets.json"
 SPIKE_MV = -20.0
@@ -43,8 +46,8 @@ class Site:
     path_um: float | None = None
 
     @classmethod
-    def of(cls, plain: str | dict) -> Site:
-        return cls(plain) if isinstance(plain, str) else cls(plain["list"], path_um=float(plain["path_um"]))
+    def of(cls, plain: str | schema.Site) -> Site:
+        return cls(plain) if isinstance(plain, str) else cls(plain.list, path_um=plain.path_um)
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,17 @@ class CellTargets:
         """The cell.
 
         Raises:
-            ModelError: Not there, or no JSON.
+            ModelError: Not there, or no cell.
         """
-        return _read(self.file)
+        return read_entry(self.file)
 
 
 def find_targets(folder: Path, cells: Sequence[str] | None = None) -> list[CellTargets]:
     """The cells of a model that have targets, `cells/*.targets.json` in its folder, by name.
 
-    Arguments:
-        cells: Only these.
+    Args:
+        folder: The model's.
+        cells: Only these; None: all.
 
     Raises:
         ModelError: None, an unknown one, or a file that does not read.
@@ -152,49 +156,26 @@ def read_targets(path: Path) -> CellTargets:
     Raises:
         ModelError: What is missing or wrong in it.
     """
-    plain = _read(path)
-    try:
-        protocols = tuple(_protocol(name, one, plain["source"]) for name, one in plain["protocols"].items())
-        slopes = tuple(
-            Slope(one["from"], one["to"], float(one["target"]), positive(one["sd"], "the slope"),
-                  one.get("source", plain["source"]))
-            for one in plain.get("slopes", ())
-        )  # fmt: skip
-        names = [protocol.name for protocol in protocols]
-        if unknown := [name for s in slopes for name in (s.first, s.second) if name not in names]:
-            raise ValueError(f"a slope is between {', '.join(unknown)}, of {', '.join(names)}")
-        return CellTargets(path.name.removesuffix(SUFFIX), path.parent / plain["cell"], float(plain["celsius"]),
-                           float(plain["v_init_mv"]), protocols, slopes)  # fmt: skip
-    except KeyError as error:
-        raise ModelError(f"{path} has no {error}; netml/circuit/physiology.py says what it must have") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: {error}; netml/circuit/physiology.py says what it must have") from error
+    from netml import checked
+    from netml.circuit.schema import Targets
+
+    plain = checked.read(Targets, path, ModelError, "netml/circuit/physiology.py says what it must have")
+    protocols = tuple(_protocol(name, one, plain.source) for name, one in plain.protocols.items())
+    slopes = tuple(Slope(one.first, one.second, one.target, one.sd, one.source or plain.source) for one in plain.slopes)
+    return CellTargets(
+        path.name.removesuffix(SUFFIX), path.parent / plain.cell, plain.celsius, plain.v_init_mv, protocols, slopes
+    )
 
 
-def _protocol(name: str, plain: dict[str, Any], source: str) -> Protocol:
-    record = {label: Site.of(site) for label, site in plain["record"].items()}
-    currents = tuple(Current(**(one | {"site": Site.of(one["site"])})) for one in plain["currents"])
+def _protocol(name: str, plain: schema.Protocol, source: str) -> Protocol:
+    record = {label: Site.of(site) for label, site in plain.record.items()}
+    currents = tuple(
+        Current(Site.of(one.site), one.start_ms, one.amp_na, one.duration_ms, one.rise_ms, one.decay_ms)
+        for one in plain.currents
+    )
     targets = tuple(
-        Target(one["feature"], float(one["target"]), positive(one["sd"], f"{name}.{one['feature']}"),
-               one.get("at", "soma"), float(one.get("threshold_mv", SPIKE_MV)),
-               one.get("source", source))
-        for one in plain["features"]
+        Target(one.feature, one.target, one.sd, one.at, SPIKE_MV if one.threshold_mv is None else one.threshold_mv,
+               one.source or source)
+        for one in plain.features
     )  # fmt: skip
-    for target in targets:
-        if target.at not in record:
-            raise ValueError(f"{name}.{target.feature} is of {target.at!r}, which is not recorded")
-    start, stop = map(float, plain["window_ms"])
-    return Protocol(name, float(plain["total_ms"]), (start, stop), currents, record, targets)
-
-
-def positive(sd: float, what: str) -> float:
-    if not float(sd) > 0:
-        raise ValueError(f"{what} has the SD {sd}; expected a positive one")
-    return float(sd)
-
-
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
+    return Protocol(name, plain.total_ms, plain.window_ms, currents, record, targets)

@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 
 from netml import toolchain
-from netml.circuit.cell import plain
+from netml.circuit.cell import canonical
+from netml.circuit.cell_files import check_imported
 from netml.errors import ModelError
 
 INDEX = "index.npjson"
+HOLDS = {"simConfig": "hParams", "netParams": "popParams"}  # what is one has this
 MOD_FOLDERS = ("mod", "mechanisms", "src/mod")
 
 
@@ -80,31 +82,29 @@ def find_project(model: str | Path) -> Project:
 def _mod_folder(folder: Path, named: str | None = None) -> Path | None:
     """The project's mod folder: the one named by its index, else the usual one that holds mod files."""
     if named:
-        if not (folder / named).is_dir():
-            raise ModelError(f"{folder / INDEX} names the mod folder {named!r}, which is not there")
+        if not os.path.isdir(folder / named):
+            raise ModelError(f"{folder / INDEX} names the mod folder {named!r:.99}, which is not there")
         return (folder / named).resolve()
     return next((folder / name for name in MOD_FOLDERS if any((folder / name).glob("*.mod"))), None)
 
 
 def _from_index(index: Path) -> Project:
-    try:
-        entries = json.loads(index.read_text())
-        files = {key: index.parent / entries[key] for key in ("simConfig", "netParams")}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {index}: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{index} has no key {error}; expected simConfig and netParams with file names") from error
+    from netml import checked
+    from netml.circuit.schema import Index
+
+    entries = checked.read(Index, index, ModelError, "expected simConfig and netParams with file names")
+    files = {key: index.parent / getattr(entries, key) for key in ("simConfig", "netParams")}
     for key, file in files.items():
-        if not file.is_file():
-            raise ModelError(f"{index} names {file.name} as {key}, which is not there")
+        if not os.path.isfile(file):  # unlike Path's, of any text
+            raise ModelError(f"{index} names {file.name!r:.99} as {key}, which is not there")
     python = files["simConfig"].suffix == ".py"
     return Project(
         folder=index.parent,
         config=files["simConfig"],
         net_params=files["netParams"],
-        config_name=entries.get("simConfig_variable") or ("cfg" if python else "simConfig"),
-        net_params_name=entries.get("netParams_variable") or "netParams",
-        mods=_mod_folder(index.parent, entries.get("mod_folder") or entries.get("modFolder")),
+        config_name=entries.simConfig_variable or ("cfg" if python else "simConfig"),
+        net_params_name=entries.netParams_variable or "netParams",
+        mods=_mod_folder(index.parent, entries.mod_folder or entries.modFolder),
     )
 
 
@@ -112,6 +112,7 @@ def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -
     """Run a project's files.
 
     Args:
+        project: What :func:`find_project` returned.
         overrides: cfg values by name ("duration", "hParams.celsius"); set between the two files, so that netParams sees
             them. What cfg.py itself computed from a changed value is not computed again.
 
@@ -121,6 +122,7 @@ def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ModelError: a file fails, has no such variable, or an override names no cfg value.
     """
+    check_imported(project.folder, project.config)
     with _inside(project):
         cfg = _read(project.config, project.config_name, "simConfig")
         for name, value in (overrides or {}).items():
@@ -196,7 +198,13 @@ def _read(file: Path, variable: str, kind: str) -> Any:
     if variable not in values:
         raise ModelError(f"{file} has no variable {variable!r}")
     value = values[variable]
-    return made(value) if isinstance(value, dict) else value
+    value = made(value) if isinstance(value, dict) else value
+    if not hasattr(value, HOLDS[kind]):
+        raise ModelError(f"{variable!r} of {file} is a {type(value).__name__}; expected NetPyNE's {made.__name__}")
+    for name, entries in vars(value).items() if kind == "netParams" else ():
+        if name.endswith("Params") and name in vars(made()) and not isinstance(entries, Mapping):
+            raise ModelError(f"{name} of {file} is a {type(entries).__name__}; expected entries by label")
+    return value
 
 
 def set_value(cfg: Any, name: str, value: Any) -> None:
@@ -230,7 +238,7 @@ def _check_kind(name: str, present: Any, value: Any) -> None:
     """
     from netpyne import specs
 
-    kinds = {"mapping": Mapping, "list": (list, tuple, str), "number": (int, float, list, tuple)}
+    kinds: dict[str, Any] = {"mapping": Mapping, "list": (list, tuple, str), "number": (int, float, list, tuple)}
     if isinstance(present, Mapping):
         kind = "mapping"
     elif isinstance(present, (list, tuple)):
@@ -269,7 +277,8 @@ def fingerprint(net_params: Any) -> str:
             return {str(key): seedless(one) for key, one in value.items() if key != "seed"}
         if isinstance(value, (list, tuple)):
             return [seedless(one) for one in value]
-        return plain(value) if isinstance(value, (str, int, float, np.generic, np.ndarray)) else type(value).__name__
+        plain = isinstance(value, (str, int, float, np.generic, np.ndarray))
+        return canonical(value) if plain else type(value).__name__
 
     parts = {name: seedless(value) for name, value in vars(net_params).items() if name.endswith("Params")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -25,7 +25,7 @@ def command(
     from netml.circuit.project import parse_settings
     from netml.report import circuit_report
     from netml.report.tables import show
-    from netml.validation import describe
+    from netml.stages.describe import describe
 
     result = describe(
         model, output, ranks=ranks, duration=duration, seed=seed, cfg=parse_settings(settings or []), engine=engine,

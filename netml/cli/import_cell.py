@@ -28,7 +28,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a cell in --output")] = False,
 ) -> None:
     """Make a NetPyNE project of a cell of yours, checked against the original, to record and train on."""
-    from netml.engine.import_cell import import_cell
+    from netml.engine.cell_import.import_cell import import_cell
     from netml.errors import ModelError
 
     try:

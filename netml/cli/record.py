@@ -37,8 +37,9 @@ def command(
     duration: Annotated[float | None, typer.Option(help="Length of every trial in ms.")] = None,
     seed: Annotated[int, typer.Option(help="First seed; network run k takes seed + k.")] = 1,
     dt: Annotated[float | None, typer.Option(help="Time step in ms; by default the model's.")] = None,
-    site: Annotated[
-        list[str] | None, typer.Option(help="A further voltage, label=section:loc; may be given several times.")
+    probe: Annotated[
+        list[str] | None,
+        typer.Option("--probe", "--site", help="A further voltage, label=section:loc; may be given several times."),
     ] = None,
     engine: Annotated[str, typer.Option(help="'coreneuron' or 'neuron'.")] = "coreneuron",
     build: Annotated[str, typer.Option(help="'fast', or 'exact': same records on any number of ranks.")] = "fast",
@@ -51,8 +52,8 @@ def command(
 ) -> None:
     """Record what chosen cells of a model receive and do, in its network and alone under random input."""
     from netml.circuit.project import parse_settings
-    from netml.engine import mpi
-    from netml.engine.record import parse_cells, parse_site, record
+    from netml.engine.ranks import mpi
+    from netml.engine.recording.record import parse_cells, parse_probe, record
     from netml.errors import LaunchError
 
     launched = mpi.launched_size()
@@ -77,7 +78,7 @@ def command(
         duration=duration,
         seed=seed,
         dt=dt,
-        sites=dict(map(parse_site, site or [])),
+        probes=dict(map(parse_probe, probe or [])),
         engine=engine,
         build=build,
         cfg=parse_settings(settings or []),
@@ -85,5 +86,5 @@ def command(
         overwrite=overwrite,
         progress=progress,
     )
-    for folder in made.values() if isinstance(made, dict) else [made]:
+    for folder in [made] if len(population) == 1 else [made / one for one in population]:
         print(folder)

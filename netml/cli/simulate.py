@@ -29,19 +29,19 @@ def command(
 ) -> None:
     """Run a NetPyNE project in NEURON or CoreNEURON under MPI; leaves spikes (SONATA) and traces in a run folder."""
     from netml.circuit.project import parse_settings
-    from netml.engine.launch import simulate
-    from netml.engine.mpi import is_first
+    from netml.engine.circuit.simulate import simulate
+    from netml.engine.ranks.mpi import is_first
     from netml.errors import ModelError
 
-    artifacts = {}
+    reductions = {}
     for word in swap or []:
         population, equals, path = word.partition("=")
         if not (population and equals and path):
             raise ModelError(f"--swap {word!r} is not POP=FILE, e.g. --swap PYR=pyr.netml")
-        artifacts[population] = path
+        reductions[population] = path
     folder = simulate(
         model, ranks=ranks, duration=duration, seed=seed, dt=dt, engine=engine, build=build, output=output,
-        cfg=parse_settings(settings or []), swap=artifacts, fraction=fraction, overwrite=overwrite,
+        cfg=parse_settings(settings or []), reductions=reductions, fraction=fraction, overwrite=overwrite,
     )  # fmt: skip
     if is_first():
         print(folder)

@@ -1,7 +1,9 @@
 """``netml train``."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,15 +33,16 @@ def command(
 ) -> None:
     """Train a reduction of the recorded cell. A killed training goes on where it was when called again."""
     from netml.artifact import Artifact
-    from netml.ensemble import train_ensemble
+    from netml.stages.train_ensemble import train_ensemble
     from netml.training.api import train
     from netml.training.team import launched
 
-    fields = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
-    options = {"output": output, "fresh": fresh, "progress": progress, "tensorboard": tensorboard, "device": device,
-               "teachers": teacher or ()}  # fmt: skip
-    options |= fields
-    path = train(records, **options) if ensemble == 1 else train_ensemble(records, members=ensemble, **options)
+    fields: dict[str, Any] = {"size": size, "budget": budget, "updates": updates, "seed": seed} | parse_fields(set_)
+    run: Callable[..., Path] = train if ensemble == 1 else partial(train_ensemble, members=ensemble)
+    path = run(
+        records, output=output, fresh=fresh, progress=progress, tensorboard=tensorboard, device=device,
+        teachers=teacher or (), **fields,
+    )  # fmt: skip
     if launched()[0] > 0:
         return  # the first rank says it
     scores = Artifact.load(path).header["scores"]
@@ -61,7 +64,7 @@ def parse_fields(entries: list[str] | None) -> dict:
 
     from netml.errors import TrainingError
 
-    fields = {}
+    fields: dict[str, Any] = {}
     for entry in entries or []:
         name, equals, value = entry.partition("=")
         if not equals:

@@ -1,4 +1,4 @@
-"""Poisson events on channels of every cell, from the random numbers of the C++ engine (mod/engine/random.hpp)."""
+"""Poisson events on synapse sites of every cell, from the random numbers of the C++ engine (mod/engine/random.hpp)."""
 
 import math
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ def philox(counter: Sequence[torch.Tensor], key: tuple[int, int]) -> list[torch.
 
 
 class Background:
-    """One background: an event's channel is drawn in proportion to its rate.
+    """One background: an event's synapse site is drawn in proportion to its rate.
 
-    Arguments:
-        rate_hz: Of each channel.
+    Args:
+        rate_hz: Of each synapse site.
         input, weight: The input that each feeds, and its weight in quanta; int64 on the device.
         seed, stream: Key of the random numbers.
         step_ticks: Length of a step.

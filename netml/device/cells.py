@@ -8,7 +8,7 @@ import torch
 class Cells:
     """State of cells at rest, advanced in place, so that a step is one CUDA graph.
 
-    Arguments:
+    Args:
         model: See :class:`netml.device.kernel_cell.KernelCell`.
         count: Of cells.
         threshold: A spike is a logit above it.

@@ -1,22 +1,21 @@
 """The cell of an artifact in plain torch: the model that was trained, with parameters as the kernel has them."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from netml.reductions.cable import Cable, Wires
+from netml.reductions.head import Head
 from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import AnyDims, CableDims, Dims, parameter_shapes
 from netml.reductions.leaky_memory import LeakyMemory
 
-MODELS: dict[type, type[nn.Module]] = {Dims: LeakyMemory, CableDims: Cable}
+MODELS: dict[type[AnyDims], type[Head]] = {Dims: LeakyMemory, CableDims: Cable}
 
 
 class KernelCell:
     """A cell on the contract of :class:`netml.reductions.base.ReductionModel` that computes as the kernel does.
 
-    Arguments:
+    Args:
         dims, wiring: As of :class:`netml.reductions.kernel.Reduction`.
         params: Flat float32, as the kernel's; the device is theirs. Gradients flow back to them.
     """
@@ -24,12 +23,12 @@ class KernelCell:
     def __init__(self, dims: AnyDims, wiring, params: torch.Tensor):
         model = MODELS[type(dims)]
         self.dims, self.inputs = dims, dims.inputs
-        self._model: Any = model.__new__(model)  # not initialised: it would draw parameters that an optimiser sees
+        self._model = model.__new__(model)  # not initialised: it would draw parameters that an optimiser sees
         nn.Module.__init__(self._model)
         self._model.dims = dims
         self._model.wiring = torch.as_tensor(wiring, device=params.device)
-        if isinstance(dims, CableDims):
-            self._model.wires = Wires.of(dims, wiring, params.device)
+        if isinstance(self._model, Cable) and isinstance(dims, CableDims):
+            self._wires = self._model.wires = Wires.of(dims, wiring, params.device)
         self.use(params)
 
     @classmethod
@@ -43,12 +42,11 @@ class KernelCell:
         parts = params.split([torch.Size(shape).numel() for shape in shapes.values()])
         self._parameters = {name: p.view(shape) for (name, shape), p in zip(shapes.items(), parts, strict=True)}
         if isinstance(self.dims, CableDims):  # the kernel has no rise where there is none
-            rises = torch.zeros_like(self._parameters["to_rise"]).index_fill(0, self._model.wires.rising, 1.0)
+            rises = torch.zeros_like(self._parameters["to_rise"]).index_fill(0, self._wires.rising, 1.0)
             self._parameters["to_rise"] = self._parameters["to_rise"] * rises
         for name, value in self._parameters.items():  # some are the state at rest
             setattr(self._model, name, value)
         self._model.feedback_log_tau = self._parameters["feedback_decay"]  # only counted
-        self._model.effective = lambda: self._parameters
 
     def init_state(self, batch: int) -> dict[str, torch.Tensor]:
         """See the contract."""
@@ -56,7 +54,7 @@ class KernelCell:
 
     def step(self, state, x, last_spike):
         """See the contract."""
-        return self._model.step(state, x, last_spike)
+        return self._model.advance(self._parameters, state, x, last_spike)
 
     def emit(self, state, logit, threshold):
         """See the contract."""
@@ -74,15 +72,15 @@ class KernelCell:
                  "added": wait.new_zeros(wait.numel(), n.site_outputs)}  # fmt: skip
         if isinstance(n, CableDims):
             own = own.T.unflatten(1, (-1, n.compartments))
-            slow, rising, gates = (own[:, at] for at in self._model.wires.rows)
-            fast = torch.zeros_like(slow).index_copy(1, self._model.wires.rising, rising)
+            slow, rising, gates = (own[:, at] for at in self._wires.rows)
+            fast = torch.zeros_like(slow).index_copy(1, self._wires.rising, rising)
             return state | {"tree": own[:, 0], "slow": slow, "fast": fast, "gates": gates}, last[0]
         return state | {"traces": front.T}, last[0]
 
     def rows_of(self, state: dict[str, torch.Tensor], last: torch.Tensor) -> torch.Tensor:
         """The kernel's rows (rows, batch) of state."""
         if isinstance(self.dims, CableDims):
-            wires, tree = self._model.wires, state["tree"][:, None]
+            wires, tree = self._wires, state["tree"][:, None]
             parts = state["slow"], state["fast"][:, wires.rising], state["gates"]
             blocks = torch.cat([tree, *parts], dim=1)
             order = torch.cat([tree.new_zeros(1, dtype=torch.int64), *wires.rows])

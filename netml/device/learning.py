@@ -1,4 +1,4 @@
-"""Synapses that learn: reward-modulated STDP with an eligibility trace, after netml/engine/README.md.
+"""Synapses that learn: reward-modulated STDP with an eligibility trace, after netml/population/README.md.
 
 An event needs the weight at its arrival, so spikes wait in flight, and their synapses are visited in the step in which
 they arrive. A synapse's eligibility is brought up to date when something happens to it: an arrival, or a spike of its
@@ -12,7 +12,7 @@ from netml.device.ranges import pieces
 from netml.device.ring import Ring
 from netml.device.sources import Sources
 from netml.device.time import NEVER, decay
-from netml.engine.plasticity import RewardStdp
+from netml.population.plasticity import RewardStdp
 
 DELAYS = 2**32  # keys are row x DELAYS + delay
 
@@ -20,7 +20,7 @@ DELAYS = 2**32  # keys are row x DELAYS + delay
 class Learning:
     """Rows of plastic synapses, sorted by row and delay.
 
-    Arguments:
+    Args:
         rule: Of the projection.
         sources: State of the rows.
         row, target, delay: As for :class:`netml.device.projection.Projection`.

@@ -4,28 +4,34 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
-from netml.device.population import Population
+from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
 
 
-class Network:
+class DeviceNetwork:
     """Populations that step together.
 
     Sources are numbered through: cells and whatever lies outside.
 
-    Arguments:
+    Args:
         populations: By label, of one device and one step; complete.
         sources: (rows) number of each row's source, by label of the population it leads to; none twice.
         first: Number of the first cell of each population; without it they follow each other, then come the others.
 
     Raises:
         ModelError: Populations of different steps or devices, or sources that do not fit the rows.
+
+    Example:
+        >>> network = DeviceNetwork({"PYR": pyr}, {"PYR": range(pyr.rows)})  # row k is of source k; cells are first
+        >>> times_ms, numbers = network.advance(1000.0)
+        >>> network.time_ms  # 1000.0
     """
 
     def __init__(
-        self, populations: Mapping[str, Population], sources: Mapping[str, np.ndarray],
+        self, populations: Mapping[str, DevicePopulation], sources: Mapping[str, np.ndarray],
         first: Mapping[str, int] | None = None,
     ):  # fmt: skip
         self.populations = dict(populations)
@@ -58,11 +64,15 @@ class Network:
 
     @property
     def time_ms(self) -> float:
-        """End of the last step."""
+        """End of the last step, ms."""
         return self.steps * self.dt_r_ms
 
     def step(self) -> torch.Tensor:
-        """Take one step; returns the numbers of the cells that spike, at its end, int64 on the device."""
+        """Take one step.
+
+        Returns:
+            (spikes) int64 on the device, numbers of the cells that spike at its end.
+        """
         fired = [population.step() + self.first[label] for label, population in self.populations.items()]
         self.steps += 1
         spiking = torch.cat(fired)
@@ -72,15 +82,18 @@ class Network:
             population.spike(row[row >= 0], tick[row >= 0])
         return spiking
 
-    def advance(self, duration_ms: float, source=(), spike_ms=()) -> tuple[np.ndarray, np.ndarray]:
+    def advance(
+        self, duration_ms: float, source: ArrayLike = (), spike_ms: ArrayLike = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Take whole steps.
 
-        Arguments:
+        Args:
             duration_ms: Of biological time; rounded to steps.
-            source, spike_ms: Spikes of outside sources, from now up to the end.
+            source: (n) int64, numbers of the outside sources that spike.
+            spike_ms: (n) float64, times of their spikes, from now up to the end.
 
         Returns:
-            Time (ms) and number of every cell's spike, in order.
+            Times, (spikes) float64, ms, and numbers, (spikes) int64, of the cells' spikes, in the order of time.
         """
         source, spike_ms = np.asarray(source, np.int64), np.asarray(spike_ms, float)
         order = np.argsort(spike_ms, kind="stable")
@@ -96,7 +109,11 @@ class Network:
         return np.concatenate([*times, []]), np.concatenate([*numbers, np.empty(0, np.int64)])
 
     def reward(self, amount: float) -> None:
-        """A reward to everything that learns from it, at the beginning of the next step."""
+        """A reward to everything that learns from it, at the beginning of the next step.
+
+        Args:
+            amount: No unit; negative for a punishment.
+        """
         for population in self.populations.values():
             population.reward(amount)
 

@@ -1,7 +1,8 @@
 """The reduced cells of one artifact on a torch device, and the synapses onto them.
 
-The interface, the times and the sums are those of :class:`netml.engine.population.Population`, whose spikes it gives
-but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no single cell.
+The interface, the times and the sums are those of :class:`netml.population.population.ReducedPopulation`, whose
+spikes it gives but for the rounding of float32 sums in another order. Everything stays on the device; Python handles no
+single cell.
 """
 
 import numpy as np
@@ -17,20 +18,31 @@ from netml.device.projection import Projection
 from netml.device.ring import TOP, Ring
 from netml.device.sources import Sources
 from netml.device.time import TICKS_PER_MS
-from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population_model import quantum, synaptic_gain
-from netml.engine.soma_current import SomaCurrent
 from netml.errors import ModelError
+from netml.population.from_artifact import quantum, synaptic_gain
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.soma_current import SomaCurrent
 from netml.reductions.kernel import Reduction
 
 
-class Population:
+class DevicePopulation:
     """Cells of one artifact, first collected, then frozen.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         label: For messages.
         device: "cuda", or "cpu".
+
+    Raises:
+        DeviceError: No such device.
+
+    Example:
+        >>> cells = DevicePopulation(netml.Artifact.load("PYR.netml"), "PYR", device="cuda")
+        >>> cells.add_cells(2), cells.add_rows(1)  # 0, 0: the first of each
+        >>> cells.add_synapses(row=[0, 0], cell=[0, 1], synapse_site=[4, 6], weight_us=[1e-3, 2e-3], delay_ms=[0.5, 1])
+        >>> cells.freeze()
+        >>> cells.deliver(0, spike_ms=0.2)
+        >>> spiking = cells.step()
     """
 
     def __init__(self, artifact: Artifact, label: str, device: str | torch.device = "cuda"):
@@ -51,10 +63,14 @@ class Population:
         self._dirty, self.next = True, 0
 
     def add_cells(self, count: int, gids=None) -> int:
-        """Further cells; returns the index of the first.
+        """Further cells.
 
-        Arguments:
-            gids: Their names in random numbers; None: their indices.
+        Args:
+            count: How many.
+            gids: (count) int64, their names in random numbers; None: their indices.
+
+        Returns:
+            The index of the first.
         """
         names = np.arange(self.cells, self.cells + count) if gids is None else np.asarray(gids, np.int64)
         self._gid.append(torch.as_tensor(names, device=self.device))
@@ -62,66 +78,83 @@ class Population:
         return self.cells - count
 
     def add_rows(self, count: int) -> int:
-        """Rows of synapses for so many more sources; returns the number of the first."""
+        """Rows of synapses for ``count`` more sources; returns the number of the first."""
         self.rows, self._dirty = self.rows + count, True
         return self.rows - count
 
     def add_projection(self, short_term: ShortTerm | None = None, stdp: RewardStdp | None = None) -> int:
-        """A further projection, with plasticity; returns its number. Projection 0 is static."""
+        """Synapses with plasticity, ``short_term``, ``stdp`` or both; returns the number. Projection 0 is static."""
         self._rules.append((short_term, stdp))
         self._added.append([])
         return len(self._rules) - 1
 
-    def add_synapses(self, row, cell, channel, weight_us, delay_ms, projection: int = 0) -> None:
+    def add_synapses(self, row, cell, synapse_site, weight_us, delay_ms, projection: int = 0) -> None:
         """Synapses from the sources of rows, in any order; arrays or tensors of one length.
 
+        Args:
+            row: (n) int, of the source.
+            cell: (n) int, index of the target.
+            synapse_site: (n) int, segment x synapse types + synapse type.
+            weight_us: (n) float64, peak conductance, uS, 0 or more.
+            delay_ms: (n) float64, ms, rounded to whole ticks of 1e-6 ms, from one to 2147 ms.
+            projection: Number of the one they belong to.
+
         Raises:
-            ModelError: A row, cell or channel that is not there, a weight that is negative, NaN or too large, a delay
-                that is zero, negative, NaN or too long.
+            ModelError: A row, cell or synapse site that is not there, a weight that is negative, NaN or too large, a
+                delay that is zero, negative, NaN or too long.
         """
-        row, cell, channel = (sent(c, torch.int64, self.device) for c in (row, cell, channel))
+        row, cell, synapse_site = (sent(c, torch.int64, self.device) for c in (row, cell, synapse_site))
         weight_us, delay_ms = (sent(c, torch.float64, self.device) for c in (weight_us, delay_ms))
         for name, index, count in (
             ("row", row, self.rows),
             ("cell", cell, self.cells),
-            ("channel", channel, self._input.numel()),
+            ("synapse site", synapse_site, self._input.numel()),
         ):
             self._refuse((index < 0) | (index >= count), name, index, f"0 to {count - 1}")
-        gain, delay = self._quanta_per_us[channel], torch.round(delay_ms * TICKS_PER_MS)
+        gain, delay = self._quanta_per_us[synapse_site], torch.round(delay_ms * TICKS_PER_MS)
         weight = torch.round(weight_us * gain)
         self._refuse(
             ~((weight_us >= 0) & (weight <= TOP)), "weight", weight_us, "0 to 1024 times the largest in training, uS"
         )
         self._refuse(~((delay >= 1) & (delay <= TOP)), "delay", delay_ms, f"1e-6 to {TOP // TICKS_PER_MS} ms")
-        target = cell * self._reduction.dims.inputs + self._input[channel]
+        target = cell * self._reduction.dims.inputs + self._input[synapse_site]
         weights = [weight_us.float(), gain.float()] if self._rules[projection][1] else [weight.int()]
         self._added[projection].append((row.int(), target.int(), delay.int(), *weights))
         self._dirty = True
 
-    def add_background(self, channel, rate_hz, weight_us, seed: int = 0) -> None:
-        """Poisson events onto channels of every cell, each cell and channel on its own; the engine's own events.
+    def add_background(self, synapse_site, rate_hz, weight_us, seed: int = 0) -> None:
+        """Poisson events onto synapse sites of every cell, each cell and site on its own; the engine's own events.
 
-        Arguments:
-            channel: (n) int.
-            rate_hz, weight_us: (n), or one number for all channels.
+        Args:
+            synapse_site: (n) int.
+            rate_hz: (n) float64, Hz, or one number for all synapse sites.
+            weight_us: (n) float64, uS, or one number for all synapse sites.
             seed: 0 to 2^32 - 1.
 
         Raises:
-            ModelError: A channel that is not there, a rate or weight that is negative, NaN or too large.
+            ModelError: A synapse site that is not there, a rate or weight that is negative, NaN or too large.
         """
-        channel = np.atleast_1d(channel)
-        rate, weight = (np.broadcast_to(np.asarray(v, float), channel.shape) for v in (rate_hz, weight_us))
-        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(channel, 0, self._input.numel() - 1)])
-        wrong = (channel < 0) | (channel >= self._input.numel()) | ~(rate >= 0) | ~((quanta >= 0) & (quanta <= TOP))
+        synapse_site = np.atleast_1d(synapse_site)
+        rate, weight = (np.broadcast_to(np.asarray(v, float), synapse_site.shape) for v in (rate_hz, weight_us))
+        quanta = np.rint(weight * self._quanta_per_us.cpu().numpy()[np.clip(synapse_site, 0, self._input.numel() - 1)])
+        wrong = (
+            (synapse_site < 0)
+            | (synapse_site >= self._input.numel())
+            | ~(rate >= 0)
+            | ~((quanta >= 0) & (quanta <= TOP))
+        )
         wrong |= ~(np.cumsum(rate) * self.dt_r_ms / 1000 <= 64)
         if wrong.any():
             bad = np.flatnonzero(wrong)[0]
             raise ModelError(
-                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on channel "
-                f"{channel[bad]}; expected a channel below {self._input.numel()}, a rate and a weight from 0, and at "
+                f"a background of reduced {self.label} puts {rate[bad]} Hz of {weight[bad]} uS on synapse site "
+                f"{synapse_site[bad]}; expected a site below {self._input.numel()}, a rate and a weight from 0, and at "
                 f"most 64 events a cell and step of {self.dt_r_ms} ms in all"
             )
-        choices = self._input[torch.as_tensor(channel, device=self.device)], torch.as_tensor(quanta, device=self.device)
+        choices = (
+            self._input[torch.as_tensor(synapse_site, device=self.device)],
+            torch.as_tensor(quanta, device=self.device),
+        )
         self._backgrounds.append(Background(rate.tolist(), *choices, seed=seed, stream=len(self._backgrounds),
                                             step_ticks=self._step_ticks))  # fmt: skip
 
@@ -187,7 +220,7 @@ class Population:
             projection.reset()
 
     def deliver(self, row, spike_ms) -> None:
-        """Spikes of rows' sources: numbers, or arrays of rows and of times in ms."""
+        """Spikes of rows' sources in any order: ``row``, (n) int, and ``spike_ms``, (n) ms; or one of each."""
         rows = np.atleast_1d(np.asarray(row, np.int64))
         ticks = np.rint(np.broadcast_to(np.asarray(spike_ms, float), rows.shape) * TICKS_PER_MS).astype(np.int64)
         order = np.argsort(ticks, kind="stable")
@@ -198,30 +231,36 @@ class Population:
             rows, ticks = np.delete(rows, first), np.delete(ticks, first)
 
     def spike(self, rows: torch.Tensor, tick: torch.Tensor) -> None:
-        """Spikes of rows, none of them twice, at ticks; int64 on the device."""
+        """Spikes of ``rows``, none of them twice, at ``tick`` (1e-6 ms); (n) int64 each, on the device."""
         for projection in self.projections:
             self._events += projection.spike(rows, tick, self.next, self._ring)
 
-    def inject(self, cell, channel, weight_us, arrival_ms) -> None:
+    def inject(self, cell, synapse_site, weight_us, arrival_ms) -> None:
         """Events of single synapses that have no row.
 
-        Arguments:
-            cell, channel, weight_us: (n); arrival_ms: (n), within the step to be taken next and the ring behind it.
+        Args:
+            cell: (n) int, index of the target.
+            synapse_site: (n) int, segment x synapse types + synapse type.
+            weight_us: (n) float64, uS.
+            arrival_ms: (n) float64, ms, no further ahead than the longest delay; what comes too late is counted.
         """
-        cell, channel = (sent(c, torch.int64, self.device) for c in (cell, channel))
+        cell, synapse_site = (sent(c, torch.int64, self.device) for c in (cell, synapse_site))
         weight, arrival = (sent(c, torch.float64, self.device) for c in (weight_us, arrival_ms))
         step = (torch.round(arrival * TICKS_PER_MS).long() + 1) // self._step_ticks
-        quanta = torch.round(weight * self._quanta_per_us[channel]).to(torch.int32)
-        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[channel], quanta)
+        quanta = torch.round(weight * self._quanta_per_us[synapse_site]).to(torch.int32)
+        self._ring.add(self.next, step, cell * self._reduction.dims.inputs + self._input[synapse_site], quanta)
 
     def reward(self, amount: float, projection: int | None = None) -> None:
-        """A reward at the beginning of the next step, to one projection or to all that learn from it."""
+        """A reward (``amount``, no unit) at the beginning of the next step, to one ``projection`` or (None) to all."""
         for k, learning in enumerate(self.projections):
             if isinstance(learning, Learning) and projection in (None, k):
                 learning.reward(amount, self.next * self._step_ticks)
 
     def set_current(self, current_na) -> None:
-        """A current into the soma of every cell, until set again or a reset: (cells) nA, or one number for all.
+        """A current into the soma of every cell, until set again or a reset.
+
+        Args:
+            current_na: (cells) float64, nA, or one number for all.
 
         Raises:
             ModelError: The reduction takes no current, or it is no finite number a cell.
@@ -229,7 +268,7 @@ class Population:
         self._into_soma = torch.as_tensor(self._current.scaled(current_na, self.cells), device=self.device)
 
     def step(self) -> torch.Tensor:
-        """Take one step; returns the indices of the cells that spike, int64 on the device."""
+        """Take one step; returns the indices of the cells that spike at its end, (spikes) int64 on the device."""
         for projection in self.projections:
             self._events += projection.begin(self.next, self._ring)
         for background in self._backgrounds:
@@ -246,8 +285,15 @@ class Population:
         return cells
 
     def synapses(self, projection: int = 0) -> dict[str, np.ndarray]:
-        """Synapses in use: row, cell, input, delay (ticks), weight (weight x gain; with STDP uS), and their eligibility
-        at the end of the last step."""
+        """Synapses in use.
+
+        Args:
+            projection: Its number.
+
+        Returns:
+            (synapses) each: row, cell, input, delay (ticks), weight (weight x gain; with STDP uS), and eligibility at
+            the end of the last step.
+        """
         held = self.projections[projection].held(self.next * self._step_ticks)
         cell, which = np.divmod(held.pop("target"), self._reduction.dims.inputs)
         if self._rules[projection][1] is None:

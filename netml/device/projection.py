@@ -13,7 +13,7 @@ CHUNK = 1 << 22  # synapses at once, where all are visited
 class Projection:
     """Rows of synapses, one row a source.
 
-    Arguments:
+    Args:
         sources: State of the rows; None where nothing depends on a source's past.
         row, target, delay, weight: (synapses) int64, ring target, ticks, quanta; in any order.
         rows: How many.

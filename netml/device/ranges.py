@@ -11,8 +11,9 @@ LIMIT = {"cpu": 1 << 16, "cuda": 1 << 22}
 def pieces(first: torch.Tensor, last: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The elements of [first, last) of every range, range after range.
 
-    Arguments:
-        first, last: (ranges) int64.
+    Args:
+        first: (ranges) int64.
+        last: (ranges) int64, not below first.
 
     Returns:
         Pairs (range, element), int64 of one length, none longer than ``LIMIT``.

@@ -10,7 +10,7 @@ class Ring:
 
     A sum beyond 2^31 - 1 quanta wraps to a negative number, which a step reads as 2^31 - 1 and counts.
 
-    Arguments:
+    Args:
         slots: Steps that an event may lie ahead.
         size: Sums a step: cells times inputs.
     """

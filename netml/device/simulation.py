@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from netml.device.choice import usable
-from netml.device.network import Network
-from netml.device.population import Population
+from netml.device.network import DeviceNetwork
+from netml.device.population import DevicePopulation
 from netml.device.time import TICKS_PER_MS
-from netml.engine.build import add_projections, checked, compiled, fill, seeds_of
 from netml.errors import ModelError
+from netml.network.compile import add_projections, add_synapses, compile_circuit, load_reductions, seeds_of
 from netml.network.stims import Stimulations, sources
 
 #: A current into the soma of a cell.
@@ -24,22 +24,34 @@ CLAMP = np.dtype([("cell", "i8"), ("start_ms", "f8"), ("end_ms", "f8"), ("na", "
 
 
 def build(
-    netParams, reductions: Mapping[str, str | Path], simConfig=None, *, seed: int | None = None,
+    netParams: Any, reductions: Mapping[str, str | Path], simConfig: Any = None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None, device: str = "cuda",
-) -> "Simulation":  # fmt: skip
+) -> "DeviceSimulation":  # fmt: skip
     """The network of :func:`netml.build`, cell by cell and synapse by synapse, on a device.
 
-    Arguments:
-        netParams, reductions, simConfig, seed, plasticity: See there.
+    Args:
+        netParams: NetPyNE's ``specs.NetParams``.
+        reductions: ``.netml`` file by population; every population that is no NetStim or VecStim has one.
+        simConfig: NetPyNE's; its seeds and switches of connectivity are used.  None: NetPyNE's defaults.
+        seed: Takes the place of its seeds conn, stim and loc.
+        plasticity: By label of connParams, a :class:`netml.ShortTerm`, a :class:`netml.RewardStdp`, or a list of both.
         device: "cuda", or "cpu".
+
+    Returns:
+        A :class:`DeviceSimulation`.
 
     Raises:
         DeviceError: No such device.
-        ModelError, ArtifactError: See :func:`netml.build`; reductions of different steps.
+        ModelError: As :func:`netml.build`; and reductions of different steps.
+        ArtifactError: No such file, or a reduction of another cell.
+
+    Example:
+        >>> from netml.device.simulation import build
+        >>> simulation = build(netParams, {"PYR": "PYR.netml", "PV": "PV.netml"}, seed=1, device="cuda")
     """
     found = usable(device)
-    artifacts, seeds = checked(netParams, reductions), seeds_of(simConfig, seed)
-    circuit = compiled(netParams, artifacts, simConfig, seeds)
+    artifacts, seeds = load_reductions(netParams, reductions), seeds_of(simConfig, seed)
+    circuit = compile_circuit(netParams, artifacts, simConfig, seeds)
     layout, populations = circuit.layout, {}
     here, index = np.ones(layout.cells, bool), np.zeros(layout.cells, np.int64)
     trains = {}
@@ -49,39 +61,51 @@ def build(
         if population.source:
             trains[label] = gids, sources(population, gids, seeds["stim"])
         else:
-            populations[label] = Population(artifacts[label], label, found)
+            populations[label] = DevicePopulation(artifacts[label], label, found)
             populations[label].add_cells(len(gids), gids)
             populations[label].add_rows(layout.cells)  # the row of a source is its gid
     stimulations = Stimulations(circuit, seeds["stim"])
     for label, poisson in stimulations.poisson().items():
-        channel, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
-        populations[label].add_background(channel, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
-    clamps = {label: [] for label in populations}
+        synapse_site, rate_hz, weight_us = map(np.array, zip(*poisson, strict=True))
+        populations[label].add_background(synapse_site, rate_hz, weight_us, seed=seeds["stim"] % 2**32)
+    clamps: dict[str, list[tuple]] = {label: [] for label in populations}
     for label, gid, clamp in stimulations.clamps(here):
         populations[label].set_current(0.0)  # refused where the reduction takes none
         clamps[label].append((index[gid], clamp.start_ms, clamp.start_ms + clamp.duration_ms, clamp.amplitude_na))
     projections = add_projections(circuit, populations, plasticity or {})
-    for _ in fill(circuit, populations, projections, index, here):
+    for _ in add_synapses(circuit, populations, projections, index, here):
         pass
     first = {label: layout.populations[label].first for label in populations}
-    network = Network(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
+    network = DeviceNetwork(populations, dict.fromkeys(populations, np.arange(layout.cells)), first)
     arrays = {label: np.array(rows, CLAMP) for label, rows in clamps.items() if rows}
-    return Simulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
+    return DeviceSimulation(network, list(trains.values()), list(stimulations.backgrounds(here)), index, arrays)
 
 
-class Simulation:
+class DeviceSimulation:
     """A running network; :func:`build` makes it.
 
-    Arguments:
+    Args:
         network: The populations.
         trains: gids of outside sources, and their spikes.
         backgrounds: Events on single synapses that are no plain Poisson processes.
         index: (gids) index of a cell in its population.
         clamps: :data:`CLAMP`, by population that has any.
+
+    Example:
+        >>> simulation = build(netParams, {"PYR": "PYR.netml"}, seed=1, device="cuda")
+        >>> simulation.advance(1000.0)
+        >>> times_ms, cells = simulation.spikes()["PYR"]
+        >>> simulation.t, simulation.voltage("PYR"), simulation.report()["PYR"]["spikes"]
+        >>> simulation.set_reward(1.0)
     """
 
     def __init__(
-        self, network: Network, trains: list, backgrounds: list, index: np.ndarray, clamps: Mapping[str, np.ndarray]
+        self,
+        network: DeviceNetwork,
+        trains: list,
+        backgrounds: list,
+        index: np.ndarray,
+        clamps: Mapping[str, np.ndarray],
     ):
         self.network, self._trains, self._backgrounds, self._index = network, trains, backgrounds, index
         self._clamps = clamps
@@ -93,7 +117,10 @@ class Simulation:
         return self.network.time_ms
 
     def advance(self, ms: float) -> None:
-        """Go on by a time: a whole number of steps.
+        """Go on by a time.
+
+        Args:
+            ms: A whole number of steps.
 
         Raises:
             ModelError: It is none.
@@ -112,7 +139,7 @@ class Simulation:
                 which, times = background.trains.until(end)
                 hit = background.synapses
                 self.network.populations[background.label].inject(
-                    self._index[hit.post[which]], hit.channel[which], hit.weight_us[which], times
+                    self._index[hit.post[which]], hit.synapse_site[which], hit.weight_us[which], times
                 )
             for label, clamps in self._clamps.items():
                 self.network.populations[label].set_current(self._current(label, clamps))
@@ -129,13 +156,20 @@ class Simulation:
     def save(self, path: str | Path) -> None:
         """There is no checkpoint of a network on a device.
 
+        Args:
+            path: Is not written.
+
         Raises:
             ModelError: Always.
         """
         raise ModelError(f"cannot save {path}: a network on a device has no checkpoints; netml.build's network has")
 
     def spikes(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Spikes of the reduced cells since the last call: times (ms) and cells (from 0 within it) by population."""
+        """Spikes of the reduced cells since the last call.
+
+        Returns:
+            By population: times (ms) and cells (from 0 within it), in the order of time.
+        """
         times, gids = (np.concatenate([*(part[k] for part in self._kept), np.empty(0)]) for k in (0, 1))
         self._kept, found = [], {}
         for label, population in self.network.populations.items():
@@ -145,11 +179,22 @@ class Simulation:
         return found
 
     def set_reward(self, amount: float) -> None:
-        """A reward to every projection that learns, at the beginning of the next step."""
+        """A reward to every projection that learns, at the beginning of the next step.
+
+        Args:
+            amount: No unit; negative for a punishment.
+        """
         self.network.reward(amount)
 
     def voltage(self, population: str) -> np.ndarray:
-        """(cells) soma voltage after the last step, mV."""
+        """Soma voltage after the last step.
+
+        Args:
+            population: Its label.
+
+        Returns:
+            (cells) float32, mV.
+        """
         return self.network.populations[population].voltage()
 
     def report(self) -> dict[str, dict[str, int]]:

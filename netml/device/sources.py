@@ -3,13 +3,13 @@
 import torch
 
 from netml.device.time import NEVER, decay
-from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.population.plasticity import RewardStdp, ShortTerm
 
 
 class Sources:
-    """State of the rows of one projection, after netml/engine/README.md.
+    """State of the rows of one projection, after netml/population/README.md.
 
-    Arguments:
+    Args:
         rows: How many.
         short_term, stdp: The projection's; None: without.
     """

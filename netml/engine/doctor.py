@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netml import toolchain
-from netml.engine import mechanisms, mpi
-from netml.engine.launch import launch
+from netml.engine.mechanisms.build import Library, build_kernel, build_mechanisms, load_mechanisms
+from netml.engine.ranks import mpi
+from netml.engine.ranks.launch import launch
 from netml.errors import LaunchError, NetmlError
 
 MOD = """\
@@ -64,7 +65,7 @@ def checks() -> Iterator[Check]:
     yield _try("cache folder", _cache, "set NETML_CACHE to a folder you may write, with 500 MB free")
     yield _try("C++ compiler", toolchain.compiler_version, "apt-get install g++, or set CXX to a C++17 compiler")
     yield _try("mod files", _mechanism, "apt-get install g++ make; see the compiler's message")
-    yield _try("kernel", lambda: str(mechanisms.build_kernel().name) + " built", "see the compiler's message")
+    yield _try("kernel", lambda: str(build_kernel().name) + " built", "see the compiler's message")
     yield _try("MPI", _mpi, mpi.REMEDY)
     yield _try("2 ranks", _two_ranks, "see the message; NEURON and mpi4py must load the launcher's own MPI library")
 
@@ -115,15 +116,15 @@ def _mechanism() -> str:
     """Compile a mod file and find it in NEURON, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "netml_doctor.mod").write_text(MOD)
-        launch("netml.engine.doctor:load_mechanism", mechanisms.build([Path(folder)]), progress=False)
+        launch(load_mechanism, build_mechanisms([Path(folder)]), progress=False)
     return "compiled and loaded"
 
 
-def load_mechanism(library: mechanisms.Library) -> None:
+def load_mechanism(library: Library) -> None:
     """The task of `_mechanism`."""
     from neuron import h
 
-    mechanisms.load(h, library)
+    load_mechanisms(h, library)
 
 
 def _mpi() -> str:
@@ -132,7 +133,7 @@ def _mpi() -> str:
 
 
 def _two_ranks() -> str:
-    seen = launch("netml.engine.doctor:count_ranks", None, ranks=2, progress=False)
+    seen = launch(count_ranks, None, ranks=2, progress=False)
     expected = [[0, 0, 2, 2], [1, 1, 2, 2]]
     if seen != expected:
         raise LaunchError(

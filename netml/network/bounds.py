@@ -30,8 +30,8 @@ def bounds(node: ast.AST, value: Callable[[str], Interval]) -> Interval:
 
 def _bounds(node: ast.AST, value: Callable[[str], Interval]) -> Interval:
     match node:
-        case ast.Constant():
-            return np.float64(node.value), np.float64(node.value)
+        case ast.Constant(value=int() | float() as number):
+            return np.float64(number), np.float64(number)
         case ast.Name():
             return value(node.id)
         case ast.UnaryOp(op=ast.USub()):
@@ -53,9 +53,8 @@ def _bounds(node: ast.AST, value: Callable[[str], Interval]) -> Interval:
             )
         case ast.Compare():
             return _compared(node.ops, [bounds(side, value) for side in (node.left, *node.comparators)])
-        case ast.Call():
+        case ast.Call(func=ast.Name(id=name)):
             of = [bounds(argument, value) for argument in node.args]
-            name = node.func.id
             if name in _RISING:
                 low, high = of[0]
                 return _RISING[name](low), _RISING[name](high)

@@ -23,7 +23,7 @@ class CellKind:
         lists: The cell's section lists.
         lengths_um: (sections), as NetPyNE takes them.
         norms: By section, its ``weightNorm``.
-        synapses: Synapse types that the reduction knows; channel = segment x their number + place among them.
+        synapses: Synapse types that the reduction knows; synapse site = segment x their number + place among them.
         model: cellModel, for scaleConnWeightModels.
     """
 
@@ -124,7 +124,7 @@ class Placed:
 class Placement:
     """Where the synapses of one rule lie on one kind of cell.
 
-    Arguments:
+    Args:
         cell: The kind.
         sections: Their numbers.
         loc: None, a number or a list, as in netParams.

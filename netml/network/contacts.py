@@ -23,13 +23,13 @@ class Synapses(NamedTuple):
 
     Attributes:
         pre, post: gids.
-        channel: Of the reduction.
+        synapse_site: Of the reduction.
         weight_us, delay_ms: As in netParams.
     """
 
     pre: np.ndarray
     post: np.ndarray
-    channel: np.ndarray
+    synapse_site: np.ndarray
     weight_us: np.ndarray
     delay_ms: np.ndarray
 
@@ -54,7 +54,7 @@ class Circuit:
     seed: int
 
     @cached_property
-    def constants(self) -> dict[str, Number]:
+    def constants(self) -> dict[str, Any]:
         """The numbers in netParams, which string functions may name."""
         return {name: value for name, value in vars(self.net_params).items() if isinstance(value, Number)}
 
@@ -72,7 +72,7 @@ class Contacts:
     As in NetPyNE, what is drawn for a pair depends on its two gids and the seed: rules that make the same pair draw the
     same numbers for it.
 
-    Arguments:
+    Args:
         params: The rule.
         where: For messages.
         circuit: What all rules share.
@@ -181,10 +181,10 @@ class Contacts:
         weight = self._spread("weight", value["weight"], chosen, shape) * self._weight_scale(kind)
         if placed.norm is not None:
             weight = weight * placed.norm
-        channel = (placed.segment * len(kind.synapses) + synapse).astype(np.int32)
+        synapse_site = (placed.segment * len(kind.synapses) + synapse).astype(np.int32)
         columns = [
             *((pre, post) if contacts == 1 else (np.repeat(pre, contacts), np.repeat(post, contacts))),
-            np.broadcast_to(channel, shape).ravel(), np.broadcast_to(weight, shape).ravel(),
+            np.broadcast_to(synapse_site, shape).ravel(), np.broadcast_to(weight, shape).ravel(),
             np.broadcast_to(self._spread("delay", value["delay"], chosen, shape), shape).ravel(),
         ]  # fmt: skip
         if not cfg["allowConnsWithWeight0"] and not (columns[3] != 0).all():

@@ -62,7 +62,7 @@ def uniform(keys: np.ndarray, counters) -> np.ndarray:
 class Draws:
     """Successive random numbers of many elements at once.
 
-    Arguments:
+    Args:
         keys: (elements) of :func:`keys` or :func:`pair_keys`.
     """
 

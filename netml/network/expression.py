@@ -7,7 +7,7 @@ import ast
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from numbers import Number
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from netml.errors import ModelError
 from netml.network.bounds import Interval, bounds
 from netml.network.draws import DISTRIBUTIONS, Draws, draw
 
-OPERATORS = {
+OPERATORS: dict[type[ast.AST], Callable] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: lambda a, b: np.power(np.asarray(a, float), b),
     ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: np.logical_not,
@@ -29,13 +29,13 @@ FUNCTIONS |= {"abs": np.abs, "pow": lambda a, b: np.power(np.asarray(a, float), 
               "float": lambda a: np.asarray(a, float), "round": np.rint,
               "min": lambda *a: functools.reduce(np.minimum, a),
               "max": lambda *a: functools.reduce(np.maximum, a)}  # fmt: skip
-CONSTANTS = {"pi": np.pi, "inf": np.inf, "True": True, "False": False}
+CONSTANTS: dict[str, float] = {"pi": np.pi, "inf": np.inf, "True": True, "False": False}
 
 
 class Expression:
     """One string function.
 
-    Arguments:
+    Args:
         text: As in netParams.
         where: For messages, e.g. "probability of connParams 'E->I'".
         variables: Names that :meth:`__call__` will be given.
@@ -49,13 +49,13 @@ class Expression:
         ModelError: It is no expression, or uses what is neither arithmetic nor known.
     """
 
-    def __init__(self, text: str, where: str, variables: frozenset[str], constants: Mapping[str, Number]):
+    def __init__(self, text: str, where: str, variables: frozenset[str], constants: Mapping[str, Any]):
         self.text, self.where = text, where
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError) as error:
             raise ModelError(f"{where} is {text!r}, which is no expression: {error}") from error
-        self._constants = {**CONSTANTS, **constants}
+        self._constants: dict[str, Any] = {**CONSTANTS, **constants}
         self.names = frozenset(self._check(self._tree, variables))
         called = {node.func.id for node in ast.walk(self._tree)
                   if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
@@ -64,7 +64,7 @@ class Expression:
     def __call__(self, variable: Callable[[str], np.ndarray], draws: Draws | None = None) -> np.ndarray:
         """The value of each element.
 
-        Arguments:
+        Args:
             variable: Gives the array of a name.
             draws: For the distributions in it.
 
@@ -79,7 +79,13 @@ class Expression:
 
     def bounds(self, variable: Callable[[str], Interval]) -> Interval:
         """The least and the largest value that it can have, by those of its variables."""
-        return bounds(self._tree, lambda name: variable(name) if name in self.names else (self._constants[name],) * 2)
+
+        def value(name: str) -> Interval:
+            if name in self.names:
+                return variable(name)
+            return self._constants[name], self._constants[name]
+
+        return bounds(self._tree, value)
 
     def _check(self, node: ast.AST, variables: frozenset[str]):
         """Yield the variables of a node; refuse what is not allowed."""
@@ -135,7 +141,7 @@ class Expression:
                 sides = [value(child) for child in (node.left, *node.comparators)]
                 parts = [OPERATORS[type(op)](a, b) for op, a, b in zip(node.ops, sides, sides[1:], strict=False)]
                 return functools.reduce(np.logical_and, parts)
-        assert isinstance(node, ast.Call)
+        assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         arguments = [value(child) for child in node.args]
         if node.func.id in FUNCTIONS:
             return FUNCTIONS[node.func.id](*arguments)

@@ -1,22 +1,21 @@
 """Where the cells of a network are: populations, gids and positions, as NetPyNE lays them out."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from netml.circuit.conditions import TAGS, conditions_hold
 from netml.errors import ModelError
+from netml.network.random123 import uniform
 
 AXES = ("x", "y", "z")
 POSITIONS = frozenset((*AXES, *(f"{axis}norm" for axis in AXES)))
-TAGS = ("pop", "cellType", "cellModel")
 SOURCES = ("NetStim", "VecStim")
 SHAPES = ("cuboid", "cylinder", "ellipsoid")
-#: Uniform numbers in (0, 1) of a stream with three ids: NEURON's own, so that cells stand where NetPyNE puts them.
-Uniform = Callable[[int, int, int, int], np.ndarray]
 
 _SIZE = {"numCells", "density", "gridSpacing", "cellsList"}
 _RANGES = {f"{axis}{kind}" for axis in AXES for kind in ("Range", "normRange")}
@@ -25,7 +24,7 @@ _KNOWN = _SIZE | _RANGES | _TRAIN | {"cellType", "cellModel", "pop", "params"}
 
 
 @dataclass(frozen=True)
-class Population:
+class PlacedPopulation:
     """The cells of one population.
 
     Attributes:
@@ -47,6 +46,10 @@ class Population:
     def __len__(self) -> int:
         return len(self.norm)
 
+    def meets(self, conditions: Mapping[str, Any]) -> bool:
+        """Whether its tags meet conditions, apart from those on positions."""
+        return conditions_hold(conditions, {**self.tags, "pop": self.label})
+
     @property
     def gids(self) -> range:
         return range(self.first, self.first + len(self))
@@ -61,19 +64,18 @@ class Population:
 class Layout:
     """All cells of a network.
 
-    Arguments:
+    Args:
         net_params: NetPyNE's.
         seed: cfg.seeds["loc"].
-        uniform: See :data:`Uniform`.
 
     Raises:
         ModelError: A population that says something not supported, or is wrong.
     """
 
-    def __init__(self, net_params: Any, seed: int, uniform: Uniform):
-        self._net, self._seed, self._uniform = net_params, seed, uniform
+    def __init__(self, net_params: Any, seed: int):
+        self._net, self._seed = net_params, seed
         self.size_um = np.array([getattr(net_params, f"size{axis.upper()}") for axis in AXES], float)
-        self.populations: dict[str, Population] = {}
+        self.populations: dict[str, PlacedPopulation] = {}
         if net_params.shape not in SHAPES:
             raise ModelError(f"netParams.shape is {net_params.shape!r}; expected one of {', '.join(SHAPES)}")
         first = 0
@@ -107,7 +109,7 @@ class Layout:
     def select(self, conditions: Mapping[str, Any], where: str) -> np.ndarray:
         """gids, ascending, of the cells that meet conditions.
 
-        Arguments:
+        Args:
             conditions: By tag: a value, a list of values; by position: [from, to).
             where: For messages.
 
@@ -119,7 +121,7 @@ class Layout:
                 f"{where} has a condition on {unknown[0]!r}, which netml.build does not support; expected "
                 f"{', '.join((*TAGS, *sorted(POSITIONS)))}"
             )
-        parts = [np.asarray(p.gids) for p in self.populations.values() if self._meets(p, conditions)]
+        parts = [np.asarray(p.gids) for p in self.populations.values() if p.meets(conditions)]
         gids = np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
         for name in POSITIONS & set(conditions):
             low, high = _two(conditions[name], f"{name} of {where}")
@@ -127,15 +129,7 @@ class Layout:
             gids = gids[(low <= value) & (value < high)]
         return gids
 
-    @staticmethod
-    def _meets(population: Population, conditions: Mapping[str, Any]) -> bool:
-        tags = {**population.tags, "pop": population.label}
-        return all(
-            tags.get(tag) in conditions[tag] if isinstance(conditions[tag], list) else tags.get(tag) == conditions[tag]
-            for tag in TAGS if tag in conditions
-        )  # fmt: skip
-
-    def _population(self, label: str, tags: dict, first: int) -> tuple[Population, int]:
+    def _population(self, label: str, tags: dict, first: int) -> tuple[PlacedPopulation, int]:
         """A population, and how many gids it takes."""
         where = f"popParams {label!r}"
         if unknown := sorted(set(tags) - _KNOWN):
@@ -153,7 +147,7 @@ class Layout:
             norm, own = self._random(tags, size, where, first), ()
             um = norm * self.size_um
         reserved = int(tags.get("numCells", 1)) if size == "numCells" else len(norm)
-        return Population(label, tags, first, norm, um, own), reserved
+        return PlacedPopulation(label, tags, first, norm, um, own), reserved
 
     def _range(self, tags: Mapping, axis: int, where: str) -> tuple[float, float] | None:
         """The part of an axis that a population takes, as fractions."""
@@ -178,7 +172,7 @@ class Layout:
         cells = int(self._net.scale * count) if size == "numCells" else count
         if cells > count:
             raise ModelError(f"netParams.scale is {self._net.scale}; netml.build takes 1 or less: raise numCells")
-        norm = self._shaped(self._uniform(3 * count, count, first, self._seed).reshape(count, 3))
+        norm = self._shaped(uniform(3 * count, count, first, self._seed).reshape(count, 3))
         for axis, found in enumerate(ranges):
             if found:
                 norm[:, axis] = norm[:, axis] * (found[1] - found[0]) + found[0]

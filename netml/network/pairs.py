@@ -145,7 +145,11 @@ def divergent(
 ) -> Iterator[Pairs]:
     """From each source to so many different targets, of which those on this rank are kept.
 
-    Arguments:
+    Args:
+        pre: (sources) gids.
+        every_post: (targets) gids on all ranks, ascending.
+        number: Gives the number of targets by the sources' gids.
+        base: Key of the rule's choice; see :func:`set_key`.
         here: (gids) whether a gid lives on this rank.
     """
     for sources, count in _evenly(pre, number, len(every_post)):
@@ -187,9 +191,10 @@ def distinct(own: np.ndarray, count: np.ndarray, total: np.ndarray) -> tuple[np.
 
     Numbers are drawn until enough are different; of more than half of the total, those left out are drawn instead.
 
-    Arguments:
+    Args:
         own: (rows) key of each row.
-        count, total: (rows), count <= total.
+        count: (rows), at most total.
+        total: (rows).
     """
     dense = 2 * count > total
     drawn = np.where(dense, total - count, count)

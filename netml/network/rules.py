@@ -46,7 +46,7 @@ class Rule:
     def synapses(self, here: np.ndarray) -> Iterator[tuple[str, Synapses]]:
         """Blocks of synapses onto this rank's cells, by the population of their targets.
 
-        Arguments:
+        Args:
             here: (gids) whether a gid lives on this rank.
 
         Raises:

@@ -13,9 +13,9 @@ from netml.circuit.synapses import is_plastic
 from netml.errors import ModelError
 from netml.network.contacts import Circuit, Contacts, Synapses
 from netml.network.draws import Draws, key, keys
-from netml.network.layout import TAGS, Population
+from netml.network.layout import TAGS, PlacedPopulation
 from netml.network.pairs import POST, Pairs, values
-from netml.network.trains import Given, Trains, interval_of, own_keys
+from netml.network.trains import FixedTrains, Trains, interval_of, own_keys
 
 _TRAIN = {"rate", "interval", "noise", "start", "number", "seed"}
 _SOURCE = _TRAIN | {"type"}
@@ -44,9 +44,9 @@ class Background:
 
 
 class Poisson(NamedTuple):
-    """Events on one channel of every cell of a population, each cell's independent of all others."""
+    """Events on one synapse site of every cell of a population, each cell's independent of all others."""
 
-    channel: int
+    synapse_site: int
     rate_hz: float
     weight_us: float
 
@@ -54,7 +54,7 @@ class Poisson(NamedTuple):
 class Stimulations:
     """stimSourceParams and stimTargetParams, checked.
 
-    Arguments:
+    Args:
         stim_seed: cfg.seeds["stim"].
 
     Raises:
@@ -85,7 +85,7 @@ class Stimulations:
     def backgrounds(self, here: np.ndarray) -> Iterator[Background]:
         """The other stimulations of this rank's cells.
 
-        Arguments:
+        Args:
             here: (gids) whether a gid lives on this rank.
         """
         for label, (_, source) in self._all.items():
@@ -100,7 +100,7 @@ class Stimulations:
     def clamps(self, here: np.ndarray) -> Iterator[tuple[str, int, Clamp]]:
         """The current clamps at the somata of this rank's cells: population, gid, clamp.
 
-        Arguments:
+        Args:
             here: (gids) whether a gid lives on this rank.
 
         Raises:
@@ -193,7 +193,7 @@ class Stimulations:
         interval = interval_of(dict(self._all[label][1]), where)
         if not interval > 0:
             raise ModelError(f"{where} has an interval of {interval} ms; expected above 0")
-        return Poisson(int(made.channel[0]), float(1000.0 / interval), float(made.weight_us[0]))
+        return Poisson(int(made.synapse_site[0]), float(1000.0 / interval), float(made.weight_us[0]))
 
 
 def _trains(source: Mapping, synapses: Synapses, circuit: Circuit, stim_seed: int, where: str) -> Trains:
@@ -217,7 +217,7 @@ def _evaluated(source: Mapping, names: set, circuit: Circuit, stim_seed: int, gi
     return found
 
 
-def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains | Given:
+def sources(population: PlacedPopulation, gids: np.ndarray, stim_seed: int) -> Trains | FixedTrains:
     """Trains of some cells of a population of NetStims or VecStims.
 
     Raises:
@@ -226,7 +226,7 @@ def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains 
     tags, where = dict(population.tags), f"popParams {population.label!r}"
     tags.setdefault("seed", stim_seed)
     if population.source == "VecStim" and not {"rate", "interval"} & set(tags):
-        return Given(_given(population, gids, where))
+        return FixedTrains(_given(population, gids, where))
     rate = tags.get("rate")
     if isinstance(rate, (list, tuple)) and len(rate) == 2:  # NetPyNE draws it for each cell between the two
         tags["rate"] = rate[0] + (rate[1] - rate[0]) * Draws(keys(key("rate", stim_seed), gids)).next()
@@ -234,7 +234,7 @@ def sources(population: Population, gids: np.ndarray, stim_seed: int) -> Trains 
                   tags.get("start", 0.0), tags.get("number", 1e9), where)  # fmt: skip
 
 
-def _given(population: Population, gids: np.ndarray, where: str) -> list[np.ndarray]:
+def _given(population: PlacedPopulation, gids: np.ndarray, where: str) -> list[np.ndarray]:
     times = population.tags.get("spkTimes")
     found = []
     for gid in gids.tolist():

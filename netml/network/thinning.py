@@ -75,7 +75,7 @@ def neighbours(layout: Layout, cells: np.ndarray) -> np.ndarray:
     size = -(-len(cells) // (8 << halvings)) * 8  # whole hashes
     um = np.pad(layout.um[:, cells], ((0, 0), (0, (size << halvings) - len(cells))), constant_values=np.inf)
     sides = np.ptp(um[:, : len(cells)], axis=1)
-    order = np.arange(size << halvings)
+    order: np.ndarray = np.arange(size << halvings)
     for done in range(halvings):
         axis = int(np.argmax(sides))
         sides[axis] /= 2

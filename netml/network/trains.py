@@ -18,7 +18,7 @@ STATE = np.dtype([("count", "i8"), ("next", "f8")])
 class Trains:
     """Renewal trains, one a number.
 
-    Arguments:
+    Args:
         own: (trains) key of each.
         interval_ms, noise, start_ms, number: Numbers or (trains); number is how many spikes there are at most.
         where: For messages.
@@ -72,6 +72,18 @@ class Trains:
         state["count"], state["next"] = self._count, self._next
         return state
 
+    def check(self, state: np.ndarray, now_ms: float, where: str) -> None:
+        """Refuse a state that is not of this time.
+
+        Raises:
+            ModelError: A count below 0, or a next spike before now or at no time.
+        """
+        good = (state["count"] >= 0) & (state["next"] >= now_ms)
+        if not good.all():
+            count, following = state[~good][0].tolist()
+            raise ModelError(f"{where} has a train of {count} spikes so far and the next at {following} ms; expected "
+                             f"0 or more, and {now_ms} ms (now) or later")  # fmt: skip
+
     def resume(self, state: np.ndarray, now_ms: float) -> None:
         """Go on from a state."""
         self._count, self._next = state["count"].copy(), state["next"].copy()
@@ -85,10 +97,10 @@ class Trains:
         return interval * (1 - noise) + interval * noise * drawn
 
 
-class Given:
+class FixedTrains:
     """Trains given by their spikes.
 
-    Arguments:
+    Args:
         times: Spike times (ms) by train.
     """
 
@@ -109,6 +121,9 @@ class Given:
     def state(self) -> np.ndarray:
         """Nothing: where they stand follows from the time."""
         return np.zeros(len(self), STATE)
+
+    def check(self, state: np.ndarray, now_ms: float, where: str) -> None:
+        """Nothing to check: where they stand follows from the time."""
 
     def resume(self, state: np.ndarray, now_ms: float) -> None:
         """Go on from a time."""

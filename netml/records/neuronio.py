@@ -27,10 +27,12 @@ KIND = "neuronio"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
-def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progress: bool = True) -> Path:
+def import_neuronio(
+    files: Iterable[str | Path], *, output: str | Path, overwrite: bool = False, progress: bool = True
+) -> Path:
     """Read files of the published data set into records.
 
-    Arguments:
+    Args:
         files: Paths of the pickles, all of one cell.
         output: Folder of the records.
         overwrite: Replace records that are there.
@@ -43,19 +45,23 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
         PickleError: A file is missing, damaged, no pickle, or asks for more than plain data.
         RecordsError: A file of another layout or cell, or records are there already.
         OutputError: The folder cannot be written.
+
+    Example:
+        >>> netml.import_neuronio(["sim_0.p", "sim_1.p"], output="neuronio-records")
+        >>> netml.train("neuronio-records", output="l5pc.netml")
     """
-    files = [Path(file) for file in files]
-    if not files:
+    paths = [Path(file) for file in files]
+    if not paths:
         raise RecordsError("no file to import; give one or more pickles of the data set")
     folder = prepare(Path(output), overwrite)
     refined = simulations = 0
-    with recording(folder) as made, track("import", len(files), enabled=progress) as shown:
-        cell = (source := Source.read(files[0])).cell
-        for rank, path in enumerate(files):
+    with recording(folder) as made, track("import", len(paths), enabled=progress) as shown:
+        cell = (source := Source.read(paths[0])).cell
+        for rank, path in enumerate(paths):
             source = Source.read(path) if rank else source
             if source.cell.to_dict() != cell.to_dict():
                 raise RecordsError(
-                    f"{path} is of another cell than {files[0]}, or lacks its voltages; import them apart"
+                    f"{path} is of another cell than {paths[0]}, or lacks its voltages; import them apart"
                 )
             with RecordWriter(made, rank, cell) as writer:
                 for trial, exact in source.trials(seed=rank * 1_000_000):
@@ -63,7 +69,7 @@ def import_neuronio(files: Iterable, *, output, overwrite: bool = False, progres
                     refined, simulations = refined + exact, simulations + 1
             shown.update(rank + 1, path.name)
         provenance = {
-            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in files],
+            "source": "NeuronIO (Beniaguev, Segev, London 2021)", "files": [path.name for path in paths],
             "geometry": source.geometry, "trials": simulations, "trials_with_exact_spike_times": refined,
         }  # fmt: skip
         write_index(made, cell, provenance)
@@ -96,7 +102,7 @@ class Source:
                 head = file.read(2)
             if head in COMPRESSED:
                 raise RecordsError(f"{path} is compressed ({COMPRESSED[head]}); unpack it first")
-        content = unpickle.load(path)
+        content = unpickle.load_pickle(path)
         params, results = (_part(content, name, dict, f"{path}") for name in ("Params", "Results"))
         simulations = _part(results, "listOfSingleSimulationDicts", list, f"{path}, Results")
         if not simulations:
@@ -108,7 +114,7 @@ class Source:
     def trials(self, seed: int) -> Iterator[tuple[Trial, bool]]:
         """The simulations as trials, and whether the spike times of each are exact.
 
-        Arguments:
+        Args:
             seed: Number of the first; they need not be seeds of the simulation, but must differ.
 
         Raises:
@@ -118,24 +124,24 @@ class Source:
             where = f"{self.path}, simulation {k}"
             voltage = {"soma": _array(simulation, "somaVoltageLowRes", where)}
             samples = len(voltage["soma"])
-            if "nexus" in self.cell.sites:
+            if "nexus" in self.cell.probes:
                 voltage["nexus"] = _array(simulation, "nexusVoltageLowRes", where, samples)
             if "recordingTimeLowRes" in simulation:
                 times = _array(simulation, "recordingTimeLowRes", where, samples)
                 if not np.array_equal(times, np.arange(samples)):
                     raise RecordsError(f"{where}: recordingTimeLowRes is not 0, 1, ... {samples - 1} ms")
-            time, channel, weight = self._events(simulation, where, samples)
+            time, synapse_site, weight = self._events(simulation, where, samples)
             spikes, exact = _spike_times(simulation, where, samples)
             duration = samples - 1.0  # the last sample stands there
             inside = time <= duration
             yield Trial(
                 kind=KIND, gid=-1, seed=seed + k, duration_ms=duration, event_time=time[inside],
-                event_channel=channel[inside], event_weight=weight[inside], spike_time=spikes[spikes <= duration],
-                voltage=voltage,
+                event_synapse_site=synapse_site[inside], event_weight=weight[inside],
+                spike_time=spikes[spikes <= duration], voltage=voltage,
             ), exact  # fmt: skip
 
     def _events(self, simulation: dict, where: str, samples: int):
-        """Times (ms), channels and weights (uS) of all events, sorted by time."""
+        """Times (ms), synapse sites and weights (uS) of all events, sorted by time."""
         parts = []
         for synapse, name in enumerate(("exInputSpikeTimes", "inhInputSpikeTimes")):
             of_segment = _part(simulation, name, dict, where)
@@ -153,11 +159,15 @@ class Source:
                 )
             if not ((time >= 0) & (time < samples)).all():
                 raise RecordsError(f"{where}: {name} has times outside 0 to {samples} ms")
-            channel = (np.repeat(segment, [len(times) for times in lists]) + 1) * 2 + synapse  # segment 0: the soma
-            parts.append((time, channel.astype(np.int32), np.full(time.size, self.weights_us[synapse], np.float32)))
-        time, channel, weight = (np.concatenate(both) for both in zip(*parts, strict=True))
-        order = np.lexsort((channel, time))
-        return time[order], channel[order], weight[order]
+            synapse_site = (
+                np.repeat(segment, [len(times) for times in lists]) + 1
+            ) * 2 + synapse  # segment 0: the soma
+            parts.append(
+                (time, synapse_site.astype(np.int32), np.full(time.size, self.weights_us[synapse], np.float32))
+            )
+        time, synapse_site, weight = (np.concatenate(both) for both in zip(*parts, strict=True))
+        order = np.lexsort((synapse_site, time))
+        return time[order], synapse_site[order], weight[order]
 
 
 def _part(content, name: str, kind: type, where: str):
@@ -173,6 +183,8 @@ def _array(simulation, name: str, where: str, size: int | None = None) -> np.nda
     if not isinstance(simulation, dict) or name not in simulation:
         raise RecordsError(f"{where} lacks {name!r} of the published data set")
     try:
+        if np.asarray(simulation[name]).dtype.kind not in "fiub":
+            raise TypeError("they are of another type")
         values = np.asarray(simulation[name], np.float32)
     except (ValueError, TypeError) as error:
         raise RecordsError(f"{where}: {name} holds no numbers ({error})") from error
@@ -189,7 +201,10 @@ def _spike_times(simulation, where: str, samples: int) -> tuple[np.ndarray, bool
     """
     if "outputSpikeTimes" not in simulation:
         raise RecordsError(f"{where} lacks 'outputSpikeTimes' of the published data set")
-    reported = np.asarray(simulation["outputSpikeTimes"])
+    try:
+        reported = np.asarray(simulation["outputSpikeTimes"])
+    except ValueError as error:
+        raise RecordsError(f"{where}: outputSpikeTimes are no list of times ({error})") from error
     if reported.size == 0:
         return np.zeros(0), True
     if reported.ndim != 1 or reported.dtype.kind not in "fiu" or not ((reported >= 0) & (reported < samples)).all():

@@ -30,7 +30,7 @@ SYNAPSES = {
 def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[float, float]]:
     """The cell, where its tree comes from (in words), and the weights (uS) of excitatory and inhibitory events.
 
-    Arguments:
+    Args:
         params: ``Params`` of a file.
         path: Of the file, for messages.
         nexus: Whether the voltage at the apical nexus was recorded too.
@@ -43,21 +43,24 @@ def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[
         _synapse(params, key, given, path)
         for key, given in (("excitatorySynapseType", "NMDA"), ("inhibitorySynapseType", "GABA_A"))
     )
+    rate = params.get("numSamplesPerMS_HighRes", 8)
+    if not isinstance(rate, (int, float, np.integer, np.floating)) or not 1e-3 <= rate <= 1e6:
+        raise RecordsError(f"{path}, Params: numSamplesPerMS_HighRes is {rate!r:.60}; expected samples a ms")
     mechanisms = {excitatory: fast, inhibitory: slow}
     identity = json.dumps([segments.to_dict(), mechanisms], sort_keys=True)
-    sites = {"soma": ("soma", 0.5)} | ({"nexus": NEXUS} if nexus else {})
+    probes = {"soma": ("soma", 0.5)} | ({"nexus": NEXUS} if nexus else {})
     cell = CellInfo(
         label="L5PC", fingerprint=hashlib.sha256(identity.encode()).hexdigest(), synapses=tuple(mechanisms),
-        segments=segments, syn_mech_params=mechanisms, sites=sites,
-        dt_ms=1 / float(params.get("numSamplesPerMS_HighRes", 8)), spike_threshold_mv=SPIKE_MV,
+        segments=segments, syn_mech_params=mechanisms, probes=probes,
+        dt_ms=1 / float(rate), spike_threshold_mv=SPIKE_MV,
     )  # fmt: skip
     return cell, geometry, (first, second)
 
 
 def _synapse(params: dict, key: str, given: str, path: str) -> tuple[str, float, dict]:
     kind = params.get(key, given)
-    if kind not in SYNAPSES:
-        raise RecordsError(f"{path}: {key} is {kind!r}; known are {', '.join(SYNAPSES)}")
+    if not isinstance(kind, str) or kind not in SYNAPSES:
+        raise RecordsError(f"{path}: {key} is {kind!r:.60}; known are {', '.join(SYNAPSES)}")
     return SYNAPSES[kind]
 
 
@@ -73,7 +76,7 @@ def _segment_table(params: dict, path: str) -> tuple[SegmentTable, str]:
     known = all(name in params for name in of_sections)
     if known:
         section, length = (_numbers(params, name, path, size=n) for name in of_sections[:2])
-        section = section.astype(int)
+        section = np.clip(section, -1, 2**31).astype(int)
         long, begin = (_numbers(params, name, path) for name in of_sections[2:])
         if long.size != begin.size or (np.diff(section) < 0).any() or section[0] < 0 or section[-1] >= long.size:
             raise RecordsError(f"{path}: allSegments_SectionInd does not fit allSectionsLength ({long.size} sections)")
@@ -113,6 +116,6 @@ def _numbers(params: dict, name: str, path: str, dtype=float, size: int | None =
     if array.ndim != 1 or not array.size or (size is not None and array.size != size):
         expected = f"{size} values, one a segment" if size else "a list"
         raise RecordsError(f"{path}, Params: {name} has shape {array.shape}, expected {expected}")
-    if dtype is float and not np.isfinite(array).all():
-        raise RecordsError(f"{path}, Params: {name} holds NaN or infinity")
+    if dtype is float and not (np.abs(array) < 1e12).all():
+        raise RecordsError(f"{path}, Params: {name} holds NaN, infinity or numbers as large")
     return array

@@ -1,13 +1,12 @@
 """Reading records."""
 
-import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from netml import keys
 from netml.errors import RecordsError
+from netml.records.shard import REMEDY, Shard
 from netml.records.trial import CellInfo, Trial
 from netml.records.writer import INDEX
 
@@ -15,123 +14,104 @@ HELD_OUT = (0.15, 0.15)  # parts of the trials for validation and test
 
 
 class Records:
-    """A folder of records, opened for reading.
+    """A folder of records; :meth:`open` reads it.
+
+    Args:
+        shards: Name and number of trials of each file, from the folder's index.
 
     Attributes:
         folder: Where it lies.
         cell: The recorded cell.
         provenance: Where the records come from.
         kinds: (trials) kind of each trial, str.
-        durations_ms: (trials).
-        spike_counts: (trials).
+        durations_ms: (trials) float64, ms.
+        spike_counts: (trials) int64.
         with_current: (trials) bool, which have a current into the soma.
+
+    Example:
+        >>> records = netml.Records.open("records")
+        >>> len(records), records.cell.label, set(records.kinds.tolist())
+        >>> records.trial(0).voltage["soma"]  # (duration + 1) mV, one a ms
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
         self.folder, self.cell, self.provenance = folder, cell, provenance
-        self._shards = [folder / s["file"] for s in shards]
-        self._place = [(i, k) for i, s in enumerate(shards) for k in range(s["trials"])]
-        kinds, durations, counts, currents, keys_ = [], [], [], [], []
-        for path in self._shards:
-            with h5py.File(path) as file:
-                kinds += list(file["trial/kind"].asstr()[:])
-                durations.append(file["trial/duration"][:])
-                counts.append(np.diff(file["spikes/ptr"][:]))
-                none = np.zeros(len(counts[-1]), bool)  # records of earlier netml
-                currents.append(np.diff(file["current/ptr"][:]) > 0 if "current" in file else none)
-                keys_ += list(zip(file["trial/seed"][:].tolist(), file["trial/gid"][:].tolist(), strict=True))
+        self._shards = [Shard.read(folder / one["file"], cell.probes, one["trials"]) for one in shards]
+        place = [(shard, row) for shard in self._shards for row in range(len(shard))]
+        named = [(shard.kind[row], int(shard.seed[row]), int(shard.gid[row])) for shard, row in place]
         # Sorted by kind, seed and gid: the order of trials does not depend on the number of ranks that recorded them.
-        order = sorted(range(len(kinds)), key=lambda k: (kinds[k], keys_[k], k))
-        self._place = [self._place[k] for k in order]
-        self.kinds = np.array([kinds[k] for k in order])
-        self.durations_ms = np.concatenate(durations)[order]
-        self.spike_counts = np.concatenate(counts)[order]
-        self.with_current = np.concatenate(currents)[order]
+        order = sorted(range(len(place)), key=lambda k: (named[k], k))
+        self._place = [place[k] for k in order]
+        self.kinds = np.array([named[k][0] for k in order])
+        self.durations_ms = np.concatenate([shard.duration_ms for shard in self._shards])[order]
+        self.spike_counts = np.concatenate([shard.counts("spikes") for shard in self._shards])[order]
+        self.with_current = np.concatenate([shard.counts("current") > 0 for shard in self._shards])[order]
 
     @classmethod
-    def open(cls, folder) -> "Records":
+    def open(cls, folder: str | Path) -> "Records":
         """Open and check a folder.
 
+        Args:
+            folder: Path of the records.
+
         Raises:
-            RecordsError: Not a folder of records, unfinished, of another version, or with a truncated shard.
+            RecordsError: Not a folder of records, unfinished, of another version, damaged, or with a truncated shard.
         """
+        from netml import checked
+        from netml.records.schema import Index
+
         folder = Path(folder)
         path = folder / INDEX
         if not path.is_file():
             what = "an unfinished recording" if any(folder.glob("shard-*")) else "no records"
             raise RecordsError(f"{folder} holds {what} (no {INDEX}); make them with `netml record`")
-        try:
-            index = json.loads(path.read_text())
-            if (index["format"], index["version"]) != (keys.RECORDS_FORMAT, keys.RECORDS_VERSION):
-                raise RecordsError(
-                    f"{path} has format {index['format']!r} version {index['version']!r}; this netml reads "
-                    f"{keys.RECORDS_FORMAT!r} version {keys.RECORDS_VERSION}"
-                )
-            for shard in index["shards"]:
-                file = folder / shard["file"]
-                size = file.stat().st_size if file.is_file() else 0
-                if size != shard["bytes"]:
-                    raise RecordsError(f"{file} has {size} bytes, expected {shard['bytes']}: truncated; record again")
-            return cls(folder, CellInfo.from_dict(index["cell"]), index["provenance"], index["shards"])
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            if isinstance(error, RecordsError):
-                raise
-            raise RecordsError(f"{path} is damaged ({error}); record again") from error
+        text = checked.contents(path, RecordsError)
+        checked.check_format(text, (keys.RECORDS_FORMAT, keys.RECORDS_VERSION), str(path), RecordsError, REMEDY)
+        index = checked.parse(Index, text, str(path), RecordsError, REMEDY).model_dump()
+        for shard in index["shards"]:
+            file = folder / shard["file"]
+            size = file.stat().st_size if file.is_file() else 0
+            if size != shard["bytes"]:
+                raise RecordsError(f"{file} has {size} bytes, expected {shard['bytes']}: truncated; record again")
+        return cls(folder, CellInfo.from_dict(index["cell"]), index["provenance"], index["shards"])
 
     def __len__(self) -> int:
         return len(self._place)
 
     def trial(self, k: int) -> Trial:
-        """Trial ``k``, read from its shard and checked.
+        """Read and check one trial.
+
+        Args:
+            k: Its number, from 0; trials are sorted by kind, seed and gid.
+
+        Returns:
+            The :class:`netml.records.trial.Trial`.
 
         Raises:
             RecordsError: Damaged data, or data unfit for learning (see :meth:`Trial.check`).
         """
         shard, row = self._place[k]
-        path = self._shards[shard]
-        try:
-            with h5py.File(path) as file:
-                events, spikes, samples = (
-                    slice(*file[f"{group}/ptr"][row : row + 2]) for group in ("events", "spikes", "voltage")
-                )
-                currents = {}
-                if "current" in file:  # records of earlier netml have none
-                    changes = slice(*file["current/ptr"][row : row + 2])
-                    currents = {"current_time": file["current/time"][changes],
-                                "current_na": file["current/amplitude"][changes]}  # fmt: skip
-                trial = Trial(
-                    kind=file["trial/kind"].asstr()[row],
-                    gid=int(file["trial/gid"][row]),
-                    seed=int(file["trial/seed"][row]),
-                    duration_ms=float(file["trial/duration"][row]),
-                    event_time=file["events/time"][events],
-                    event_channel=file["events/channel"][events],
-                    event_weight=file["events/weight"][events],
-                    spike_time=file["spikes/time"][spikes],
-                    voltage={site: file[f"voltage/{site}"][samples] for site in self.cell.sites},
-                    **currents,
-                )
-        except (OSError, KeyError, ValueError) as error:
-            raise RecordsError(f"{path} is damaged ({error}); record again") from error
-        try:
-            trial.check(self.cell)
-        except RecordsError as error:
-            raise RecordsError(f"{path}, {error}") from error
-        return trial
+        return shard.trial(row, self.cell)
 
-    def split(self, seed: int = 0, held_out=HELD_OUT) -> dict[str, list[int]]:
-        """Indices of trials for training, validation and test; whole trials, every kind in its share.
-
-        Arguments:
-            seed: Of the choice.
-            held_out: Parts of the trials for validation and test.
+    def split(self, seed: int = 0, held_out: tuple[float, float] = HELD_OUT) -> dict[str, list[int]]:
+        """Numbers of the trials for training, validation and test; whole trials, every kind in its share.
 
         Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
 
+        Args:
+            seed: Of the choice.
+            held_out: Parts of the trials for validation and test, each 0 to 1.
+
+        Returns:
+            Numbers in ascending order, of "train", "validation" and "test".
+
         Raises:
             RecordsError: Too few trials to give each part one.
+
+        Example:
+            >>> test = [records.trial(k) for k in records.split(seed=0)["test"]]
         """
-        parts = {"train": [], "validation": [], "test": []}
+        parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for i, kind in enumerate(sorted(set(self.kinds))):
             trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
             held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]

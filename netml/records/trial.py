@@ -17,10 +17,10 @@ class CellInfo:
     Attributes:
         label: NetPyNE's ``cellParams`` key.
         fingerprint: See :func:`netml.circuit.cell.fingerprint`.
-        synapses: Synapse types (``synMech`` labels) in the order that channels count them.
+        synapses: Synapse types (``synMech`` labels) in the order that synapse sites count them.
         segments: The cell's segments.
         syn_mech_params: Parameters by synapse type.
-        sites: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
+        probes: Recorded voltages: label -> (section, loc).  ``soma`` is always there.
         dt_ms: Time step of the detailed simulation.
         spike_threshold_mv: Soma voltage whose upward crossing is a spike.
     """
@@ -30,15 +30,15 @@ class CellInfo:
     synapses: tuple[str, ...]
     segments: SegmentTable
     syn_mech_params: dict = field(default_factory=dict)
-    sites: dict = field(default_factory=dict)
+    probes: dict = field(default_factory=dict)
     dt_ms: float = 0.025
     spike_threshold_mv: float = 0.0
 
     @property
-    def channels(self) -> int:
+    def synapse_sites(self) -> int:
         return len(self.segments) * len(self.synapses)
 
-    def channel(self, section: str, loc: float, synapse: str) -> int:
+    def synapse_site(self, section: str, loc: float, synapse: str) -> int:
         """Channel of a synapse of type ``synapse`` at ``section(loc)``.
 
         Raises:
@@ -55,7 +55,7 @@ class CellInfo:
             "synapses": list(self.synapses),
             "segments": self.segments.to_dict(),
             "syn_mech_params": dict(self.syn_mech_params),
-            "sites": {label: list(place) for label, place in self.sites.items()},
+            "sites": {label: list(place) for label, place in self.probes.items()},
         }
 
     @classmethod
@@ -66,7 +66,7 @@ class CellInfo:
             synapses=tuple(plain["synapses"]),
             segments=SegmentTable.from_dict(plain["segments"]),
             syn_mech_params=plain["syn_mech_params"],
-            sites={label: tuple(place) for label, place in plain["sites"].items()},
+            probes={label: tuple(place) for label, place in plain["sites"].items()},
             dt_ms=plain["dt_ms"],
             spike_threshold_mv=plain["spike_threshold_mv"],
         )
@@ -82,10 +82,10 @@ class Trial:
         seed: Seed that made the input.
         duration_ms: Length T, whole milliseconds.
         event_time: (events) ms, arrival at the synapse, sorted.
-        event_channel: (events) see :meth:`CellInfo.channel`.
+        event_synapse_site: (events) see :meth:`CellInfo.synapse_site`.
         event_weight: (events) uS.
         spike_time: (spikes) ms, sorted.
-        voltage: site label -> (T + 1) mV at 0, 1, ... T ms.
+        voltage: probe label -> (T + 1) mV at 0, 1, ... T ms.
         current_time, current_na: (changes) ms and nA, the current into the soma; see :mod:`netml.circuit.current`.
     """
 
@@ -94,7 +94,7 @@ class Trial:
     seed: int
     duration_ms: float
     event_time: np.ndarray
-    event_channel: np.ndarray
+    event_synapse_site: np.ndarray
     event_weight: np.ndarray
     spike_time: np.ndarray
     voltage: dict[str, np.ndarray]
@@ -105,12 +105,12 @@ class Trial:
         """Refuse a trial that cannot be learned from.
 
         Raises:
-            RecordsError: Shapes that do not fit, NaN, unsorted times, channels or times out of range.
+            RecordsError: Shapes that do not fit, NaN, unsorted times, synapse sites or times out of range.
         """
         where = f"trial of kind {self.kind!r}, gid {self.gid}, seed {self.seed}"
         events = self.event_time.size
-        if self.event_channel.size != events or self.event_weight.size != events:
-            raise RecordsError(f"{where}: {events} event times, {self.event_channel.size} channels, "
+        if self.event_synapse_site.size != events or self.event_weight.size != events:
+            raise RecordsError(f"{where}: {events} event times, {self.event_synapse_site.size} synapse sites, "
                                f"{self.event_weight.size} weights; expected equal numbers")  # fmt: skip
         if self.current_time.size != self.current_na.size:
             raise RecordsError(f"{where}: {self.current_time.size} times at which the current changes and "
@@ -123,11 +123,11 @@ class Trial:
         for name, times in (("event", self.event_time), ("spike", self.spike_time), ("current", self.current_time)):
             if times.size and (np.diff(times).min(initial=0) < 0 or times[0] < 0 or times[-1] > self.duration_ms):
                 raise RecordsError(f"{where}: {name} times are unsorted or outside 0 to {self.duration_ms} ms")
-        if events and (self.event_channel.min() < 0 or self.event_channel.max() >= cell.channels):
-            raise RecordsError(f"{where}: channels outside 0 to {cell.channels - 1}")
+        if events and (self.event_synapse_site.min() < 0 or self.event_synapse_site.max() >= cell.synapse_sites):
+            raise RecordsError(f"{where}: synapse sites outside 0 to {cell.synapse_sites - 1}")
         samples = int(round(self.duration_ms)) + 1
         if "soma" not in self.voltage:
             raise RecordsError(f"{where}: no soma voltage")
-        for site, values in self.voltage.items():
+        for probe, values in self.voltage.items():
             if values.shape != (samples,):
-                raise RecordsError(f"{where}: voltage at {site} has shape {values.shape}, expected ({samples},)")
+                raise RecordsError(f"{where}: voltage at {probe} has shape {values.shape}, expected ({samples},)")

@@ -41,10 +41,10 @@ def soma_voltage(trial: Trial, dt_r_ms: float) -> np.ndarray:
     return voltage(trial, "soma", dt_r_ms)
 
 
-def voltage(trial: Trial, site: str, dt_r_ms: float) -> np.ndarray:
+def voltage(trial: Trial, probe: str, dt_r_ms: float) -> np.ndarray:
     """(steps) float32, mV at the end of each step; between the samples, one a millisecond, the straight line."""
     times = (np.arange(steps(trial.duration_ms, dt_r_ms)) + 1) * dt_r_ms
-    samples = trial.voltage[site]
+    samples = trial.voltage[probe]
     return np.interp(times, np.arange(samples.size), samples).astype(np.float32)
 
 
@@ -54,35 +54,42 @@ def current(trial: Trial, dt_r_ms: float) -> np.ndarray:
     return mean_of_steps(trial.current_time, trial.current_na, n, dt_r_ms).astype(np.float32)
 
 
-def events(trial: Trial, dt_r_ms: float, current_channel: int | None = None):
-    """What reaches the cell in each step: step (int64), channel (int32) and weight (float32) of every event, by step.
+def events(trial: Trial, dt_r_ms: float, current_synapse_site: int | None = None):
+    """What reaches the cell in each step: step (int64), synapse site (int32), weight (float32) of every event, by step.
 
-    Arguments:
-        current_channel: The channel on which a step's mean current, unless 0, is one more event of that many nA; None
-            leaves the current out.
+    Args:
+        trial: From records.
+        dt_r_ms: Step of the reduction, ms.
+        current_synapse_site: The synapse site on which a step's mean current, unless 0, is one more event of that many
+            nA; None leaves the current out.
     """
     n = steps(trial.duration_ms, dt_r_ms)
     step = event_step(trial.event_time, dt_r_ms)
     seen = step < n
-    parts = [(step[seen], trial.event_channel[seen], trial.event_weight[seen])]
-    if current_channel is not None:
+    parts = [(step[seen], trial.event_synapse_site[seen], trial.event_weight[seen])]
+    if current_synapse_site is not None:
         mean = current(trial, dt_r_ms)
         on = np.flatnonzero(mean)
-        parts.append((on, np.full(on.size, current_channel), mean[on]))
-    step, channel, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+        parts.append((on, np.full(on.size, current_synapse_site), mean[on]))
+    step, synapse_site, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(step, kind="stable")
-    return step[order], channel[order].astype(np.int32), weight[order].astype(np.float32)
+    return step[order], synapse_site[order].astype(np.int32), weight[order].astype(np.float32)
 
 
 def inputs(trial: Trial, channel_input: np.ndarray, channel_gain: np.ndarray, n_inputs: int, dt_r_ms: float,
            takes_current: bool = False):  # fmt: skip
-    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the channels of each input.
+    """(steps, n_inputs) float32: the events of each step, weight times gain, summed over the probes of each input.
 
-    Arguments:
-        takes_current: Whether the last channel is the current into the soma (header ``current`` of an artifact).
+    Args:
+        trial: From records.
+        channel_input: (synapse_sites) int, input of each synapse site.
+        channel_gain: (channels), what an event's weight is multiplied by.
+        n_inputs: Number of inputs.
+        dt_r_ms: Step of the reduction, ms.
+        takes_current: Whether the last synapse site is the current into the soma (header ``current`` of an artifact).
     """
     n = steps(trial.duration_ms, dt_r_ms)
-    step, channel, weight = events(trial, dt_r_ms, channel_input.size - 1 if takes_current else None)
-    cells = step * n_inputs + channel_input[channel]
-    weights = weight.astype(float) * channel_gain[channel]
+    step, synapse_site, weight = events(trial, dt_r_ms, channel_input.size - 1 if takes_current else None)
+    cells = step * n_inputs + channel_input[synapse_site]
+    weights = weight.astype(float) * channel_gain[synapse_site]
     return np.bincount(cells, weights, minlength=n * n_inputs).astype(np.float32).reshape(n, n_inputs)

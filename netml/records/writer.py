@@ -36,8 +36,8 @@ class RecordWriter:
         for name, quantity in keys.RECORDS.items():
             if "<site>" not in name:
                 self._create(name, quantity)
-        for site in cell.sites:
-            self._create(f"voltage/{site}", keys.RECORDS["voltage/<site>"])
+        for probe in cell.probes:
+            self._create(f"voltage/{probe}", keys.RECORDS["voltage/<site>"])
         for name in ("events/ptr", "current/ptr", "spikes/ptr", "voltage/ptr"):
             self._append(name, [0])
         self.trials = 0
@@ -59,23 +59,24 @@ class RecordWriter:
         """Append one trial.
 
         Raises:
-            RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a site of the cell.
+            RecordsError: The trial does not fit (see :meth:`Trial.check`) or lacks a probe of the cell.
             OSError: The disk takes no more.
         """
         trial.check(self.cell)
-        if absent := set(self.cell.sites) - set(trial.voltage):
+        if absent := set(self.cell.probes) - set(trial.voltage):
             raise RecordsError(f"trial lacks the voltage at {', '.join(sorted(absent))}")
         for name in ("kind", "gid", "seed"):
             self._append(f"trial/{name}", [getattr(trial, name)])
         self._append("trial/duration", [trial.duration_ms])
-        for name in ("time", "channel", "weight"):
-            self._append(f"events/{name}", getattr(trial, f"event_{name}"))
+        self._append("events/time", trial.event_time)
+        self._append("events/channel", trial.event_synapse_site)
+        self._append("events/weight", trial.event_weight)
         self._append("current/time", trial.current_time)
         self._append("current/amplitude", trial.current_na)
         self._append("spikes/time", trial.spike_time)
-        for site in self.cell.sites:
-            self._append(f"voltage/{site}", trial.voltage[site])
-        voltage = next(iter(self.cell.sites))
+        for probe in self.cell.probes:
+            self._append(f"voltage/{probe}", trial.voltage[probe])
+        voltage = next(iter(self.cell.probes))
         for group, data in (("events", "time"), ("current", "time"), ("spikes", "time"), ("voltage", voltage)):
             self._append(f"{group}/ptr", [self._file[f"{group}/{data}"].shape[0]])
         self._file.check()
@@ -111,7 +112,7 @@ def shards_of(folder: Path) -> list[dict]:
 def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
     """Write ``index.json`` over the shards of a folder; with it the records are complete.
 
-    Arguments:
+    Args:
         folder: Where all ranks have closed their shards.
         cell: The recorded cell.
         provenance: Where the records come from (model, seeds, engine, build, versions).

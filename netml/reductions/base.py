@@ -8,7 +8,7 @@ import torch
 class ReductionModel(Protocol):
     """A reduced cell in plain torch, the reference of its kernel.
 
-    ``inputs`` is the number of input channels groups; a batch of cells is the first dimension everywhere.
+    ``inputs`` is the number of input synapse sites groups; a batch of cells is the first dimension everywhere.
     """
 
     inputs: int
@@ -21,7 +21,7 @@ class ReductionModel(Protocol):
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
         """One time step.
 
-        Arguments:
+        Args:
             state: As ``init_state`` gives it.
             x: (batch, inputs) events of the step: weight (uS) times gain (1/uS), summed.
             last_spike: (batch) what ``emit`` gave for the next step: 1 where the cell spiked in the step before.

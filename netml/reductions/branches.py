@@ -32,7 +32,8 @@ def group_segments(
 ) -> np.ndarray:
     """Branch of every segment: k-medoids on the electrotonic distance, deterministic.
 
-    Arguments:
+    Args:
+        segments: Of the cell.
         branches: How many; fewer come back if the cell has fewer segments.
         used: (segments) weight of each segment, e.g. its number of events; without it, 1.
         rounds: At most so many improvements.
@@ -68,10 +69,11 @@ def group_segments(
     return order[np.argmin(distance[:, medoids], axis=1)]
 
 
-def channel_inputs(branch: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """(segments * synapse types) int32: input of each channel; inputs = branches * kinds.
+def synapse_site_inputs(branch: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(segments * synapse types) int32: input of each synapse site; inputs = branches * kinds.
 
-    Arguments:
+    Args:
+        branch: (segments) branch of each segment.
         kind: (synapse types) int, from 0 on: those of one kind share an input.
     """
     return (branch[:, None] * (kind.max() + 1) + kind).ravel().astype(np.int32)

@@ -3,8 +3,8 @@
 A reduced dendritic tree (``tree.py``) carries what is known of the cell: synaptic conductances with their kinetics and
 reversal potentials, the magnesium block of NMDA, membrane and axial resistance from geometry.  All of it is learned
 from there, positive quantities as logarithms.  Gated conductances of a few shared kinetics stand for the dendrite's own
-channels.  The head (``head.py``) reads some voltages, and injects a current of low rank back into the tree: what spikes
-and slow processes do to the dendrite.  With G the conductances of a step and g_a the axial ones,
+ion channels.  The head (``head.py``) reads some voltages, and injects a current of low rank back into the tree: what
+spikes and slow processes do to the dendrite.  With G the conductances of a step and g_a the axial ones,
 
     (C / dt + G + g_a) v(n) - g_a v_neighbours(n) = C v(n - 1) / dt + sum G_i E_i + U V [m; f],
 
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netml.reductions.head import FEEDBACK_TAU_MS, Head, log_parameter
 from netml.reductions.layouts import V_RANGE_MV, CableDims
@@ -66,13 +66,13 @@ class Wires(NamedTuple):
         levels: Compartments of each distance from the root in branchings, from 1 on, and their parents.
     """
 
-    synapse: torch.Tensor
-    blocked: torch.Tensor
-    rising: torch.Tensor
-    rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    read: torch.Tensor
-    sites: torch.Tensor
-    levels: list[tuple[torch.Tensor, torch.Tensor]]
+    synapse: Tensor
+    blocked: Tensor
+    rising: Tensor
+    rows: tuple[Tensor, Tensor, Tensor]
+    read: Tensor
+    sites: Tensor
+    levels: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def of(cls, dims: CableDims, wiring: np.ndarray, device: torch.device | str = "cpu") -> "Wires":
@@ -101,7 +101,7 @@ def voltages(values_mv) -> nn.Parameter:
 class Cable(Head):
     """Parameters of a cable cell.
 
-    Arguments:
+    Args:
         tree: Its compartments.
         receptors: Of every synapse type, in their order.
         synapses: Number of synapse types.
@@ -116,6 +116,22 @@ class Cable(Head):
         memory, hidden, feedback_tau_ms, expected, dt_ms, seed: As for the leaky-memory cell.
     """
 
+    dims: CableDims
+    d_capacity: nn.Parameter
+    d_leak: nn.Parameter
+    d_axial: nn.Parameter
+    d_leak_mv: nn.Parameter
+    d_scale: nn.Parameter
+    d_gate: nn.Parameter
+    area_capacity: Tensor
+    area_leak: Tensor
+    area: Tensor
+    distance: Tensor
+    tree_axial: Tensor
+    rises: Tensor
+    v_rest: Tensor
+    gate_rest: Tensor
+
     def __init__(self, tree: Tree, receptors: list[Receptor], *, synapses: int, current: bool = False, reads: int = 16,
                  rank: int = 4, sites=(), gates=GATES, memory: int = 20, hidden: int = 40,
                  feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, site_readout: bool = False,
@@ -123,7 +139,12 @@ class Cable(Head):
         random = torch.Generator().manual_seed(seed)
         read = tree.spread(reads, sites)
         super().__init__(
-            len(read), memory=memory, hidden=hidden, feedback_tau_ms=feedback_tau_ms, dt_ms=dt_ms, random=random,
+            len(read),
+            memory=memory,
+            hidden=hidden,
+            feedback_tau_ms=feedback_tau_ms,
+            dt_ms=dt_ms,
+            random=random,
             site_outputs=len(sites) * site_readout,
         )
         n, r, k, fed = len(tree), len(receptors), len(gates), memory + len(feedback_tau_ms)
@@ -147,7 +168,7 @@ class Cable(Head):
         self.block_log_slope = log_parameter(np.full(r, NMDA_SLOPE_PER_MV))
         self.block_offset = nn.Parameter(torch.full((r,), -math.log(NMDA_HALF)))
         e, half, slope, tau, density, reach = np.array([gate[:6] for gate in gates], float).reshape(-1, 6).T
-        half, slope, tau = np.append([half, slope, tau], np.array(closing, float).reshape(-1, 3).T, axis=1)
+        half, slope, tau = np.hstack([[half, slope, tau], np.array(closing, float).reshape(-1, 3).T])
         self.gate_reversal, self.gate_half = voltages(e), voltages(half)
         self.gate_slope = nn.Parameter(torch.tensor(1 / slope, dtype=torch.float32))
         self.gate_log_tau = log_parameter(tau)
@@ -184,7 +205,7 @@ class Cable(Head):
                 self.gate_reversal, self.gate_half, self.gate_slope, self.gate_log_tau, self.gate_log_density,
                 self.gate_reach, self.leak_reversal, self.log_membrane]  # fmt: skip
 
-    def effective(self) -> dict[str, torch.Tensor]:
+    def effective(self) -> dict[str, Tensor]:
         """The kernel's parameters by name, differentiable."""
         dt = self.dt_ms
         tau, rise_tau = torch.exp(self.log_decay), torch.exp(self.log_rise)
@@ -227,15 +248,15 @@ class Cable(Head):
         self.settle()
         return True
 
-    def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    def scale_front(self, mean: Tensor, deviation: Tensor) -> None:
         super().scale_front(mean, deviation)
         self.v_mean.sub_(mean[0])  # the head adds to the soma's own voltage, the first that it reads
 
-    def rest_of(self, own: torch.Tensor) -> None:
+    def rest_of(self, own: Tensor) -> None:
         self.v_rest.copy_(own[: self.dims.compartments])
         self.gate_rest.copy_(own[own.numel() - self.gate_rest.numel() :].reshape(self.gate_rest.shape))
 
-    def init_state(self, batch: int) -> dict[str, torch.Tensor]:
+    def init_state(self, batch: int) -> dict[str, Tensor]:
         """At rest: no input for ever."""
         n, zeros = self.dims, self.b1.new_zeros
         return {
@@ -270,7 +291,7 @@ class Cable(Head):
         v = (v + p["v_soma"] * tree[:, 0]).clamp(*V_RANGE_MV)
         return {"tree": tree, "slow": slow, "fast": fast, "gates": gates} | new, logit, v
 
-    def site_voltage(self, state) -> torch.Tensor:
+    def site_voltage(self, state) -> Tensor:
         """See the contract."""
         v = state["tree"][:, self.wires.sites]
         return v + state["added"] if self.dims.site_outputs else v
@@ -279,9 +300,10 @@ class Cable(Head):
 def solve_tree(diagonal, axial, right, levels):
     """(batch, compartments) voltages of the tree, eliminated from its tips to its root and back, a level at a time.
 
-    Arguments:
-        diagonal, right: (batch, compartments), diagonal without the axial conductances.
+    Args:
+        diagonal: (batch, compartments), without the axial conductances.
         axial: (compartments) conductance to the parent.
+        right: (batch, compartments), right-hand side.
         levels: See :class:`Wires`.
     """
     for child, parent in levels:

@@ -17,13 +17,14 @@ state at rest takes that probability for 0, as it nearly is in a cell that does 
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from netml.reductions import kernel
-from netml.reductions.layouts import parameter_shapes
+from netml.reductions.layouts import AnyDims, parameter_shapes
 
 LAMBDA = 5.0  # Spieler et al. 2024: how fast a memory unit follows its drive, beside its decay
 SITE_MV = 10.0  # unit of what the head adds to the voltage of a recorded site
@@ -36,10 +37,10 @@ def log_parameter(values) -> nn.Parameter:
     return nn.Parameter(torch.log(torch.as_tensor(np.asarray(values), dtype=torch.float32)))
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Parameters in units that suit the optimiser; a subclass adds the front, ``dims``, ``wiring`` and ``advance``.
 
-    Arguments:
+    Args:
         front: How many numbers the model feeds it.
         memory, hidden: Sizes.
         feedback_tau_ms: Time constants of the spike feedback; none switches it off.
@@ -47,6 +48,19 @@ class Head(nn.Module):
         random: Generator of the initial weights.
         site_outputs: Recorded sites to whose voltage it adds.
     """
+
+    dims: AnyDims
+    inputs: int
+    wiring: Tensor
+    site_w: Tensor
+    site_b: Tensor
+    front_mean: Tensor
+    front_scale: Tensor
+    v_mean: Tensor
+    v_scale: Tensor
+    logit_mean: Tensor
+    memory_rest: Tensor
+    refractory: Tensor
 
     def __init__(self, front: int, *, memory: int, hidden: int, feedback_tau_ms, dt_ms: float, random: torch.Generator,
                  site_outputs: int = 0):  # fmt: skip
@@ -79,6 +93,22 @@ class Head(nn.Module):
         self.register_buffer("memory_rest", torch.zeros(memory))
         self.register_buffer("refractory", torch.zeros(1))
 
+    @abstractmethod
+    def effective(self) -> dict[str, Tensor]:
+        """The kernel's parameters by name, differentiable."""
+
+    @abstractmethod
+    def init_state(self, batch: int) -> dict[str, Tensor]:
+        """At rest: no input for ever."""
+
+    @abstractmethod
+    def advance(self, p, state, x, last_spike):
+        """``step`` with the effective parameters at hand."""
+
+    @abstractmethod
+    def site_voltage(self, state) -> Tensor:
+        """See :class:`netml.reductions.base.ReductionModel`."""
+
     def weights(self) -> list[nn.Parameter]:
         """Parameters that decay towards no effect."""
         return [self.w1, self.w2, self.readout]
@@ -91,7 +121,7 @@ class Head(nn.Module):
         """Further parameters with a physical meaning."""
         return []
 
-    def effective_head(self) -> dict[str, torch.Tensor]:
+    def effective_head(self) -> dict[str, Tensor]:
         """The kernel's parameters of the head by name, differentiable."""
         dt, front = self.dt_ms, self.front_mean.numel()
         memory_rate = dt * torch.exp(-self.memory_log_tau)
@@ -115,7 +145,7 @@ class Head(nn.Module):
         }
 
     @staticmethod
-    def advance_feedback(p, state, last_spike) -> torch.Tensor:
+    def advance_feedback(p, state, last_spike) -> Tensor:
         return p["feedback_decay"] * state["feedback"] + last_spike[:, None]
 
     def advance_head(self, p, state, front, feedback, last_spike):
@@ -131,7 +161,7 @@ class Head(nn.Module):
         new = {"memory": memory, "feedback": feedback, "wait": wait, "added": added}
         return new, readout @ p["logit_w"] + p["logit_b"], readout @ p["v_w"] + p["v_b"]
 
-    def pack(self) -> torch.Tensor:
+    def pack(self) -> Tensor:
         """Flat float32 parameters of the kernel, differentiable."""
         arrays = self.effective()
         return torch.cat([arrays[name].reshape(-1) for name in parameter_shapes(self.dims)])
@@ -156,15 +186,15 @@ class Head(nn.Module):
         """Start with a membrane of exp(log) times the conductance; False where the model has none."""
         return False
 
-    def scale_front(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    def scale_front(self, mean: Tensor, deviation: Tensor) -> None:
         """Let the hidden units see the front in units of its deviation from its mean."""
         self.front_mean.copy_(mean)
         self.front_scale.copy_(deviation)
 
-    def rest_of(self, own: torch.Tensor) -> None:
+    def rest_of(self, own: Tensor) -> None:  # noqa: B027
         """Take over what the kernel found of the model's own state at rest."""
 
-    def rest_head(self, batch: int) -> dict[str, torch.Tensor]:
+    def rest_head(self, batch: int) -> dict[str, Tensor]:
         zeros = self.b1.new_zeros
         return {"memory": self.memory_rest.expand(batch, -1), "feedback": zeros(batch, self.dims.feedback),
                 "wait": zeros(batch), "added": zeros(batch, self.dims.site_outputs)}  # fmt: skip

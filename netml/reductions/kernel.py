@@ -4,6 +4,10 @@ Arrays are float32 with the 16 lanes (cells, or sequences in training) innermost
 """
 
 import ctypes
+import math
+import os
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -11,13 +15,14 @@ import numpy as np
 
 from netml.artifact import Artifact
 from netml.errors import ArtifactError
-from netml.reductions.layouts import KINDS, AnyDims, Dims, pack, parameter_shapes, shape_of, unpack
+from netml.reductions.layouts import KINDS, AnyDims, Dims, misfit, pack, parameter_shapes, shape_of, unpack
 from netml.toolchain import build_library, source_folder
 
 __all__ = ["Dims", "Events", "Kernel", "Reduction", "load", "pack", "parameter_shapes", "unpack"]
 
 LANES = 16
 # No -ffast-math: linking with it switches the whole process to flush denormals, NEURON's own numbers included.
+# NETML_KERNEL_FLAGS adds further ones, such as "-O1 -g -fsanitize=address,undefined" (tests/parity/test_sanitizers.py).
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 
 
@@ -40,16 +45,13 @@ class Reduction:
     def __post_init__(self):
         object.__setattr__(self, "params", np.ascontiguousarray(self.params, np.float32))
         object.__setattr__(self, "wiring", np.ascontiguousarray(self.wiring, np.int32))
-        expected = sum(int(np.prod(s)) for s in parameter_shapes(self.dims).values())
+        expected = sum(map(math.prod, parameter_shapes(self.dims).values()))
         if self.params.size != expected:
             raise ArtifactError(
                 f"reduction has {self.params.size} parameters, its sizes {tuple(self.dims)} need {expected}: "
                 "train it again with this netml"
             )
-        tops = self.dims.wiring_tops()
-        if self.wiring.shape != tops.shape or (self.wiring < 0).any() or (self.wiring >= tops).any():
-            sizes = tuple(self.dims)
-            raise ArtifactError(f"reduction's wiring does not fit its sizes {sizes}: train it again with this netml")
+        load().accept(self.shape, self.params.size, self.wiring)
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Reduction":
@@ -62,11 +64,16 @@ class Reduction:
             raise ArtifactError(f"reduction has unknown dims {', '.join(unknown)}: install the netml that wrote it")
         dims = kind(**{name: int(size) for name, size in given.items()})
         arrays = artifact.arrays
-        return cls(dims, arrays["params"], arrays["wiring"], float(artifact.header["threshold"]))
+        reduction = cls(dims, arrays["params"], arrays["wiring"], float(artifact.header["threshold"]))
+        if bool(getattr(dims, "current", artifact.header.get("current"))) != bool(artifact.header.get("current")):
+            raise ArtifactError("reduction takes a current by its dims or by its header, not by both: train it again")
+        if wrong := misfit(dims, reduction.params):
+            raise ArtifactError(f"reduction {wrong}; its training failed: train it again")
+        return reduction
 
     @cached_property
     def shape(self) -> np.ndarray:
-        """int32, what the kernel is told of the model's kind and sizes."""
+        """int32, what the kernel is told of the model's kind and sizes, which it has accepted."""
         return shape_of(self.dims)
 
 
@@ -75,18 +82,31 @@ class Events(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_void_p)
-        for name in ("row_start", "channel", "weight", "first_row", "length", "channel_input", "channel_gain")
+        for name in ("row_start", "synapse_site", "weight", "first_row", "length", "channel_input", "channel_gain")
     ]
 
 
 class Kernel:
     """The loaded library. Stateless: every call gets what it works on; ctypes releases Python's lock meanwhile."""
 
+    check: Callable[..., int]
+    reason: Callable[..., bytes]
+    param_count: Callable[..., int]
+    wiring_count: Callable[..., int]
+    state_count: Callable[..., int]
+    workspace_count: Callable[..., int]
+    init_state: Callable[..., None]
+    step: Callable[..., None]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+
     def __init__(self, path):
         self.path = path
         self._library = library = ctypes.CDLL(str(path))
-        p, i64, f32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+        p, i32, i64, f32 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
         signatures = {
+            "netml_check": ([p, i64, i64, i64, p], i32),
+            "netml_reason": ([i32], ctypes.c_char_p),
             "netml_param_count": ([p], i64),
             "netml_wiring_count": ([p], i64),
             "netml_state_count": ([p], i64),
@@ -101,6 +121,23 @@ class Kernel:
             function.argtypes, function.restype = arguments, result
             setattr(self, name.removeprefix("netml_"), function)
 
+    def accept(self, shape: np.ndarray, params: int, wiring: np.ndarray) -> None:
+        """Refuse what the kernel cannot run: every other call trusts its arguments.
+
+        Args:
+            shape: int32, kind and sizes.
+            params: How many there are.
+            wiring: int32.
+
+        Raises:
+            ArtifactError: They do not fit each other.
+        """
+        if why := self.check(shape.ctypes.data, shape.size, params, wiring.size, wiring.ctypes.data):
+            raise ArtifactError(
+                f"the kernel refuses a reduction of sizes {shape[1:].tolist()}: {self.reason(why).decode()}; train it "
+                "again with this netml"
+            )
+
     def rest(self, reduction: Reduction, blocks: int) -> np.ndarray:
         """State [blocks, state, 16] of cells at rest."""
         shape = reduction.shape.ctypes.data
@@ -111,7 +148,8 @@ class Kernel:
     def run_step(self, reduction: Reduction, state: np.ndarray, x: np.ndarray):
         """One step of all blocks.
 
-        Arguments:
+        Args:
+            reduction: Parameters and wiring.
             state: [blocks, state, 16] float32, overwritten.
             x: [blocks, inputs, 16] float32, weight times gain of the step's events.
 
@@ -133,7 +171,8 @@ class Kernel:
     def free_run(self, reduction: Reduction, x: np.ndarray):
         """Run cells from rest on their own spikes.
 
-        Arguments:
+        Args:
+            reduction: Parameters and wiring.
             x: [T, inputs, N] float32, weight times gain of each step's events.
 
         Returns:
@@ -161,4 +200,5 @@ def load() -> Kernel:
     Raises:
         CompileError: No compiler, or it refused; carries its message.
     """
-    return Kernel(build_library([source_folder("mod") / "engine" / "kernel.cpp"], FLAGS, "netml_kernel"))
+    flags = (*FLAGS, *shlex.split(os.environ.get("NETML_KERNEL_FLAGS", "")))
+    return Kernel(build_library([source_folder("mod") / "engine" / "kernel.cpp"], flags, "netml_kernel"))

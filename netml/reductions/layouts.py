@@ -24,10 +24,6 @@ class Dims(NamedTuple):
         """How many numbers the hidden units see beside memory and feedback."""
         return self.traces
 
-    def wiring_tops(self) -> np.ndarray:
-        """What each number of the wiring must be below."""
-        return np.full(self.traces, self.inputs)
-
     @property
     def sites(self) -> int:
         return 0
@@ -79,12 +75,6 @@ class CableDims(NamedTuple):
     def particles(self) -> int:
         return self.gates + self.inactivating
 
-    def wiring_tops(self) -> np.ndarray:
-        """What each number of the wiring must be below."""
-        parents = np.maximum(np.arange(self.compartments), 1)
-        sizes = (self.synapses, self.receptors), (4, self.receptors), (self.compartments, self.reads + self.sites)
-        return np.concatenate([parents, *(np.full(count, top) for top, count in sizes)])
-
     @property
     def own(self) -> int:
         return self.compartments * (1 + self.receptors + self.rises + self.particles)
@@ -101,7 +91,7 @@ class CableDims(NamedTuple):
 
 
 #: Kinds by their name in an artifact's header, in the order of the kernel's numbers.
-KINDS: dict[str, type] = {"leaky_memory": Dims, "cable": CableDims}
+KINDS: dict[str, type[Dims] | type[CableDims]] = {"leaky_memory": Dims, "cable": CableDims}
 AnyDims = Dims | CableDims
 
 
@@ -134,6 +124,32 @@ def parameter_shapes(dims: AnyDims) -> dict[str, tuple[int, ...]]:
         "site_w": (dims.site_outputs, readout),
         "site_b": (dims.site_outputs,),
     }
+
+
+SHARE, POSITIVE, ANY = (0.0, 1.0), (0.0, 1e6), (-1e6, 1e6)
+#: Lowest and highest value of parameters that are not any number: a decay above 1 or a negative conductance grows
+#: without end, and a compartment without a capacity has no voltage.
+RANGES = {
+    **dict.fromkeys(("trace_decay", "feedback_decay", "memory_decay", "decay", "rise", "gate_rate"), SHARE),
+    "gate_rest": (-1e-5, 1 + 1e-5),  # a share, as float32 rounds it
+    **dict.fromkeys(("to_decay", "to_rise", "leak", "axial", "scale", "gate_g"), POSITIVE),
+    "capacity": (1e-9, 1e6),
+}
+
+
+def misfit(dims: AnyDims, params: np.ndarray) -> str | None:
+    """What is wrong with a parameter of a cell whose output must stay finite, in words; None where nothing is."""
+    arrays = unpack(dims, params)
+    for name, values in arrays.items():
+        low, high = RANGES.get(name, ANY)
+        if wrong := values[~((values >= low) & (values <= high))].tolist():
+            return f"has {name} {wrong[0]:g}, expected {low:g} to {high:g}"
+    if isinstance(dims, CableDims):
+        for fast, slow in (("rise", "decay"), ("to_rise", "to_decay")):
+            over = arrays[fast] > arrays[slow] + 1e-5
+            if (over & (arrays["to_rise"] > 0)).any():
+                return f"has a receptor whose {fast} is above its {slow}: its conductance would be negative"
+    return None
 
 
 def pack(dims: AnyDims, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -15,7 +15,7 @@ from netml.reductions.receptors import decay_times
 class LeakyMemory(Head):
     """Parameters of a leaky-memory cell.
 
-    Arguments:
+    Args:
         trace_input: (traces) input of each trace.
         trace_tau_ms: (traces) start of its time constant.
         inputs: Number of inputs.
@@ -25,6 +25,8 @@ class LeakyMemory(Head):
         dt_ms: Step.
         seed: Of the initial weights.
     """
+
+    dims: Dims
 
     def __init__(self, trace_input, trace_tau_ms, *, inputs: int, memory: int = 20, hidden: int = 40,
                  feedback_tau_ms=FEEDBACK_TAU_MS, expected: bool = False, dt_ms: float = 1.0,
@@ -61,8 +63,8 @@ class LeakyMemory(Head):
 def trace_layout(synapses, syn_mech_params: dict, branches: int, current_tau_ms: float | None = None):
     """Traces of every branch: one a receptor kinetics of each synapse type.
 
-    Arguments:
-        synapses: Synapse types in the order of the channels.
+    Args:
+        synapses: Synapse types in the order of the synapse sites.
         syn_mech_params: Their parameters; decay times are read from ``tau_d*`` or ``tau2*`` where given.
         branches: Number of branches.
         current_tau_ms: Time constant of a last trace, of the somatic current; None: the cell has no such input.

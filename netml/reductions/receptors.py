@@ -34,7 +34,7 @@ class Receptor(NamedTuple):
 
 
 def receptors_of(synapses, syn_mech_params: dict) -> list[Receptor]:
-    """Receptors of all synapse types, in the order of the channels."""
+    """Receptors of all synapse types, in the order of the synapse sites."""
     found = []
     for s, label in enumerate(synapses):
         parameters = {k.lower(): v for k, v in syn_mech_params.get(label, {}).items() if isinstance(v, (int, float))}

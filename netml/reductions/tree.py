@@ -49,7 +49,9 @@ class Tree:
 def reduce_tree(segments: SegmentTable, compartments: int, *, sites=(), focus: float = 1.0) -> Tree:
     """Group segments into compartments, the root segment (the soma) alone.
 
-    Arguments:
+    Args:
+        segments: Of the cell.
+        compartments: How many.
         sites: Segments of recorded sites.
         focus: How many segments one that lies nearer (electrotonically) to a site than to the soma counts for: the
             more, the finer the compartments there.

@@ -8,7 +8,7 @@ from netml.report.figures import FLOOR, MODEL, REFERENCE, draw, nothing, plain_l
 def voltage_overlay(examples, v_clip_mv: float) -> bytes:
     """Soma voltages, one row an example.
 
-    Arguments:
+    Args:
         examples: Dicts with ``title``, ``time_ms``, ``true_mv``, ``model_mv`` (samples), and ``true_ms``, ``model_ms``
             (spike times).
         v_clip_mv: Voltages are drawn up to here; spikes are marks above.
@@ -37,7 +37,7 @@ def voltage_overlay(examples, v_clip_mv: float) -> bytes:
 def spike_raster(trials, shown: int = 30) -> bytes:
     """True and emitted spikes, two lines a trial.
 
-    Arguments:
+    Args:
         trials: (kind, true spike times [ms], emitted [ms], duration [ms]) of each trial, in the order to draw.
         shown: Draw this many at most.
     """
@@ -139,7 +139,7 @@ def calibration(bins) -> bytes:
 def roc(curves) -> bytes:
     """ROC curves: all of it, and the corner of few false positives.
 
-    Arguments:
+    Args:
         curves: Label -> (false positive rate, true positive rate, AUC).
     """
     colours = (MODEL, REFERENCE, FLOOR, "#3d8b6d", "#8a5aa8", "#b59a1f", "#4c78c2")

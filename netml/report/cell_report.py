@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from netml import metrics
 from netml.report import cell_figures, current_report, html
-from netml.report.tables import NOTHING, Table, number, percent, plain
+from netml.report.tables import NOTHING, Table, as_text, number, percent
 from netml.validation import cell_metrics, spikes
 
 EXAMPLE_MS = 1500.0
@@ -30,7 +31,8 @@ INTERVALS = [  # row, key of interval_95, digits
 def tables(result: dict, kinds: int | None = None) -> list[Table]:
     """The metrics as tables: detection and spikes by kind, voltage by kind, the published protocol.
 
-    Arguments:
+    Args:
+        result: What :func:`netml.validate` returns.
         kinds: Columns for so many kinds only, in-network trials first (a terminal is narrow).
     """
     columns = {"all": result["all"], **dict(list(result["kinds"].items())[:kinds])}
@@ -104,7 +106,7 @@ def tables(result: dict, kinds: int | None = None) -> list[Table]:
         ),
     ]  # fmt: skip
     found += [unseen_table(result)] if result["unseen"] else []
-    found += [doubt_table(result["doubt"])] if any(result["doubt"].values()) else []
+    found += [uncertainty_table(result["doubt"])] if any(result["doubt"].values()) else []
     found += [physics_table(result["physics"])] if result["physics"] else []
     return found
 
@@ -117,13 +119,13 @@ def unseen_table(result: dict) -> Table:
         for kind, m in ((kind, result["kinds"][kind]) for kind in (plain, *changes))
     ]
     note = (
-        f"Weights drawn anew for every channel (0.1 to 10 times), all synapses on other segments, several events a ms "
-        f"on a channel, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
+        f"Weights drawn anew for every synapse site (0.1 to 10 times), all synapses on other segments, several events "
+        f"a ms on a synapse site, synchronous volleys; beside {plain}. The kinds: netml/records/README.md."
     )
     return Table("Weights and places of any kind", ["", "trials", "ROC AUC", "95 %", f"against {plain}"], rows, note)
 
 
-def doubt_table(doubt: dict) -> Table:
+def uncertainty_table(doubt: dict) -> Table:
     """Whether what warns in a run warned rightly on these trials."""
     rows = []
     if beyond := doubt["beyond"]:
@@ -189,9 +191,9 @@ def headline(result: dict) -> list[tuple[str, str]]:
 def write_report(folder: Path, result: dict, predictions) -> Path:
     """Draw the figures and write the page; returns its path.
 
-    Arguments:
+    Args:
         folder: Receives ``report.html`` and ``figures/``.
-        result: What :func:`netml.validation.cell.validate` measured.
+        result: What :func:`netml.stages.validate.validate` measured.
         predictions: The trials, with ``kind``, ``v_mv``, ``true_v_mv``, ``spike_trains`` (see ``Prediction``).
     """
     source = result["source"]
@@ -223,7 +225,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
         ],
         facts=facts(source),
     )
-    return html.write(folder, page)
+    return html.write_page(folder, page)
 
 
 def overlay(result, predictions) -> html.Picture:
@@ -265,9 +267,9 @@ def pictures(result, predictions) -> list[html.Picture]:
     curves = {}
     groups = {kind: [p for p in predictions if p.kind == kind] for kind in result["kinds"]}
     for kind, group in {"all trials": predictions, **groups}.items():
-        fpr, tpr = cell_metrics.roc_curve(*cell_metrics.pooled(group, skip))
-        if fpr is not None and not (kind == "all trials" and len(result["kinds"]) == 1):
-            curves[kind] = (fpr, tpr, float(np.trapezoid(tpr, fpr)))
+        curve = metrics.roc_curve(*cell_metrics.pooled(group, skip))
+        if curve and not (kind == "all trials" and len(result["kinds"]) == 1):
+            curves[kind] = (*curve, metrics.area(*curve))
     if curves:
         caption = "Every bin scored by its spike probability. Dotted: 0.25 % and 1 % false positives."
         found.append(html.Picture("roc", cell_figures.roc(curves), caption))
@@ -284,7 +286,7 @@ def pictures(result, predictions) -> list[html.Picture]:
 def facts(source: dict) -> list[tuple[str, str]]:
     """Where the figures come from."""
     parts = ("artifact_provenance", "records_provenance")
-    rows = [(name.replace("_", " "), plain(value)) for name, value in source.items() if name not in parts]
+    rows = [(name.replace("_", " "), as_text(value)) for name, value in source.items() if name not in parts]
     for part in parts:
-        rows += [(f"{part.split('_')[0]}: {name}", plain(value)) for name, value in source[part].items()]
+        rows += [(f"{part.split('_')[0]}: {name}", as_text(value)) for name, value in source[part].items()]
     return rows

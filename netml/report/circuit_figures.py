@@ -13,7 +13,7 @@ COLUMNS = 5
 def morphologies(cells: dict[str, dict]) -> bytes:
     """Every type of cell on one scale, somata in a row.
 
-    Arguments:
+    Args:
         cells: Type -> {"lines": [(kind of section, points [um], diameter)]}.
     """
 
@@ -43,7 +43,7 @@ def morphologies(cells: dict[str, dict]) -> bytes:
 def steps(cells: dict[str, dict], about: dict[str, dict]) -> bytes:
     """Rate against current, and the voltage at the first current at which a cell fires.
 
-    Arguments:
+    Args:
         cells: Type -> {current_na, rate_hz, shown, time_ms, voltage_mv}.
         about: Type -> {threshold_mv}.
     """
@@ -71,7 +71,7 @@ def steps(cells: dict[str, dict], about: dict[str, dict]) -> bytes:
 def psps(pairs: list[dict]) -> bytes:
     """What one spike does to a cell at rest, a panel a connection.
 
-    Arguments:
+    Args:
         pairs: {pre, post, amplitude_mv, time_ms, voltage_mv}.
     """
 
@@ -97,8 +97,10 @@ def psps(pairs: list[dict]) -> bytes:
 def raster(populations: dict[str, tuple], start_ms: float, stop_ms: float, events_ms=()) -> bytes:
     """Spikes of all cells and the rates of the populations, superficial ones on top.
 
-    Arguments:
+    Args:
         populations: Name -> (times [ms], cells, size), in the order to draw.
+        start_ms: Where the figure begins.
+        stop_ms: Where it ends.
         events_ms: Times to mark.
     """
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netml.report import circuit_figures, html
-from netml.report.tables import Table, number, percent, plain
+from netml.report.tables import Table, as_text, number, percent
 from netml.validation.spikes import MIN_ISIS
 
 RASTER_MS = 1000.0
@@ -69,7 +69,7 @@ def write_report(folder: Path, result: dict, run) -> Path:
     meta, rates = run.metadata, list(result["activity"].items())
     facts = ("model", "seed", "duration_ms", "dt_ms", "engine", "build", "ranks", "cfg", "wall", "versions")
     page = html.Page(
-        title=f"The circuit {meta['model']}",
+        title=f"The circuit {meta.get('model')}",
         summary=f"{sum(s['cells'] for s in result['activity'].values())} cells of {len(result['cells'])} types.",
         headline=[(f"rate of {name}", number(s["rate_hz"], 1, "Hz")) for name, s in rates[:8]],
         warnings=[],
@@ -89,7 +89,7 @@ def write_report(folder: Path, result: dict, run) -> Path:
                              f"Spikes and rates, {start:g} to {stop:g} ms; populations from the surface down."),
             ]),
         ],
-        facts=[(key.replace("_", " "), plain(meta[key])) for key in facts],
+        facts=[(key.replace("_", " "), as_text(meta.get(key))) for key in facts],
         facts_title="What was run",
     )  # fmt: skip
-    return html.write(folder, page)
+    return html.write_page(folder, page)

@@ -10,7 +10,7 @@ TITLE = "Current into the soma"
 def tables(f_i: dict | None) -> list[Table]:
     """The f-I curve as a table.
 
-    Arguments:
+    Args:
         f_i: What :func:`netml.validation.currents.f_i_curve` measured; None gives no table.
     """
     if f_i is None:

@@ -1,10 +1,11 @@
 """What all figures share: style, and PNG bytes. Object-oriented matplotlib only, no global state."""
 
 import io
+from typing import Any
 
 REFERENCE, MODEL, FLOOR = "#2b3440", "#d1531b", "#8fa3bf"
 DPI = 150
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -21,7 +22,7 @@ STYLE = {
 def draw(size, layout, plot) -> bytes:
     """Make a figure and return it as PNG.
 
-    Arguments:
+    Args:
         size: Width and height in inches.
         layout: Rows and columns of axes.
         plot: Called with the figure and its axes (rows, columns); draws into them.
@@ -29,10 +30,10 @@ def draw(size, layout, plot) -> bytes:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
         FigureCanvasAgg(figure)
         plot(figure, figure.subplots(*layout, squeeze=False))
         buffer = io.BytesIO()

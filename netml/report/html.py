@@ -54,7 +54,7 @@ def render(page: Page) -> str:
     return environment.from_string(template).render(page=page)
 
 
-def write(folder: Path, page: Page) -> Path:
+def write_page(folder: Path, page: Page) -> Path:
     """Write ``report.html`` and every picture as PNG to ``folder``; returns the page's path."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)

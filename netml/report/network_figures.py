@@ -18,9 +18,10 @@ def colours(n: int) -> list[str]:
 def raster(runs, start_ms: float, stop_ms: float) -> bytes:
     """Rasters of two runs side by side, with the rate of every population below.
 
-    Arguments:
+    Args:
         runs: Two of (label, {population: (times [ms], cells, size)}).
-        start_ms, stop_ms: What is shown.
+        start_ms: Where the figure begins.
+        stop_ms: Where it ends.
     """
 
     def plot(figure, axes):
@@ -65,8 +66,8 @@ def raster(runs, start_ms: float, stop_ms: float) -> bytes:
 def rates(runs) -> bytes:
     """Mean rate of every population with its cells as points.
 
-    Arguments:
-        runs: (label, {population: Population}) of the reference, the compared run, and floors.
+    Args:
+        runs: (label, {population: PopulationStatistics}) of the reference, the compared run, and floors.
     """
     names = list(runs[0][1])
 
@@ -140,12 +141,13 @@ def distributions(runs, attribute: str, label: str) -> bytes:
 def spectra(runs, bands) -> bytes:
     """Spectra relative to independent Poisson cells: lines are means over bands, thin lines the spectra themselves.
 
-    Arguments:
+    Args:
+        runs: Pairs of (label, {population: statistics}).
         bands: Function (frequency, power) -> (centres, mean power).
     """
     names = list(runs[0][1])
-    smooth = [bands(s.frequency_hz, s.power)[1] for _, stats in runs for s in stats.values()]
-    smooth = np.concatenate([*smooth, [0.5, 2.0]])
+    means = [bands(s.frequency_hz, s.power)[1] for _, stats in runs for s in stats.values()]
+    smooth = np.concatenate([*means, [0.5, 2.0]])
     low, high = max(smooth.min(), 0.01), smooth.max()  # one scale for all, set by the means over bands
 
     def plot(figure, axes):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netml.report import html, network_figures
-from netml.report.tables import Table, factor, number, percent, plain
+from netml.report.tables import Table, as_text, factor, number, percent
 from netml.validation.network_metrics import bands
 from netml.validation.spikes import MIN_ISIS
 
@@ -97,10 +97,10 @@ def ratio(a, b) -> str:
 def write_report(folder: Path, result: dict, runs) -> Path:
     """Draw the figures and write the page; returns its path.
 
-    Arguments:
+    Args:
         folder: Receives ``report.html`` and ``figures/``.
-        result: What :func:`netml.validation.compare.compare` measured.
-        runs: (label, Run, {population: Population}) of A, B and the floors.
+        result: What :func:`netml.stages.compare.compare` measured.
+        runs: (label, Run, {population: PopulationStatistics}) of A, B and the floors.
     """
     page = html.Page(
         title=f"{runs[0][0]} — {runs[1][0]}",
@@ -122,7 +122,7 @@ def write_report(folder: Path, result: dict, runs) -> Path:
         ],
         facts=facts(result["runs"]),
     )  # fmt: skip
-    return html.write(folder, page)
+    return html.write_page(folder, page)
 
 
 def headline(result: dict) -> list[tuple[str, str]]:
@@ -140,7 +140,7 @@ def pictures(result: dict, runs) -> list[html.Picture]:
     """All figures; the largest populations where there are many."""
     start, stop = result["window_ms"]
     sizes = {name: p["a"]["cells"] for name, p in result["populations"].items()}
-    names = sorted(sizes, key=sizes.get, reverse=True)[:MAX_POPULATIONS_IN_FIGURES]
+    names = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:MAX_POPULATIONS_IN_FIGURES]
     names = [name for name in sizes if name in names]
     shown = f" The {len(names)} largest populations." if len(names) < len(sizes) else ""
     stats = [(label, {name: s[name] for name in names}) for label, _, s in runs]
@@ -172,5 +172,5 @@ def facts(runs: dict) -> list[tuple[str, str]]:
         *((f"floor {k + 1}", f) for k, f in enumerate(runs["floor"])),
     ]:
         for key, value in run.items():
-            rows.append((f"{label}: {key.replace('_', ' ')}", plain(value)))
+            rows.append((f"{label}: {key.replace('_', ' ')}", as_text(value)))
     return rows

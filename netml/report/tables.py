@@ -1,5 +1,6 @@
 """Tables as plain data, shown alike in the terminal (rich) and in the HTML page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 NOTHING = "–"
@@ -35,20 +36,20 @@ def factor(value) -> str:
     return NOTHING if value is None else f"{value:,.0f} ×" if value >= 20 else f"{value:.2f} ×"
 
 
-def plain(value) -> str:
+def as_text(value) -> str:
     """Text of a value from a file's metadata: mappings without braces, floats without their last digits."""
     if value is None or value in ({}, [], ""):
         return NOTHING
     if isinstance(value, dict):
         return ", ".join(
-            f"{k} {plain(v)}" if not isinstance(v, dict) else f"{k} ({plain(v)})" for k, v in value.items()
+            f"{k} {as_text(v)}" if not isinstance(v, dict) else f"{k} ({as_text(v)})" for k, v in value.items()
         )
     if isinstance(value, (list, tuple)):
-        return ", ".join(plain(v) for v in value)
+        return ", ".join(as_text(v) for v in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def show(tables: list[Table], warnings: list[str] = (), console=None) -> None:
+def show(tables: list[Table], warnings: Sequence[str] = (), console=None) -> None:
     """Print tables, warnings first, to the terminal."""
     from rich.console import Console
     from rich.text import Text

@@ -1,8 +1,9 @@
 """The public call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.device.choice import usable
@@ -12,7 +13,7 @@ from netml.progress import Silent, track
 from netml.records import Records
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import load
+from netml.training.data import load_trials
 from netml.training.export import to_artifact, verify
 from netml.training.log import TrainingLog
 from netml.training.synthetic import with_synthetic
@@ -21,8 +22,9 @@ from netml.training.trainer import Trainer
 
 
 def train(
-    records, *, output, teachers=(), fresh: bool = False, progress: bool = True, device: str = "cpu", tensorboard=None,
-    report: Callable[[dict], None] | None = None, **fields,
+    records: Records | str | Path, *, output: str | Path, teachers: Iterable[str | Path] = (), fresh: bool = False,
+    progress: bool = True, device: str = "cpu", tensorboard: str | Path | None = None,
+    report: Callable[[dict], None] | None = None, **fields: Any,
 ) -> Path:  # fmt: skip
     """Train a reduction of the cell in ``records`` and write it as an artifact.
 
@@ -31,8 +33,8 @@ def train(
     called again, and ends with the weights it would have had.  ``OUTPUT.log`` tells how it went: a line of JSON for
     each validation (:class:`netml.training.log.TrainingLog`).
 
-    Arguments:
-        records: Folder of records (or an open :class:`netml.records.Records`).
+    Args:
+        records: Folder of records, or an open :class:`netml.Records`.
         output: The artifact's file, ``*.netml``.
         teachers: Artifacts of the same cell, trained on the same records, best several (an ensemble counts as its
             members): it is learned from their mean too, on synthetic trials (:mod:`netml.training.synthetic`).
@@ -55,6 +57,11 @@ def train(
         RecordsError: Records that are missing, damaged, hold NaN or are too few.
         OutputError: The output's folder cannot be written.
         DeviceError: No such device.
+        CompileError: The kernel does not compile.
+
+    Example:
+        >>> netml.train("records", output="PYR.netml")  # PosixPath('PYR.netml'), after minutes
+        >>> netml.train("records", output="PYR.netml", size="medium", budget="long", seed=1, fresh=True)
     """
     config = TrainConfig.of(**fields)
     usable(device)
@@ -66,10 +73,10 @@ def train(
     output_folder(output.parent)
     records = records if isinstance(records, Records) else Records.open(records)
     loaded = map(Artifact.load, teachers)
-    teachers = [member for artifact in loaded for member in (artifact, *artifact.members)]
-    with Team.joined(output, config.sequences // LANES) as team:
-        steps, training, validation = load(records, config)
-        steps, synthetic = with_synthetic(steps, training, teachers, config) if teachers else (steps, [])
+    masters = [member for artifact in loaded for member in (artifact, *artifact.members)]
+    with Team.joined(output, config.batch_size // LANES) as team:
+        steps, training, validation = load_trials(records, config)
+        steps, synthetic = with_synthetic(steps, training, masters, config) if masters else (steps, [])
         if team and team.rank:
             with closing(Trainer(steps, training, validation, config)) as trainer:
                 team.serve(trainer.recurrence)
@@ -79,7 +86,7 @@ def train(
             checkpoint.unlink(missing_ok=True)
         trainer = Trainer(steps, training, validation, config, checkpoint, device, synthetic)
         trainer.recurrence.team = team
-        _train(trainer, records, output, progress, tensorboard, report, team, teachers)
+        _train(trainer, records, output, progress, tensorboard, report, team, masters)
     return output
 
 
@@ -97,7 +104,7 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
         if teachers:
             made = [artifact.header["provenance"] for artifact in teachers]
             kept = ("config", "updates", "written")
-            artifact.header["provenance"]["teachers"] = [{name: one[name] for name in kept} for one in made]
+            artifact.header["provenance"]["teachers"] = [{name: one.get(name) for name in kept} for one in made]
         with replacing(output) as unproven:
             artifact.save(unproven)
             verify(Artifact.load(unproven), trainer.average, records, config.split(records)["validation"][0])
@@ -106,7 +113,8 @@ def _train(trainer: Trainer, records, output, progress, tensorboard, report, tea
             team.stop()
         trainer.close()
         log.close()
-    trainer.checkpoint.unlink(missing_ok=True)
+    if trainer.checkpoint:
+        trainer.checkpoint.unlink(missing_ok=True)
 
 
 class _Note:

@@ -1,10 +1,12 @@
 """What can be chosen about training; unknown fields are refused."""
 
-from typing import Literal
+import warnings
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from netml.errors import TrainingError
+from netml.records import Records
 
 #: Updates by budget.  A schedule counts updates, never minutes, so that it is the same on every machine.
 BUDGETS = {"demo": 1500, "full": 12000, "long": 40000}
@@ -16,10 +18,22 @@ SIZES = {
 }
 
 
+#: Names that fields had before; they work for one more release.
+RENAMED = {
+    "expected": "feedback_probability", "tree_pace": "tree_lr_scale", "free_from": "free_running_from",
+    "average": "ema_decay", "sequences": "batch_size",
+}  # fmt: skip
+
+
 class TrainConfig(BaseModel):
     """Everything that decides the weights, together with the records.
 
-    The defaults are the recipe that the shipped reductions are trained with.
+    The defaults are the recipe that the shipped reductions are trained with.  Each field says its meaning and unit.
+
+    Example:
+        >>> config = TrainConfig.of(size="medium", budget="demo", hidden=80)
+        >>> config.compartments, config.hidden, config.total_updates
+        (128, 80, 1500)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,7 +61,7 @@ class TrainConfig(BaseModel):
     memory: int = Field(24, gt=0, description="leaky memory units")
     hidden: int = Field(64, gt=0, description="hidden units")
     feedback_tau_ms: tuple[float, ...] = Field((2.0, 8.0, 30.0, 120.0), description="of the cell's own spikes, ms")
-    expected: bool | None = Field(
+    feedback_probability: bool | None = Field(
         None, description="feed back the probability of the cell's own spikes; by default where no trial has a current"
     )
     refractory_quantile: float = Field(
@@ -55,15 +69,15 @@ class TrainConfig(BaseModel):
     )
     dt_r_ms: float = Field(1.0, gt=0, description="step of the reduction, ms")
 
-    sequences: int = Field(32, gt=0, multiple_of=16, description="sequences an update")
+    batch_size: int = Field(32, gt=0, multiple_of=16, description="sequences an update")
     window_ms: float = Field(300.0, gt=0, description="mean length of a window: gradients go no further back")
-    free_from: float = Field(0.02, ge=0, le=1, description="part of the updates with true spikes fed back, then own")
+    free_running_from: float = Field(0.02, ge=0, le=1, description="part of the updates that feed true spikes back")
     learning_rate: float = Field(3e-3, gt=0, description="highest of the schedule")
     weight_decay: float = Field(0.3, ge=0, description="of the weight matrices (AdamW)")
     prior_decay: float = Field(0.3, ge=0, description="of a compartment's deviation from what geometry gives")
-    tree_pace: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
-    gain_decay: float = Field(1.0, ge=0, description="of the log gain of each channel")
-    average: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
+    tree_lr_scale: float = Field(4.0, gt=0, description="learning rate of a tree's physics, in units of learning_rate")
+    gain_decay: float = Field(1.0, ge=0, description="of the log gain of each synapse site")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="decay of the average of the weights that is kept")
     voltage_weight: float = Field(3.0, ge=0, description="share of the voltage beside the spikes in the loss")
     site_weight: float = Field(2.0, ge=0, description="share of the voltage at each recorded dendritic site")
     site_readout: bool = Field(True, description="cable: memory and hidden units add to the voltage of these sites")
@@ -79,20 +93,44 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _sized(cls, given):
-        return SIZES.get(given.get("size", "small"), {}) | given if isinstance(given, dict) else given
+    def _sized(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        for old in RENAMED.keys() & given.keys():
+            warnings.warn(f"training option {old!r} is now called {RENAMED[old]!r}", DeprecationWarning, stacklevel=2)
+            given = {RENAMED.get(name, name): value for name, value in given.items()}
+        return SIZES.get(given.get("size", "small"), {}) | given
 
-    def split(self, records) -> dict[str, list[int]]:
-        """Indices of the trials for training, validation and test."""
+    def split(self, records: Records) -> dict[str, list[int]]:
+        """Numbers of the trials for training, validation and test.
+
+        Args:
+            records: An open :class:`netml.Records`.
+
+        Returns:
+            As :meth:`netml.Records.split`.
+
+        Raises:
+            RecordsError: Too few trials to give each part one.
+        """
         return records.split(seed=self.split_seed, held_out=self.held_out)
+
+    def feeds_back_probability(self, current: bool) -> bool:
+        """Whether the probability of a spike is fed back to a cell, by ``current``: whether it takes one."""
+        # Under a steady current a probability smears the phase, and with it the rate.
+        return not current if self.feedback_probability is None else self.feedback_probability
 
     @property
     def total_updates(self) -> int:
+        """Number of weight updates: as given, else the budget's."""
         return self.updates or BUDGETS[self.budget]
 
     @classmethod
-    def of(cls, **fields) -> "TrainConfig":
+    def of(cls, **fields: Any) -> "TrainConfig":
         """Check fields.
+
+        Args:
+            fields: By name; the rest have their defaults.
 
         Raises:
             TrainingError: An unknown field or an impossible value, with its name.

@@ -14,7 +14,7 @@ from netml.training.recurrence import EventTable, Window
 MIN_INTERVALS = 50  # fewer say nothing about the shortest one
 
 
-class Steps:
+class TrialTable:
     """Trials end to end, one row a step.
 
     Attributes:
@@ -25,7 +25,7 @@ class Steps:
         network: (rows) bool, True in trials recorded in a network.
         sites: Names of the recorded sites beside the soma; site_voltage: (sites, rows) float32, mV.
         first: (trials) int64 first row of each trial; length: (trials) int32.
-        current: Whether a trial has a current into the soma: then the channels are one more, its own.
+        current: Whether a trial has a current into the soma: then the synapse sites are one more, its own.
         with_current: (trials) bool, those with a current.
         forced: (trials) bool, protocol trials with a current: they are learned with the true spikes fed back at all
             times.  Under a steady current one spike follows another in nearly fixed time, but a free-running model is
@@ -34,18 +34,18 @@ class Steps:
 
     def __init__(self, records: Records, trials, *, dt_r_ms: float, v_clip_mv: float, skip_ms: float,
                  site_clip_mv: float = -40.0):  # fmt: skip
-        rows, channel, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
+        rows, synapse_site, weight, spike, voltage, counts, network, length, elsewhere = ([] for _ in range(9))
         self.dt_r_ms, self.v_clip_mv, self.skip_ms, self.site_clip_mv = dt_r_ms, v_clip_mv, skip_ms, site_clip_mv
-        self.sites = tuple(sorted(set(records.cell.sites) - {"soma"}))
+        self.sites = tuple(sorted(set(records.cell.probes) - {"soma"}))
         self.current = bool(records.with_current[trials].any())
         self.with_current = records.with_current[trials]
         self.forced = self.with_current & (records.kinds[trials] != NETWORK)
         for k in trials:
             trial = records.trial(k)
             n = windows.steps(trial.duration_ms, dt_r_ms)
-            step, *what = windows.events(trial, dt_r_ms, records.cell.channels if self.current else None)
+            step, *what = windows.events(trial, dt_r_ms, records.cell.synapse_sites if self.current else None)
             rows.append(np.bincount(step, minlength=n))
-            channel.append(what[0])
+            synapse_site.append(what[0])
             weight.append(what[1])
             spike.append(windows.spike_train(trial, dt_r_ms))
             voltage.append(np.minimum(windows.soma_voltage(trial, dt_r_ms), v_clip_mv).astype(np.float32))
@@ -54,7 +54,7 @@ class Steps:
             network.append(np.full(n, trial.kind == NETWORK))
             length.append(n)
         row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
-        self.events = EventTable(row_start, np.concatenate(channel), np.concatenate(weight))
+        self.events = EventTable(row_start, np.concatenate(synapse_site), np.concatenate(weight))
         self.spike, self.voltage = np.concatenate(spike), np.concatenate(voltage)
         self.target = self.spike.astype(np.float32)
         shaped = [np.reshape(e, (len(self.sites), n)) for e, n in zip(elsewhere, length, strict=True)]
@@ -64,7 +64,7 @@ class Steps:
         self.first = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)[:-1]])
         self.cell = records.cell
 
-    def like(self, events: EventTable, length) -> "Steps":
+    def like(self, events: EventTable, length) -> "TrialTable":
         """Other trials of the cell, in no network, without a current and without labels yet."""
         other = copy(self)
         rows = int(length.sum())
@@ -77,13 +77,13 @@ class Steps:
         other.with_current = other.forced = np.zeros(other.length.size, bool)
         return other
 
-    def joined(self, other: "Steps") -> "Steps":
+    def joined(self, other: "TrialTable") -> "TrialTable":
         """These trials and, behind them, those of ``other``."""
         both = copy(self)
         mine, theirs = self.events, other.events
         row_start = np.append(mine.row_start, mine.row_start[-1] + theirs.row_start[1:])
-        channel, weight = np.append(mine.channel, theirs.channel), np.append(mine.weight, theirs.weight)
-        both.events = EventTable(row_start, channel, weight)
+        synapse_site, weight = np.append(mine.synapse_site, theirs.synapse_site), np.append(mine.weight, theirs.weight)
+        both.events = EventTable(row_start, synapse_site, weight)
         for name in ("spike", "target", "voltage", "counts", "network", "length", "with_current", "forced"):
             setattr(both, name, np.append(getattr(self, name), getattr(other, name)))
         both.site_voltage = np.append(self.site_voltage, other.site_voltage, axis=1)
@@ -91,11 +91,11 @@ class Steps:
         return both
 
     def events_of(self, trial: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Step, channel and weight of the events of a trial."""
+        """Step, synapse site and weight of the events of a trial."""
         first, n = int(self.first[trial]), int(self.length[trial])
         start = self.events.row_start[first : first + n + 1]
         inside = slice(start[0], start[-1])
-        return np.repeat(np.arange(n), np.diff(start)), self.events.channel[inside], self.events.weight[inside]
+        return np.repeat(np.arange(n), np.diff(start)), self.events.synapse_site[inside], self.events.weight[inside]
 
     def rows_of(self, trials) -> np.ndarray:
         """(rows) bool: the rows of some trials that count."""
@@ -112,22 +112,22 @@ class Steps:
             return 0
         return int(np.quantile(intervals, quantile, method="lower"))
 
-    def channel_statistics(self, trials) -> tuple[np.ndarray, np.ndarray, dict]:
-        """Of some trials: events a channel (int64), mean weight a channel's synapse type (uS), range by type.
+    def synapse_site_statistics(self, trials) -> tuple[np.ndarray, np.ndarray, dict]:
+        """Of some trials: events a synapse site (int64), mean weight of its synapse type (uS), range by type.
 
-        The current's channel counts steps, and its mean is of the size (nA).
+        The current's synapse site counts steps, and its mean is of the size (nA).
         """
         synapses = self.cell.synapses
-        channel, weight = self._events_of(trials)
-        seen = np.bincount(channel, minlength=self.cell.channels + self.current)
-        kind = np.where(channel < self.cell.channels, channel % len(synapses), len(synapses))
+        synapse_site, weight = self._events_of(trials)
+        seen = np.bincount(synapse_site, minlength=self.cell.synapse_sites + self.current)
+        kind = np.where(synapse_site < self.cell.synapse_sites, synapse_site % len(synapses), len(synapses))
         mean, span = np.ones(len(synapses)), {}
         for s, label in enumerate(synapses):
             own = weight[kind == s]
             if own.size:
                 mean[s] = max(float(own.mean()), 1e-12)
             span[label] = [float(own.min(initial=np.inf)), float(own.max(initial=0))] if own.size else [0.0, 0.0]
-        typical = np.tile(mean, self.cell.channels // len(synapses))
+        typical = np.tile(mean, self.cell.synapse_sites // len(synapses))
         if self.current:
             size = np.abs(weight[kind == len(synapses)])
             typical = np.append(typical, float(size.mean()) if size.size else 1.0)
@@ -135,18 +135,19 @@ class Steps:
 
     def current_range(self, trials) -> list[float]:
         """Lowest and highest mean current of a step (nA) in some trials."""
-        channel, weight = self._events_of(trials)
-        own = weight[channel == self.cell.channels]
+        synapse_site, weight = self._events_of(trials)
+        own = weight[synapse_site == self.cell.synapse_sites]
         return [float(own.min(initial=0.0)), float(own.max(initial=0.0))]
 
     def _events_of(self, trials) -> tuple[np.ndarray, np.ndarray]:
         """Channel and weight of all events of some trials."""
         start = self.events.row_start
         parts = [slice(start[self.first[k]], start[self.first[k] + self.length[k]]) for k in trials]
-        return tuple(np.concatenate([values[p] for p in parts]) for values in (self.events.channel, self.events.weight))
+        synapse_site, weight = self.events.synapse_site, self.events.weight
+        return np.concatenate([synapse_site[p] for p in parts]), np.concatenate([weight[p] for p in parts])
 
 
-def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
+def load_trials(records: Records, config) -> tuple[TrialTable, list[int], list[int]]:
     """Steps of the training and validation trials, and which are which.
 
     Raises:
@@ -161,8 +162,12 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
                 f"the {len(trials)} {name} trials of {records.folder} hold no spike at all; record longer, more cells, "
                 f"or with stronger input"
             )
-    steps = Steps(
-        records, training + validation, dt_r_ms=config.dt_r_ms, v_clip_mv=config.v_clip_mv, skip_ms=config.skip_ms,
+    steps = TrialTable(
+        records,
+        training + validation,
+        dt_r_ms=config.dt_r_ms,
+        v_clip_mv=config.v_clip_mv,
+        skip_ms=config.skip_ms,
         site_clip_mv=config.site_clip_mv,
     )
     if not steps.counts.any():
@@ -178,13 +183,13 @@ def load(records: Records, config) -> tuple[Steps, list[int], list[int]]:
     return steps, first, second
 
 
-class Walk:
+class SequenceSampler:
     """Sequences that walk through trials side by side, window after window, and draw a new trial at the end of one.
 
     A sequence carries its state from window to window, so that no time is spent on settling in.
     """
 
-    def __init__(self, steps: Steps, trials, sequences: int, window: int, seed: int):
+    def __init__(self, steps: TrialTable, trials, sequences: int, window: int, seed: int):
         self.steps, self.trials, self.window = steps, np.asarray(trials), window
         self.random = np.random.default_rng([seed, 1])
         self.blocks = sequences // LANES
@@ -207,7 +212,7 @@ class Walk:
     def next(self, rest: np.ndarray, free_lanes: int) -> tuple[Window, np.ndarray]:
         """The next window and its rows (blocks, steps, 16), -1 where a trial has ended.
 
-        Arguments:
+        Args:
             rest: (1, state, 16) state of a cell at rest, for sequences that begin.
             free_lanes: 0..16, how many sequences of each block feed back their own spikes.
         """
@@ -244,7 +249,7 @@ class Walk:
             self.state = flat.reshape(self.blocks, state_count, LANES).copy()
 
 
-def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> tuple[Window, np.ndarray]:
+def make_window(steps: TrialTable, first, length, n: int, state, free_lanes: int) -> tuple[Window, np.ndarray]:
     """A window from its first rows and lengths (blocks, 16), and its rows (blocks, n, 16), -1 behind the end."""
     at = np.arange(n)[:, None]
     inside = at < length[:, None, :]
@@ -255,7 +260,7 @@ def make_window(steps: Steps, first, length, n: int, state, free_lanes: int) -> 
     return Window(n, np.ascontiguousarray(first, np.int64), length, teacher, free, state), rows
 
 
-def whole_trials(steps: Steps, trials, rest: np.ndarray, limit: int | None = None) -> tuple[Window, np.ndarray]:
+def whole_trials(steps: TrialTable, trials, rest: np.ndarray, limit: int | None = None) -> tuple[Window, np.ndarray]:
     """One free-running window over whole trials (their first ``limit`` steps) from rest, and its rows.
 
     Spare lanes are empty.

@@ -43,7 +43,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
         params, gain = model.pack().numpy(), learner.gain().numpy()
         rest = model.init_state(1)
         _, _, v_rest = model.step(rest, torch.zeros(1, model.inputs), torch.zeros(1))
-    seen, _, span = trainer.steps.channel_statistics(trainer.training)
+    seen, _, span = trainer.steps.synapse_site_statistics(trainer.training)
     header = {
         "format": keys.ARTIFACT_FORMAT,
         "version": keys.ARTIFACT_VERSION,
@@ -94,7 +94,7 @@ def to_artifact(trainer: Trainer, records: Records) -> Artifact:
 
 
 def fill_unseen(gain: np.ndarray, channel_input: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(channels) float32: a channel without a training event takes the mean gain of its branch's channels that had."""
+    """(synapse_sites) float32: one without a training event takes the mean gain of its branch's that had some."""
     gain, log = gain.astype(np.float32).copy(), np.log(gain)
     for k in np.unique(channel_input):
         own = channel_input == k

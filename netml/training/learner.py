@@ -1,4 +1,4 @@
-"""What is learned: a reduction and the gain of every channel."""
+"""What is learned: a reduction and the gain of every synapse site."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from netml.circuit.synapses import alike
 from netml.records import CellInfo
-from netml.reductions.branches import channel_inputs, group_segments
+from netml.reductions.branches import group_segments, synapse_site_inputs
 from netml.reductions.cable import GATES, INACTIVATING_GATES, Cable
 from netml.reductions.head import Head
 from netml.reductions.leaky_memory import LeakyMemory, trace_layout
@@ -18,27 +18,27 @@ CURRENT_TAU_MS = 1.0  # at first, of the trace of a current in a leaky-memory ce
 
 
 class Learner(nn.Module):
-    """A reduced cell with its channels.
+    """A reduced cell with its synapse sites.
 
-    Arguments:
+    Args:
         cell: The recorded cell.
         config: Kind and sizes.
-        typical_weight: (channels) mean weight (uS) of the channel's synapse type in the training data, mean size (nA)
-            of the somatic current where the last channel is one.
+        typical_weight: (synapse_sites) mean weight (uS) of the site's synapse type in the training data, mean size
+            (nA) of the somatic current where the last synapse site is one.
         sites: Names of recorded dendritic sites that the voltage is learned of too.
     """
 
+    typical_gain: torch.Tensor
+
     def __init__(self, cell: CellInfo, config: TrainConfig, typical_weight, sites=()):
         super().__init__()
-        current = len(typical_weight) > cell.channels
+        current = len(typical_weight) > cell.synapse_sites
         first, kind = np.unique(alike(cell.synapses, cell.syn_mech_params), return_inverse=True)
         distinct = [cell.synapses[s] for s in first]
         build = {"cable": _cable, "leaky_memory": _leaky_memory}[config.reduction]
-        if config.expected is None:  # under a steady current a probability smears the phase, and with it the rate
-            config = config.model_copy(update={"expected": not current})
         self.model: Head
         self.model, group = build(cell, distinct, config, current, sites)
-        self.channel_input = channel_inputs(group, kind)
+        self.channel_input = synapse_site_inputs(group, kind)
         if current:
             self.channel_input = np.append(self.channel_input, np.int32(self.model.inputs - 1))
         self.log_gain = nn.Parameter(torch.zeros(self.channel_input.size))
@@ -47,7 +47,7 @@ class Learner(nn.Module):
         self.register_buffer("typical_gain", torch.as_tensor(1.0 / typical, dtype=torch.float32))
 
     def gain(self) -> torch.Tensor:
-        """(channels) what an event's weight is multiplied by: positive."""
+        """(synapse_sites) what an event's weight is multiplied by: positive."""
         return self.typical_gain * torch.exp(self.log_gain)
 
     def parameter_groups(self, config: TrainConfig) -> list[dict]:
@@ -56,29 +56,29 @@ class Learner(nn.Module):
         model = self.model
         groups = [
             (model.weights(), config.weight_decay, 1.0),
-            (model.deviations(), config.prior_decay, config.tree_pace),
-            (model.physics(), 0.0, config.tree_pace),
+            (model.deviations(), config.prior_decay, config.tree_lr_scale),
+            (model.physics(), 0.0, config.tree_lr_scale),
             ([self.log_gain], config.gain_decay, 1.0),
         ]
         taken = {id(p) for parameters, _, _ in groups for p in parameters}
         groups.append(([p for p in self.parameters() if id(p) not in taken], 0.0, 1.0))
         return [{"params": p, "weight_decay": decay / pace, "pace": pace} for p, decay, pace in groups if p]
 
-    def parameter_count(self, used_channels: int) -> int:
-        """Learned numbers: the model's, and one gain a channel in use."""
-        return sum(p.numel() for p in self.model.parameters()) + used_channels
+    def parameter_count(self, used_synapse_sites: int) -> int:
+        """Learned numbers: the model's, and one gain a synapse site in use."""
+        return sum(p.numel() for p in self.model.parameters()) + used_synapse_sites
 
 
 def _cable(cell: CellInfo, synapses: list[str], config: TrainConfig, current: bool, sites) -> tuple[Cable, np.ndarray]:
-    where = [cell.segments.find(*cell.sites[name]) for name in sites]
+    where = [cell.segments.find(*cell.probes[name]) for name in sites]
     tree = reduce_tree(cell.segments, config.compartments, sites=where, focus=config.site_focus)
     at = [int(tree.group[segment]) for segment in where]
     model = Cable(
         tree, receptors_of(synapses, cell.syn_mech_params), synapses=len(synapses), current=current,
         reads=config.reads, rank=config.rank, sites=at,
         gates=INACTIVATING_GATES if config.inactivation else GATES, memory=config.memory, hidden=config.hidden,
-        feedback_tau_ms=config.feedback_tau_ms, expected=config.expected, site_readout=config.site_readout,
-        dt_ms=config.dt_r_ms, seed=config.seed,
+        feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current),
+        site_readout=config.site_readout, dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, tree.group
 
@@ -91,7 +91,7 @@ def _leaky_memory(
     trace_input, trace_tau = trace_layout(synapses, cell.syn_mech_params, branches, CURRENT_TAU_MS if current else None)
     model = LeakyMemory(
         trace_input, trace_tau, inputs=branches * len(synapses) + current, memory=config.memory,
-        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.expected,
+        hidden=config.hidden, feedback_tau_ms=config.feedback_tau_ms, expected=config.feeds_back_probability(current),
         dt_ms=config.dt_r_ms, seed=config.seed,
     )  # fmt: skip
     return model, branch

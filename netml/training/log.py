@@ -4,8 +4,12 @@ import json
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from netml.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 EVERY = 10  # updates between two points of the curve of the loss
 
@@ -13,7 +17,7 @@ EVERY = 10  # updates between two points of the curve of the loss
 class TrainingLog:
     """Writes a log beside the artifact; one that is there is continued from where the training goes on.
 
-    Arguments:
+    Args:
         path: The file, a JSON object a line: update, seconds (of this process), loss (mean of the training since the
             line before) and the scores of the validation (``validation_loss``, auc, explained_variance, ...).
         tensorboard: Folder of an event log; None: none.
@@ -25,7 +29,10 @@ class TrainingLog:
 
     def __init__(self, path, tensorboard=None):
         self._path, self._folder = Path(path), tensorboard
-        self._start, self._losses, self._file, self._writer = time.perf_counter(), [], None, None
+        self._start = time.perf_counter()
+        self._losses: list[float] = []
+        self._file: TextIO | None = None
+        self._writer: SummaryWriter | None = None
         if tensorboard is not None:
             try:
                 import torch.utils.tensorboard  # noqa: F401
@@ -38,8 +45,7 @@ class TrainingLog:
     def __call__(self, state: dict) -> None:
         """Take what the trainer reports after an update."""
         update = state["update"]
-        if self._file is None:
-            self._open(update)
+        file = self._file or self._open(update)
         if "auc" not in state:
             self._losses.append(state["loss"])
             if self._writer and update % EVERY == EVERY // 2:  # not when it validates
@@ -51,8 +57,8 @@ class TrainingLog:
                 "loss": _mean(self._losses), **scores}  # fmt: skip
         self._losses = []
         try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            file.write(json.dumps(line) + "\n")
+            file.flush()
         except OSError as error:
             raise TrainingError(f"cannot write {self._path}: {error.strerror}") from error
         if self._writer:
@@ -67,15 +73,16 @@ class TrainingLog:
         if self._writer:
             self._writer.close()
 
-    def _open(self, update: int) -> None:
+    def _open(self, update: int) -> TextIO:
         """Keep what an earlier process wrote about the updates before this one."""
         kept = [line for line in read(self._path) if line["update"] < update] if update > 1 else []
-        self._file = self._path.open("w")
-        self._file.writelines(json.dumps(line) + "\n" for line in kept)
+        self._file = file = self._path.open("w")
+        file.writelines(json.dumps(line) + "\n" for line in kept)
         if self._folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self._folder), purge_step=update)
+        return file
 
 
 def _mean(values):
@@ -83,12 +90,15 @@ def _mean(values):
 
 
 def read(path) -> list[dict]:
-    """The whole lines of a log; a last one that was cut is left out."""
+    """The whole lines of a log, up to the first that is none: the last one may be cut."""
     path = Path(path)
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    lines: list[dict] = []
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(line, dict) or not isinstance(line.get("update"), int):
+            break
+        lines.append(line)
     return lines

@@ -15,10 +15,16 @@ def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v
 
     The cross entropy is not weighted by class: spikes are rare, and a weight would ruin their calibration.
 
-    Arguments:
-        logit, v: Of the model; v in mV.
-        spike, voltage: Targets; the voltage clipped at v_clip_mv. A target at the clip asks only for v above it.
+    Args:
+        logit: Of the model's spikes; all arrays have one shape.
+        v: The model's voltage, mV.
+        spike: Target, 0 to 1.
+        voltage: Target, mV, clipped at v_clip_mv. A target at the clip asks only for v above it.
         counts: 1 where a step counts, else 0.
+        entropy: What the cross entropy is divided by.
+        variance: What the squared error is divided by, mV2.
+        v_clip_mv: Up to where the voltage is learned.
+        voltage_weight: Share of the voltage.
 
     Returns:
         total, spike part, voltage part.
@@ -33,10 +39,12 @@ def loss(logit, v, spike, voltage, counts, *, entropy: float, variance: float, v
 def site_loss(v, voltage, counts, variance, v_clip_mv: float):
     """Mean squared error of the voltage at dendritic sites, each as a share of its variance, summed over the sites.
 
-    Arguments:
-        v, voltage: (blocks, steps, sites, 16) of the model and of the cell, mV; the latter clipped at v_clip_mv.
+    Args:
+        v: (blocks, steps, sites, 16) of the model, mV.
+        voltage: (blocks, steps, sites, 16) of the cell, mV, clipped at v_clip_mv.
         counts: (blocks, steps, 16) 1 where a step counts, else 0.
         variance: (sites), mV2.
+        v_clip_mv: Up to where the voltage is learned.
     """
     v = torch.where(voltage >= v_clip_mv, v.clamp(max=v_clip_mv), v)
     weight = counts / counts.sum().clamp(min=1)

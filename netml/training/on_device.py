@@ -29,7 +29,7 @@ def recurrence_on(device: str, *arguments, longest: int) -> Recurrence:
 class DeviceRecurrence(Recurrence):
     """Like :class:`Recurrence`, whose kernel still runs what needs no gradient.
 
-    Arguments:
+    Args:
         recurrence arguments: See there.
         longest: Steps of the longest window.
         device: Of the gradients' windows; "cpu" runs the same without graphs.
@@ -43,8 +43,8 @@ class DeviceRecurrence(Recurrence):
         self._cell = KernelCell(dims, wiring, torch.zeros(count, device=self.device))
         self._longest = longest
         self._run_window: Callable | None = None
-        self._row_start, self._channel, self._weight, self._input = map(
-            self._sent, (self.events.row_start, self.events.channel, self.events.weight, channel_input)
+        self._row_start, self._synapse_site, self._weight, self._input = map(
+            self._sent, (self.events.row_start, self.events.synapse_site, self.events.weight, channel_input)
         )
 
     def _sent(self, array) -> torch.Tensor:
@@ -74,9 +74,9 @@ class DeviceRecurrence(Recurrence):
         x = torch.zeros(self._longest * row.numel() * self._cell.inputs, device=self.device)
         for sequence, event in pieces(self._row_start[row], self._row_start[end]):
             step = torch.searchsorted(self._row_start, event, right=True) - 1 - row[sequence]
-            channel = self._channel[event].long()
-            at = (step * row.numel() + sequence) * self._cell.inputs + self._input[channel]
-            x = x.index_add(0, at, self._weight[event] * gain[channel])
+            synapse_site = self._synapse_site[event].long()
+            at = (step * row.numel() + sequence) * self._cell.inputs + self._input[synapse_site]
+            x = x.index_add(0, at, self._weight[event] * gain[synapse_site])
         return x.view(self._longest, row.numel(), self._cell.inputs)
 
     def _captured(self, arguments: list[torch.Tensor]) -> Callable:

@@ -2,12 +2,14 @@
 
 import ctypes
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from netml.errors import ArtifactError
 from netml.reductions.kernel import LANES, Events, Kernel
 from netml.reductions.layouts import V_RANGE_MV, AnyDims, shape_of
 
@@ -17,7 +19,7 @@ class EventTable:
     """Events of all trials, one row a step: row r holds events row_start[r] .. row_start[r + 1]."""
 
     row_start: np.ndarray  # (rows + 1) int64
-    channel: np.ndarray  # (events) int32
+    synapse_site: np.ndarray  # (events) int32
     weight: np.ndarray  # (events) float32, uS
 
 
@@ -53,13 +55,16 @@ class Window:
 class Recurrence:
     """Runs windows of one cell model.
 
-    Arguments:
+    Args:
         kernel: The loaded library.
         dims: Sizes of the cell model.
         wiring: Its wiring.
-        channel_input: (channels) int32.
+        channel_input: (synapse_sites) int32.
         events: Of all trials that windows point into.
         threads: At most so many blocks at once; default all CPUs this process may use. Results do not depend on it.
+
+    Raises:
+        ArtifactError: Wiring, synapse sites or events do not fit the sizes.
     """
 
     def __init__(
@@ -68,7 +73,16 @@ class Recurrence:
         self.kernel, self.events = kernel, events
         self.dims, self._shape = dims, shape_of(dims)
         self._wiring = np.ascontiguousarray(wiring, np.int32)
-        self._channel_input = np.ascontiguousarray(channel_input, np.int32)
+        self._synapse_site_input = np.ascontiguousarray(channel_input, np.int32)
+        kernel.accept(self._shape, kernel.param_count(self._shape.ctypes.data), self._wiring)
+        for what, index, top in (
+            ("synapse sites feed", self._synapse_site_input, dims.inputs),
+            ("events are of", events.synapse_site, len(channel_input)),
+        ):  # fmt: skip
+            if index.size and not 0 <= index.min() <= index.max() < top:  # the kernel gets bare addresses
+                raise ArtifactError(
+                    f"{what} {index.min()} to {index.max()}, the reduction has 0 to {top - 1}: it is of another cell"
+                )
         self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)))
         self.state_count = kernel.state_count(self._shape.ctypes.data)
         self._workspace = np.empty((0, 0), np.float32)
@@ -113,8 +127,8 @@ class Recurrence:
 
     def _block(self, window: Window, gain: np.ndarray, b: int) -> Events:
         table = self.events
-        arrays = (table.row_start, table.channel, table.weight, window.first_row[b], window.length[b],
-                  self._channel_input, gain)  # fmt: skip
+        arrays = (table.row_start, table.synapse_site, table.weight, window.first_row[b], window.length[b],
+                  self._synapse_site_input, gain)  # fmt: skip
         return Events(*(a.ctypes.data for a in arrays))
 
     def _forward(self, params, gain, threshold, window, keep: bool):
@@ -122,11 +136,11 @@ class Recurrence:
             return self.team.forward(self, params, gain, threshold, window, keep)
         return self._compute(params, gain, threshold, window, keep, range(len(window.state)))
 
-    def _backward(self, params, gain, window, *grads):
+    def _backward(self, params, gain, window, grads):
         if self.team:
-            gradients = self.team.backward(self, params, gain, window, *grads)
+            gradients = self.team.backward(self, params, gain, window, grads)
         else:
-            gradients = self._differentiate(params, gain, window, *grads, mine=range(len(window.state)))
+            gradients = self._differentiate(params, gain, window, grads, range(len(window.state)))
         return tuple(g.sum(0) for g in gradients)  # in the order of the blocks: any threads and ranks agree
 
     def _compute(self, params, gain, threshold, window, keep: bool, mine: range):
@@ -153,8 +167,10 @@ class Recurrence:
         list(self._pool.map(run, mine))
         return logit, v, sites, spike
 
-    def _differentiate(self, params, gain, window, grad_logit, grad_v, grad_sites, mine: range):
-        """Gradients (blocks, parameters) and (blocks, channels) of the blocks ``mine``."""
+    def _differentiate(self, params, gain, window, grads: Sequence[np.ndarray], mine: range):
+        """Gradients (blocks, parameters) and (blocks, synapse sites) of the blocks ``mine``, from those of logit,
+        voltage and sites."""
+        grad_logit, grad_v, grad_sites = grads
         blocks = len(window.state)
         grad_params = np.zeros((blocks, params.size), np.float32)
         grad_gain = np.zeros((blocks, gain.size), np.float32)
@@ -185,5 +201,5 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx, grad_logit, grad_v, grad_sites):
         params, gain, inside = ctx.saved_tensors
         arrays = [g.contiguous().numpy() for g in (grad_logit, grad_v * inside, grad_sites)]
-        of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, *arrays)
+        of_params, of_gain = ctx.recurrence._backward(params.numpy(), gain.numpy(), ctx.window, arrays)
         return torch.from_numpy(of_params), torch.from_numpy(of_gain), None, None, None

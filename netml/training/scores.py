@@ -1,30 +1,31 @@
 """Scores of a free-running reduction, and the threshold that makes its rate true."""
 
+import math
+
 import numpy as np
-from scipy.stats import rankdata
+
+from netml import metrics
 
 
 def auc(score: np.ndarray, label: np.ndarray) -> float:
-    """Area under the ROC curve (Mann-Whitney), ties counted half; NaN without both classes."""
-    positive = int(label.sum())
-    negative = label.size - positive
-    if not positive or not negative:
-        return float("nan")
-    ranks = rankdata(score)
-    return float((ranks[label > 0].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    """Area under the ROC curve; NaN without both classes."""
+    return _number(metrics.roc_auc(score, label))
 
 
 def explained_variance(v: np.ndarray, v_true: np.ndarray, v_clip_mv: float) -> float:
-    """1 - mean squared error / variance, both clipped."""
+    """Of the voltage, both clipped; NaN where the truth does not move."""
     v, v_true = np.minimum(v, v_clip_mv).astype(float), np.minimum(v_true, v_clip_mv).astype(float)
-    variance = v_true.var()
-    return float(1 - np.mean((v - v_true) ** 2) / variance) if variance > 0 else float("nan")
+    return _number(metrics.explained_variance(v_true, v))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def calibrate(run, spikes: int, start: np.ndarray, rounds: int):
     """Threshold at which a free-running model emits as many spikes as the cell.
 
-    Arguments:
+    Args:
         run: threshold -> (outcome, spikes emitted).
         spikes: True number.
         start: Logits of an earlier run: their quantile is the first guess.

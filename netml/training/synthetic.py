@@ -14,14 +14,14 @@ from netml.artifact import Artifact
 from netml.errors import TrainingError
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES, Reduction
-from netml.training.data import Steps, whole_trials
+from netml.training.data import TrialTable, whole_trials
 from netml.training.recurrence import EventTable, Recurrence
 
 DRAWS = 3  # marks the random numbers of this module among those of a seed
 SHUFFLE_MS = 20.0  # how far an event may move: the drive varies more slowly
 
 
-def with_synthetic(steps: Steps, training, teachers: Sequence[Artifact], config) -> tuple[Steps, list[int]]:
+def with_synthetic(steps: TrialTable, training, teachers: Sequence[Artifact], config) -> tuple[TrialTable, list[int]]:
     """Steps with synthetic trials behind the others, and which these are: ``config.synthetic`` for each training trial.
 
     Raises:
@@ -35,39 +35,42 @@ def with_synthetic(steps: Steps, training, teachers: Sequence[Artifact], config)
     return steps.joined(drawn), list(range(len(steps.length), len(steps.length) + count))
 
 
-def draw(steps: Steps, trials, count: int, random: np.random.Generator) -> Steps:
+def draw(steps: TrialTable, trials, count: int, random: np.random.Generator) -> TrialTable:
     """Trials without labels.
 
     In a recorded trial, events of one synapse type that lie near each other in time exchange their times, whatever
-    their channels: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
+    their synapse sites: how much of each type arrives when, and how that drifts over the cell, stays; which event meets
     which others is new.
 
-    Arguments:
+    Args:
         steps: Recorded trials, see there.
         trials: Those of them to draw from; trials with a current are left out.
         count: How many to draw.
+        random: Generator of the draws.
     """
     trials = np.asarray([k for k in trials if not steps.with_current[k]])
     if not trials.size:
         raise TrainingError("every training trial has a current; synthetic trials are drawn from those without one")
     types, reach = len(steps.cell.synapses), SHUFFLE_MS / steps.dt_r_ms
     drawn = np.resize(random.permutation(trials), count)
-    rows, channels, weights = [], [], []
+    rows, synapse_sites, weights = [], [], []
     for k in drawn:
-        step, channel, weight = steps.events_of(k)
+        step, synapse_site, weight = steps.events_of(k)
         source = np.empty(step.size, np.int64)
         moved = step + random.uniform(-reach, reach, step.size)
         for s in range(types):
-            own = np.flatnonzero(channel % types == s)  # in the order of their steps
+            own = np.flatnonzero(synapse_site % types == s)  # in the order of their steps
             source[own] = own[np.argsort(moved[own])]
         rows.append(np.bincount(step, minlength=steps.length[k]))
-        channels.append(channel[source])
+        synapse_sites.append(synapse_site[source])
         weights.append(weight[source])
     row_start = np.concatenate([[0], np.cumsum(np.concatenate(rows))]).astype(np.int64)
-    return steps.like(EventTable(row_start, np.concatenate(channels), np.concatenate(weights)), steps.length[drawn])
+    return steps.like(
+        EventTable(row_start, np.concatenate(synapse_sites), np.concatenate(weights)), steps.length[drawn]
+    )
 
 
-def label(steps: Steps, teachers: Sequence[Artifact]) -> None:
+def label(steps: TrialTable, teachers: Sequence[Artifact]) -> None:
     """Give trials the labels of reductions of the cell: means of their spike probabilities and of their voltages.
 
     The spikes are those of the first; they are what is fed back while training is teacher-forced.
@@ -98,7 +101,7 @@ def label(steps: Steps, teachers: Sequence[Artifact]) -> None:
         recurrence.close()
 
 
-def _check(artifact: Artifact, steps: Steps) -> None:
+def _check(artifact: Artifact, steps: TrialTable) -> None:
     header = artifact.header
     found = header["cell"]["fingerprint"], header["dt_r_ms"], Reduction.of(artifact).dims.sites
     expected = steps.cell.fingerprint, steps.dt_r_ms, len(steps.sites)

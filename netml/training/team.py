@@ -53,7 +53,7 @@ class Team:
     def joined(cls, output: Path, sequences_blocks: int):
         """The team of a launcher, while the block runs; None for a process alone.
 
-        Arguments:
+        Args:
             output: The artifact; ranks that torchrun did not start meet over a file beside it.
             sequences_blocks: Blocks of 16 sequences in a training, at least one a rank.
 
@@ -67,12 +67,12 @@ class Team:
         if size > sequences_blocks:
             raise TrainingError(
                 f"{size} ranks are more than the {sequences_blocks} blocks of 16 sequences; start fewer, or raise "
-                f"sequences"
+                f"batch_size"
             )
         meeting = output.with_name(f".{output.name}.{_job()}.ranks")
-        how = {"init_method": "env://"} if "RANK" in os.environ else {"init_method": f"file://{meeting.resolve()}"}
+        how = "env://" if "RANK" in os.environ else f"file://{meeting.resolve()}"
         try:
-            dist.init_process_group("gloo", rank=rank, world_size=size, timeout=TIMEOUT, **how)
+            dist.init_process_group("gloo", rank=rank, world_size=size, timeout=TIMEOUT, init_method=how)
         except (RuntimeError, ValueError) as error:
             raise TrainingError(f"the {size} ranks did not find each other: {error}") from error
         try:
@@ -98,10 +98,10 @@ class Team:
         self._collect([*outputs, window.state])
         return outputs
 
-    def backward(self, recurrence: Recurrence, params, gain, window, *grads):
+    def backward(self, recurrence: Recurrence, params, gain, window, grads):
         """On the first rank: gradients of the blocks, in their order."""
         self._send(("backward", *grads))
-        gradients = recurrence._differentiate(params, gain, window, *grads, mine=self.share(len(window.state), 0))
+        gradients = recurrence._differentiate(params, gain, window, grads, self.share(len(window.state), 0))
         self._collect(gradients)
         return gradients
 
@@ -120,8 +120,9 @@ class Team:
                 self._give([*recurrence._compute(params, gain, threshold, window, keep, mine), window.state], mine)
                 self._given = params, gain, window
             else:
-                mine = self.share(len(self._given[2].state), self.rank)
-                self._give(recurrence._differentiate(*self._given, *given, mine=mine), mine)
+                params, gain, window = self._given
+                mine = self.share(len(window.state), self.rank)
+                self._give(recurrence._differentiate(params, gain, window, given, mine), mine)
 
     def _send(self, message):
         """The first rank's message, on every rank."""

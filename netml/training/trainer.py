@@ -14,10 +14,11 @@ from netml.files import replacing
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.config import TrainConfig
-from netml.training.data import Steps, Walk, whole_trials
+from netml.training.data import SequenceSampler, TrialTable, whole_trials
 from netml.training.learner import Learner
 from netml.training.loss import loss, site_loss, spike_entropy
 from netml.training.on_device import recurrence_on
+from netml.training.resume import check
 from netml.training.scores import auc, calibrate, explained_variance
 
 CHECKPOINT_VERSION = 3
@@ -31,7 +32,7 @@ CLIP = 10.0  # norm of a gradient; most are shorter at the end, so that windows 
 class Trainer:
     """Trains one cell.
 
-    Arguments:
+    Args:
         steps: Data.
         training, validation: Trials of ``steps``.
         config: The recipe.
@@ -40,17 +41,17 @@ class Trainer:
         device: Of the windows that are learned from: "cpu" is the C++ kernel, "cuda" plain torch as a CUDA graph.
     """
 
-    def __init__(self, steps: Steps, training, validation, config: TrainConfig, checkpoint: Path | None = None,
+    def __init__(self, steps: TrialTable, training, validation, config: TrainConfig, checkpoint: Path | None = None,
                  device: str = "cpu", synthetic=()):  # fmt: skip
         self.steps, self.training, self.validation, self.config = steps, training, validation, config
         self.checkpoint = checkpoint
-        seen, typical, _ = steps.channel_statistics(training)
+        seen, typical, _ = steps.synapse_site_statistics(training)
         self.seen = seen
         self.learner = Learner(steps.cell, config, typical, steps.sites)
         model = self.learner.model
         window = max(1, round(config.window_ms / config.dt_r_ms))
         often = np.resize(training, max(len(training), len(synthetic)))  # what was recorded is at least half of it
-        self.walk = Walk(steps, [*often, *synthetic], config.sequences, window, config.seed)
+        self.walk = SequenceSampler(steps, [*often, *synthetic], config.batch_size, window, config.seed)
         parts = kernel.load(), model.dims, model.wiring.numpy(), self.learner.channel_input, steps.events
         self.recurrence = recurrence_on(device, *parts, longest=self.walk.longest)
         # The threshold makes the rate in the network true, where the reduction will live; else the rate in all trials.
@@ -58,9 +59,7 @@ class Trainer:
         self.calibrating = steps.network if steps.spike[in_network].any() else np.ones_like(steps.network)
         self._normalise()
         self.average = deepcopy(self.learner)
-        self.optimizer = torch.optim.AdamW(
-            self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True
-        )
+        self.optimizer = torch.optim.AdamW(self.learner.parameter_groups(config), lr=config.learning_rate, foreach=True)
         self.update, self.threshold, self.stale = 0, 0.0, 0
         self.best: dict = {"score": math.inf}
         self.history: list[dict] = []
@@ -100,10 +99,10 @@ class Trainer:
         with torch.no_grad():
             return learner.model.pack().numpy(), learner.gain().numpy()
 
-    def run(self, report: Callable[[dict], None] = lambda state: None) -> None:
+    def run(self, report: Callable[[dict], object] = lambda state: None) -> None:
         """Train to the end, or on from the checkpoint.
 
-        Arguments:
+        Args:
             report: Called after every update with update, total, loss and, after a validation, its scores.
 
         Raises:
@@ -124,6 +123,8 @@ class Trainer:
                 if self.checkpoint and (last or self.update % self.config.checkpoint_every == 0):
                     self.save(self.checkpoint)
                 report(state)
+            if "weights" not in self.best:
+                raise TrainingError("no validation of the training gave a loss; train longer, or with another recipe")
             self.average.load_state_dict(self.best["weights"])
             self.threshold = self.best["threshold"]
         finally:
@@ -137,8 +138,8 @@ class Trainer:
 
     def _free_lanes(self) -> int:
         """Sequences of each block that feed back their own spikes: none, then a growing part, then all."""
-        since = self._progress() - self.config.free_from
-        ramp = 0.25 * (1 - self.config.free_from)
+        since = self._progress() - self.config.free_running_from
+        ramp = 0.25 * (1 - self.config.free_running_from)
         return 0 if since < 0 else min(LANES, 1 + int(LANES * since / max(ramp, 1e-9)))
 
     def _learn(self) -> float:
@@ -170,7 +171,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP)
         self.optimizer.step()
         with torch.no_grad():
-            keep = min(config.average, self.update / (self.update + 10))
+            keep = min(config.ema_decay, self.update / (self.update + 10))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.learner.parameters()), 1 - keep)
         return value
 
@@ -178,9 +179,12 @@ class Trainer:
         self.learner.model.settle()
         self.average.model.settle()
         scores = self.score(self.average, self.validation, rounds=5)
+        if not math.isfinite(scores["loss"]):
+            raise TrainingError(f"the validation's loss became {scores['loss']} at update {self.update}; lower "
+                                f"learning_rate (now {self.config.learning_rate})")  # fmt: skip
         self.threshold = scores["threshold"]
         self.history.append({"update": self.update, **scores})
-        if self.update / self.config.total_updates < self.config.free_from:
+        if self.update / self.config.total_updates < self.config.free_running_from:
             return scores  # judged only as it will run
         if scores["loss"] < self.best["score"]:
             weights = {k: v.clone() for k, v in self.average.state_dict().items()}
@@ -197,7 +201,9 @@ class Trainer:
     def score(self, learner: Learner, trials, rounds: int, threshold: float | None = None) -> dict:
         """Scores of a free-running model, with the threshold calibrated on those of the trials that lived in a network.
 
-        Arguments:
+        Args:
+            learner: The model.
+            trials: Numbers of the trials to run.
             rounds: Runs to spend on the threshold.
             threshold: Taken as it is, in place of a calibrated one.
         """
@@ -232,7 +238,7 @@ class Trainer:
 
     def identity(self) -> dict:
         """What a checkpoint belongs to."""
-        data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.channel.size),
+        data = {"rows": int(self.steps.spike.size), "events": int(self.steps.events.synapse_site.size),
                 "spikes": int(self.steps.spike.sum()), "labels": float(self.steps.target.sum(dtype=float)),
                 "cell": self.steps.cell.fingerprint}  # fmt: skip
         config = self.config.model_dump(mode="json", exclude=LENGTH)
@@ -258,17 +264,21 @@ class Trainer:
             TrainingError: Damaged, or of other records or another configuration.
         """
         mend = f"delete {path}, or train with fresh=True (--fresh), to start again"
+        mine = self.identity()
         try:
             state = torch.load(path, weights_only=True)
             identity = state["identity"]
+            other = [f"{part}.{k}" for part in ("config", "data") for k in mine[part]
+                     if mine[part][k] != identity.get(part, {}).get(k)]  # fmt: skip
         except Exception as error:  # torch.load raises whatever the damage leads to
             raise TrainingError(f"checkpoint {path} is damaged ({type(error).__name__}); {mend}") from error
-        if identity != self.identity():
-            mine = self.identity()
-            what = [f"{part}.{k}" for part in ("config", "data") for k in mine[part]
-                    if mine[part][k] != identity.get(part, {}).get(k)]  # fmt: skip
-            differ = ", ".join(what) or "version"
+        if identity != mine:
+            differ = ", ".join(other) or "version"
             raise TrainingError(f"checkpoint {path} is of another training ({differ} differ); {mend}")
+        try:
+            check(state, self)
+        except ValueError as error:
+            raise TrainingError(f"checkpoint {path} is damaged: {error}; {mend}") from error
         self.learner.load_state_dict(state["learner"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from netml.artifact import Artifact
 from netml.errors import OutputError, TrainingError
@@ -33,23 +34,25 @@ HEARTBEAT_S = 60
 PRUNE_AFTER = 4  # trials that run to their end before any is stopped early
 
 
-def tune(records, *, output, trials: int = 30, space: Mapping | None = None, seed: int = 0, progress: bool = True,
-         heartbeat_s: int = HEARTBEAT_S, **fields) -> Path:  # fmt: skip
+def tune(
+    records: Records | str | Path, *, output: str | Path, trials: int = 30, space: Mapping[str, Any] | None = None,
+    seed: int = 0, progress: bool = True, heartbeat_s: int = HEARTBEAT_S, **fields: Any,
+) -> Path:  # fmt: skip
     """Train many reductions with other fields of the recipe, and keep the one of least validation loss.
 
     Trials that do worse than the median of the others at the same update are stopped early.  Everything stands in
     ``study.db`` (SQLite): a search that was killed goes on when called again, several processes may share one, and the
     trial that a killed process left is taken up anew.
 
-    Arguments:
-        records: Folder of records.
+    Args:
+        records: Folder of records, or an open :class:`netml.Records`.
         output: Folder for ``study.db``, ``best.netml``, ``best.json`` (fields for :func:`netml.train`) and
             ``trials.csv``.
         trials: How many in all, those of earlier calls included.
         space: Field -> (lowest, highest, logarithmic?) or a list of values; :data:`SPACE` by default.
         seed: Of the sampler.
         progress: Show it, on a terminal.
-        heartbeat_s: A trial that gave no sign of life for twice this time is taken for killed.
+        heartbeat_s: A trial that gave no sign of life for twice this time, s, is taken for killed.
         fields: Of :class:`netml.training.config.TrainConfig`, the same in every trial.
 
     Returns:
@@ -60,6 +63,10 @@ def tune(records, *, output, trials: int = 30, space: Mapping | None = None, see
             another search in the folder.
         RecordsError: As :func:`netml.train`.
         OutputError: The folder or the study in it cannot be written, or the study is damaged.
+
+    Example:
+        >>> best = netml.tune("records", output="search", trials=20, space={"hidden": (32, 128, True)}, budget="demo")
+        >>> netml.train("records", output="PYR.netml", **json.loads(best.read_text())["fields"])
     """
     _optuna()
     if launched()[1] > 1:

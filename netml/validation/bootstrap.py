@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from netml.metrics import area, true_positives_at
 from netml.validation import spikes
-from netml.validation.cell_metrics import MIN_SD_MV, Prediction, clipped, pooled, probability, true_positives_at
+from netml.validation.cell_metrics import MIN_SD_MV, Prediction, clipped, pooled, probability
 
 RESAMPLES = 1000
 MIN_TRIALS = 5  # fewer say nothing about how trials differ
@@ -22,7 +23,7 @@ QUANTILES = (0.025, 0.975)
 def intervals(predictions: list[Prediction], skip_ms: float, v_clip_mv: float, shift: int = 0) -> dict:
     """Intervals of the main scores.
 
-    Arguments:
+    Args:
         predictions: The trials; the same draws whatever their content.
         skip_ms: Start of each that does not count.
         v_clip_mv: Where the voltages are clipped, and below which the truth counts.
@@ -89,11 +90,10 @@ def detection(bins, draws: np.ndarray) -> dict[str, list[float]]:
         some = draws[start : start + CHUNK]
         false, hits = (np.cumsum((some @ c)[:, ::-1], axis=1) for c in counts)
         for f, h in zip(false, hits, strict=True):
-            defined = h[-1] > 0 and f[-1] > 0
-            fpr, tpr = (np.append(0.0, f / f[-1]), np.append(0.0, h / h[-1])) if defined else (None, None)
-            found["auc"].append(float(np.trapezoid(tpr, fpr)) if defined else np.nan)
+            curve = (np.append(0.0, f / f[-1]), np.append(0.0, h / h[-1])) if h[-1] > 0 and f[-1] > 0 else None
+            found["auc"].append(area(*curve) if curve else np.nan)
             for name, rate in (("tp_at_0.25_fp", 0.0025), ("tp_at_1_fp", 0.01)):
-                found[name].append(true_positives_at(fpr, tpr, rate) if defined else np.nan)
+                found[name].append(true_positives_at(*curve, rate) if curve else np.nan)
     return found
 
 

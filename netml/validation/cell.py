@@ -1,95 +1,19 @@
-"""`netml validate`: a reduction against the records of the cell it stands for, free-running, on unseen trials."""
+"""A reduction against its cell: which trials count, all scores over them, and what a reader must know before these."""
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
 
 from netml.artifact import Artifact
-from netml.engine import inputs
 from netml.errors import ArtifactError, RecordsError
-from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.reader import HELD_OUT
 from netml.records.trial import NETWORK
+from netml.stimuli import random_input as inputs
 from netml.validation import bootstrap, cell_metrics, currents
 from netml.validation.cell_metrics import PUBLISHED_CLIP_MV, PUBLISHED_SKIP_MS, Prediction
-from netml.validation.doubt import doubt
-from netml.validation.prediction import predict
 
 SKIP_MS = 200.0
 SPLITS = ("test", "validation", "train", "all")
 DEFAULT_CLIP_MV = -55.0
-
-
-def validate(artifact, records, *, output=None, split: str = "test", kinds=None, skip_ms: float = SKIP_MS,
-             physics: bool = True) -> dict:  # fmt: skip
-    """Measure how well a reduction predicts its cell.
-
-    The reduction runs free: its own emitted spikes feed back, nothing of the truth reaches it but the synaptic events.
-
-    Arguments:
-        artifact: Path of a ``.netml`` file, or an :class:`Artifact`.
-        records: Folder of records of the same cell, or :class:`Records`.
-        output: Folder for ``validation.json``, ``report.html`` and ``figures/``; nothing is written without it.
-        split: ``test`` (default), ``validation``, ``train`` or ``all`` trials.
-        kinds: Only trials of these kinds; all by default.
-        skip_ms: Start of each trial that does not count: the cell settles from rest.
-        physics: Check the laws of :mod:`netml.validation.physics` too, which takes seconds.
-
-    Returns:
-        dict, JSON-able: ``all`` and ``kinds`` (metrics over all trials and by kind, see
-        :func:`netml.validation.cell_metrics.honest`), ``published`` (headline protocol of the literature, for
-        comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
-        they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
-        :mod:`netml.validation.doubt`), what was measured, ``warnings``,
-        and ``report`` / ``json`` (paths, or None).
-
-    Raises:
-        ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
-        RecordsError: Unreadable, or no trial of that split and those kinds is longer than ``skip_ms``.
-        OutputError: The output folder cannot be written.
-    """
-    name = str(artifact) if not isinstance(artifact, Artifact) else "artifact"
-    artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(artifact)
-    records = records if isinstance(records, Records) else Records.open(records)
-    check_same_cell(artifact, records)
-    chosen = choose_trials(artifact, records, split, kinds, skip_ms)
-    if output is not None:
-        output_folder(output)
-    by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
-    found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
-    predictions = [found[k] for k in chosen]
-    result = measure(predictions, artifact, skip_ms)
-    result["doubt"] = doubt(artifact, predictions, map(records.trial, chosen), skip_ms)
-    result["physics"] = []
-    if physics:
-        from netml.validation.physics import physics as laws  # needs torch, which the scores do not
-
-        result["physics"] = laws(artifact, predictions)
-    result["source"] = {
-        "artifact": name,
-        "records": str(records.folder),
-        "cell": records.cell.label,
-        "fingerprint": records.cell.fingerprint,
-        "split": split,
-        "trials": len(chosen),
-        "trials_by_kind": {kind: result["kinds"][kind]["trials"] for kind in result["kinds"]},
-        "dt_r_ms": artifact.header["dt_r_ms"],
-        "threshold": artifact.header["threshold"],
-        "parameters": int(artifact.arrays["params"].size),
-        "artifact_provenance": artifact.header["provenance"],
-        "records_provenance": records.provenance,
-    }
-    result["warnings"] = warnings(result, artifact, records, split)
-    result["report"] = result["json"] = None
-    if output is not None:
-        from netml.report.cell_report import write_report
-
-        folder = Path(output)
-        result["report"] = str(write_report(folder, result, predictions))
-        result["json"] = str(folder / "validation.json")
-        with replacing(folder / "validation.json") as path:
-            path.write_text(json.dumps(result, indent=1, default=str))
-    return result
 
 
 def check_same_cell(artifact: Artifact, records: Records) -> None:
@@ -110,9 +34,15 @@ def check_same_cell(artifact: Artifact, records: Records) -> None:
             f"the reduction's synapse types are {', '.join(artifact.header['synapses'])}; the records have "
             f"{', '.join(records.cell.synapses)}. Train a reduction on these records"
         )
+    if [tuple(s) for s in artifact.header["sections"]] != [tuple(s) for s in records.cell.segments.sections]:
+        raise ArtifactError(
+            f"the reduction's sections are not those of {records.cell.label!r}. Train a reduction on these records"
+        )
 
 
-def choose_trials(artifact: Artifact, records: Records, split: str, kinds, skip_ms: float) -> list[int]:
+def choose_trials(
+    artifact: Artifact, records: Records, split: str, kinds: Sequence[str] | None, skip_ms: float
+) -> list[int]:
     """Indices of the trials to validate on; the split is the one that training made (same seed, same trials).
 
     A reduction that takes no current is not judged on trials with one.
@@ -146,7 +76,7 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
     by_kind = {kind: [p for p in predictions if p.kind == kind] for kind in kinds}
 
     def honest(chosen: list[Prediction]) -> dict:
-        scores = cell_metrics.honest(chosen, skip_ms, v_clip)
+        scores = cell_metrics.all_trials(chosen, skip_ms, v_clip)
         return scores | {"interval_95": bootstrap.intervals(chosen, skip_ms, v_clip)}
 
     published = cell_metrics.published_trials(predictions)
@@ -166,7 +96,7 @@ def measure(predictions: list[Prediction], artifact: Artifact, skip_ms: float) -
 def unseen(kinds: dict) -> dict | None:
     """AUC on input that no network need give, against the plain input of the same protocol.
 
-    Arguments:
+    Args:
         kinds: Metrics by kind.
 
     Returns:

@@ -5,9 +5,11 @@ the emitted spikes of the model, and the same of the detailed cell. Everything b
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from netml.metrics import explained_variance, roc_auc, roc_curve, true_positives_at
 from netml.validation import spikes
 
 PUBLISHED_SKIP_MS = 500.0
@@ -35,16 +37,17 @@ class Prediction:
     input_us_per_s: np.ndarray | None = None  # [synapse types] weights of the trial's events, summed, a second
     current_na: np.ndarray | None = None  # [T] mean of the current into the soma over the step; None: none
     events: int = 0  # number of synaptic events
-    beyond: np.ndarray | None = None  # [steps] bool, an input passes what it got in training; None: an older artifact
+    #: [steps] bool, an input passes what it got in training; None: an older artifact
+    past_training_range: np.ndarray | None = None
 
-    def after(self, skip_ms):
+    def after(self, skip_ms: float) -> int:
         """Index of the first step that starts at or after ``skip_ms``."""
         return int(np.ceil(skip_ms / self.dt_ms - 1e-6))
 
-    def duration_ms(self, skip_ms=0.0):
+    def duration_ms(self, skip_ms: float = 0.0) -> float:
         return (len(self.logit) - self.after(skip_ms)) * self.dt_ms
 
-    def spike_trains(self, skip_ms=0.0):
+    def spike_trains(self, skip_ms: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Return true and emitted spike times [ms] that lie at or after ``skip_ms``."""
         model = (np.flatnonzero(self.spike) + 1) * self.dt_ms
         return self.true_spike_ms[self.true_spike_ms >= skip_ms], model[model >= skip_ms]
@@ -53,46 +56,7 @@ class Prediction:
 # ---- spikes as detection ------------------------------------------------------------------------------------------
 
 
-def roc_curve(score, target):
-    """Exact receiver operating characteristic; equal scores make one sloped step, so its area is the exact AUC.
-
-    Args:
-        score: [n] float; higher means more likely a spike.
-        target: [n] bool.
-
-    Returns:
-        (false positive rate, true positive rate), both from 0 to 1; (None, None) with no positive or no negative.
-    """
-    score, target = np.asarray(score), np.asarray(target, bool)
-    n_true = int(target.sum())
-    if n_true == 0 or n_true == len(target):
-        return None, None
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    hits = np.cumsum(target[order])[last_of_tie]
-    false = last_of_tie + 1 - hits
-    return np.append(0.0, false / (len(target) - n_true)), np.append(0.0, hits / n_true)
-
-
-def roc_auc(score, target):
-    """Area under the ROC curve: how often a bin with a spike outscores one without, ties half; None if undefined."""
-    fpr, tpr = roc_curve(score, target)
-    return None if fpr is None else float(np.trapezoid(tpr, fpr))
-
-
-def true_positives_at(fpr, tpr, rate):
-    """True positive rate where the false positive rate is ``rate`` (linear between the points of the ROC curve)."""
-    if fpr is None:
-        return None
-    # on a vertical step of the curve take its top
-    right = np.searchsorted(fpr, rate, "right")
-    if right == len(fpr):
-        return 1.0
-    x0, x1, y0, y1 = fpr[right - 1], fpr[right], tpr[right - 1], tpr[right]
-    return float(y0 + (y1 - y0) * (rate - x0) / (x1 - x0))
-
-
-def pooled(predictions, skip_ms, shift=0):
+def pooled(predictions: list[Prediction], skip_ms: float, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits and true spike bins of all trials, the model read ``shift`` bins later (> 0: the model is late).
 
     Bins that a shift would pair across the edge of a trial are left out.
@@ -105,14 +69,14 @@ def pooled(predictions, skip_ms, shift=0):
     return np.concatenate(scores), np.concatenate(targets)
 
 
-def detection(predictions, skip_ms=0.0, max_shift=1):
+def detection(predictions: list[Prediction], skip_ms: float = 0.0, max_shift: int = 1) -> dict[str, Any]:
     """ROC AUC and true positives at 0.25 % and 1 % false positives.
 
     The headline figures are taken without shift. ``auc_best_shift`` allows one constant shift of at most ``max_shift``
     bins for all trials and says which (``shift_bins`` > 0: the model is late).
     """
     curve = roc_curve(*pooled(predictions, skip_ms))
-    if curve[0] is None:
+    if curve is None:
         return {key: None for key in ("auc", "tp_at_0.25_fp", "tp_at_1_fp", "auc_best_shift", "shift_bins")}
     by_shift = {s: roc_auc(*pooled(predictions, skip_ms, s)) for s in range(-max_shift, max_shift + 1)}
     best = max((s for s in by_shift if by_shift[s] is not None), key=lambda s: (by_shift[s], -abs(s)))
@@ -125,12 +89,14 @@ def detection(predictions, skip_ms=0.0, max_shift=1):
     }
 
 
-def probability(logit):
+def probability(logit: np.ndarray) -> np.ndarray:
     """Logistic function that cannot overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * logit.astype(float)))
 
 
-def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
+def calibration(
+    predictions: list[Prediction], skip_ms: float = 0.0, edges: np.ndarray = CALIBRATION_EDGES
+) -> dict[str, Any]:
     """Predicted spike probability a bin against the observed frequency.
 
     Returns:
@@ -166,20 +132,14 @@ def calibration(predictions, skip_ms=0.0, edges=CALIBRATION_EDGES):
 # ---- voltage ------------------------------------------------------------------------------------------------------
 
 
-def explained_variance(true, predicted):
-    """1 - mean (true - predicted)^2 / Var(true), so that a constant offset counts too.
-
-    None where the truth hardly moves (standard deviation below 0.05 mV): a ratio of noises says nothing.
-    """
-    if len(true) < 2 or np.std(true) < MIN_SD_MV:
-        return None
-    return float(1.0 - np.mean((true - predicted) ** 2) / np.var(true))
-
-
-def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+def clipped(
+    predictions: list[Prediction], skip_ms: float = 0.0, clip_mv: float | None = None, below_mv: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """True and model's soma voltage, all trials pooled.
 
     Args:
+        predictions: of the trials.
+        skip_ms: start of each trial that does not count.
         clip_mv: both voltages are clipped from above at this value (the published way: spikes become plateaus).
         below_mv: instead, only samples where the *true* voltage is below this value; the prediction as it is.
     """
@@ -193,24 +153,29 @@ def clipped(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
     return true, model
 
 
-def voltage(predictions, skip_ms=0.0, clip_mv=None, below_mv=None):
+def voltage(
+    predictions: list[Prediction], skip_ms: float = 0.0, clip_mv: float | None = None, below_mv: float | None = None
+) -> dict[str, Any]:
     """Explained variance and RMSE of the soma voltage, all trials pooled; arguments of :func:`clipped`."""
     true, model = clipped(predictions, skip_ms, clip_mv, below_mv)
     rmse = float(np.sqrt(np.mean((true - model) ** 2))) if len(true) else None
-    return {"explained_variance": explained_variance(true, model), "rmse_mv": rmse, "samples": len(true)}
+    return {"explained_variance": explained_variance(true, model, MIN_SD_MV), "rmse_mv": rmse, "samples": len(true)}
 
 
 # ---- emitted spikes -----------------------------------------------------------------------------------------------
 
 
-def emitted_spikes(predictions, skip_ms=0.0, window_ms=spikes.COINCIDENCE_MS):
+def emitted_spikes(
+    predictions: list[Prediction], skip_ms: float = 0.0, window_ms: float = spikes.COINCIDENCE_MS
+) -> dict[str, Any]:
     """Compare the spikes that the model emits with the true ones: counts, rates, Gamma, ISI and CV distributions."""
     trials = [(*p.spike_trains(skip_ms), p.duration_ms(skip_ms)) for p in predictions]
     trials = [t for t in trials if t[2] > 0]
     seconds = sum(t[2] for t in trials) / 1000.0
     n_true, n_model = sum(len(t[0]) for t in trials), sum(len(t[1]) for t in trials)
-    isi = [spikes.intervals([t[k] for t in trials]) for k in (0, 1)]
-    cv = [spikes.cv_of_isi([t[k] for t in trials]) for k in (0, 1)]
+    true, model = [t[0] for t in trials], [t[1] for t in trials]
+    isi = spikes.intervals(true), spikes.intervals(model)
+    cv = spikes.cv_of_isi(true), spikes.cv_of_isi(model)
     per_trial = np.array([(len(m) - len(r)) / (ms / 1000.0) for r, m, ms in trials])
     return {
         "spikes_true": n_true,
@@ -230,14 +195,14 @@ def emitted_spikes(predictions, skip_ms=0.0, window_ms=spikes.COINCIDENCE_MS):
     }
 
 
-def mean(values):
+def mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
 # ---- together -----------------------------------------------------------------------------------------------------
 
 
-def honest(predictions, skip_ms, v_clip_mv):
+def all_trials(predictions: list[Prediction], skip_ms: float, v_clip_mv: float) -> dict[str, Any]:
     """All metrics on all trials (those without spikes included)."""
     return {
         "trials": len(predictions),
@@ -252,19 +217,23 @@ def honest(predictions, skip_ms, v_clip_mv):
     }
 
 
-def published_trials(predictions):
+def published_trials(predictions: list[Prediction]) -> list[Prediction]:
     """Those of 1 to 24 true spikes that are longer than 500 ms."""
     few, many = PUBLISHED_SPIKES
     return [p for p in predictions if few <= len(p.true_spike_ms) <= many and p.duration_ms(PUBLISHED_SKIP_MS) > 0]
 
 
-def published(predictions):
+def published(predictions: list[Prediction]) -> dict[str, Any]:
     """The headline protocol of Beniaguev et al. 2021 and Spieler et al. 2024, for comparison with their figures.
 
     The first 500 ms are skipped, voltages clipped at -55 mV, and only trials of 1 to 24 true spikes count (their trials
-    last 6 s). Reported beside `honest`, never instead of it: it leaves the hardest trials out.
+    last 6 s). Reported beside `all_trials`, never instead of it: it leaves the hardest trials out.
     """
     chosen = published_trials(predictions)
-    result = {"trials": len(chosen), "trials_left_out": len(predictions) - len(chosen), "skip_ms": PUBLISHED_SKIP_MS}
+    result: dict[str, Any] = {
+        "trials": len(chosen),
+        "trials_left_out": len(predictions) - len(chosen),
+        "skip_ms": PUBLISHED_SKIP_MS,
+    }
     result |= {"clip_mv": PUBLISHED_CLIP_MV, "spikes_per_trial": list(PUBLISHED_SPIKES)}
     return result | detection(chosen, PUBLISHED_SKIP_MS) | voltage(chosen, PUBLISHED_SKIP_MS, clip_mv=PUBLISHED_CLIP_MV)

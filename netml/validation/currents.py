@@ -19,7 +19,7 @@ def f_i_curve(predictions: list[Prediction]) -> dict | None:
         rate_true_hz, rate_model_hz and seconds; ``rate_error_hz``, mean absolute difference of the rates a stretch,
         weighted by its length; ``one_silent``, the share of the stretches in which only one of both fires.
     """
-    found = [stretch for p in predictions if p.current_na is not None and not p.events for stretch in stretches(p)]
+    found = [stretch for p in predictions if not p.events for stretch in stretches(p)]
     if not any(current for current, *_ in found):
         return None
     current, seconds, true, model = np.array(sorted(found)).T
@@ -40,6 +40,8 @@ def f_i_curve(predictions: list[Prediction]) -> dict | None:
 
 def stretches(p: Prediction) -> list[tuple[float, float, int, int]]:
     """(nA, s, true spikes, spikes of the model) of the constant stretches of at least 100 ms in a trial's current."""
+    if p.current_na is None:
+        return []
     borders = np.flatnonzero(np.diff(p.current_na, prepend=np.nan, append=np.nan))
     true, model = p.spike_trains()
     found = []

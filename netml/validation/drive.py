@@ -1,23 +1,25 @@
-"""Artificial input for a reduction, from the rates and weights of its channels in training."""
+"""Artificial input for a reduction, from the rates and weights of its synapse sites in training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from netml.artifact import Artifact
 from netml.reductions import kernel
 from netml.reductions.kernel import LANES
 from netml.training.recurrence import EventTable, Recurrence, Window
 
-FALLBACK_HZ = 5.0  # rate of a channel, where an artifact does not say how long it was trained
+FALLBACK_HZ = 5.0  # rate of a synapse site, where an artifact does not say how long it was trained
 
 
 class Events(NamedTuple):
-    """Events of one lane: step, channel and weight (uS) of each."""
+    """Events of one lane: step, synapse site and weight (uS) of each."""
 
     step: np.ndarray
-    channel: np.ndarray
+    synapse_site: np.ndarray
     weight: np.ndarray
 
     @classmethod
@@ -52,7 +54,7 @@ class Driver:
         current_range_na: Lowest and highest current of the training; None for a reduction that takes none.
         types: Synapse types.
         excites: (types) bool, found by trial: whether more of its events raise the logit.
-        rate: (channels) events a step in training. weight_us: (channels) typical weight of the synapse type.
+        rate: (synapse_sites) events a step in training. weight_us: (synapse_sites) typical weight of the synapse type.
     """
 
     def __init__(self, artifact: Artifact, seed: int = 0):
@@ -60,15 +62,15 @@ class Driver:
         self.reduction = kernel.Reduction.of(artifact)
         self.dt_ms = float(header["dt_r_ms"])
         self.types = list(header["synapses"])
-        self._channel_input, self._gain = arrays["channel_input"], arrays["channel_gain"]
-        self.type = np.arange(artifact.channels) % len(self.types)
+        self._synapse_site_input, self._gain = arrays["channel_input"], arrays["channel_gain"]
+        self.type = np.arange(artifact.synapse_sites) % len(self.types)
         self.current_range_na = header["current_range_na"] if header.get("current") else None
         seen = arrays["channel_seen"]
         seconds = header["provenance"].get("training_seconds")
         hz = seen / seconds if seconds else FALLBACK_HZ * (seen > 0)
         self.rate = hz * self.dt_ms / 1000.0
         if self.current_range_na:
-            self.rate[-1] = 0.0  # the last channel is no synapse
+            self.rate[-1] = 0.0  # the last synapse site is no synapse
         log_weight = -np.log(np.maximum(self._gain, 1e-12))
         typical = [np.exp(log_weight[(self.type == s) & (seen > 0)].mean()) if (seen[self.type == s] > 0).any() else 0.0
                    for s in range(len(self.types))]  # fmt: skip
@@ -76,52 +78,60 @@ class Driver:
         self.random = np.random.default_rng(seed)
         self.excites = self._find_excitation()
 
-    def poisson(self, steps: int, factors, weight: float = 1.0) -> Events:
-        """Independent events on all channels that training saw.
+    def poisson(self, steps: int, factors: ArrayLike, weight: float = 1.0) -> Events:
+        """Independent events on all synapse sites that training saw.
 
-        Arguments:
+        Args:
+            steps: How many steps they spread over.
             factors: (types) of the rates of training.
             weight: Factor of the typical weights.
         """
         rate = self.rate * np.asarray(factors, float)[self.type]
         total = rate.sum()
         n = self.random.poisson(total * steps)
-        channel = self.random.choice(rate.size, n, p=rate / total) if n else np.zeros(0, int)
-        return Events(self.random.integers(0, steps, n), channel.astype(np.int32),
-                      (weight * self.weight_us[channel]).astype(np.float32))  # fmt: skip
+        synapse_site = self.random.choice(rate.size, n, p=rate / total) if n else np.zeros(0, int)
+        return Events(self.random.integers(0, steps, n), synapse_site.astype(np.int32),
+                      (weight * self.weight_us[synapse_site]).astype(np.float32))  # fmt: skip
 
-    def every_input(self, step, weight: float, types=None) -> Events:
+    def every_input(self, step: ArrayLike, weight: float, types: ArrayLike | None = None) -> Events:
         """One event at each input of the reduction at the given steps, as strong as ``weight`` typical ones together.
 
-        Arguments:
+        Args:
+            step: (n) steps at which they come.
+            weight: How many typical events one is worth.
             types: (types) bool, which take part; all by default.
         """
         usable = (self.rate > 0) & (np.ones(len(self.types), bool) if types is None else np.asarray(types))[self.type]
-        inputs, first = np.unique(np.where(usable, self._channel_input, -1), return_index=True)
-        channel = first[inputs >= 0]
+        inputs, first = np.unique(np.where(usable, self._synapse_site_input, -1), return_index=True)
+        synapse_site = first[inputs >= 0]
         step = np.asarray(step)
-        return Events(np.repeat(step, channel.size), np.tile(channel, step.size).astype(np.int32),
-                      np.tile(weight * self.weight_us[channel], step.size).astype(np.float32))  # fmt: skip
+        return Events(np.repeat(step, synapse_site.size), np.tile(synapse_site, step.size).astype(np.int32),
+                      np.tile(weight * self.weight_us[synapse_site], step.size).astype(np.float32))  # fmt: skip
 
-    def current(self, step, na: float) -> Events:
+    def current(self, step: ArrayLike, na: float) -> Events:
         """A current into the soma at the given steps, nA; of a reduction that takes one."""
         step = np.asarray(step)
         return Events(step, np.full(step.size, self.type.size - 1, np.int32), np.full(step.size, na, np.float32))
 
-    def run(self, lanes: list[Events], steps: int, *, repeats: int = 1, each=None) -> Outcome:
+    def run(
+        self, lanes: list[Events], steps: int, *, repeats: int = 1, each: Callable[[Outcome], object] | None = None
+    ) -> Outcome:
         """Run up to 16 lanes of events from rest, ``repeats`` times one after the other without a break.
 
-        Arguments:
+        Args:
+            lanes: Events of each lane.
+            steps: Length of a run.
+            repeats: How many runs.
             each: Called with the outcome of every repeat; the last is returned.
         """
-        row, channel, weight = (np.concatenate(parts) for parts in zip(
-            *((events.step + lane * steps, events.channel, events.weight) for lane, events in enumerate(lanes)),
+        row, synapse_site, weight = (np.concatenate(parts) for parts in zip(
+            *((events.step + lane * steps, events.synapse_site, events.weight) for lane, events in enumerate(lanes)),
             strict=True))  # fmt: skip
         order = np.argsort(row, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=LANES * steps))]).astype(np.int64)
-        table = EventTable(start, channel[order].astype(np.int32), weight[order].astype(np.float32))
+        table = EventTable(start, synapse_site[order].astype(np.int32), weight[order].astype(np.float32))
         r = self.reduction
-        recurrence = Recurrence(kernel.load(), r.dims, r.wiring, self._channel_input, table, threads=1)
+        recurrence = Recurrence(kernel.load(), r.dims, r.wiring, self._synapse_site_input, table, threads=1)
         try:
             first = np.arange(LANES, dtype=np.int64)[None] * steps
             window = Window(steps, first, np.full((1, LANES), steps, np.int32), np.zeros((1, steps, LANES), np.uint8),

@@ -2,7 +2,7 @@
 
 from netml.errors import RunError
 from netml.runs import Run
-from netml.validation.network_metrics import BIN_MS, Population, population
+from netml.validation.network_metrics import BIN_MS, PopulationStatistics, population
 
 #: Metadata that should agree, and what it means if it does not.
 SHOULD_AGREE = {
@@ -47,18 +47,12 @@ def window(runs: list[Run], skip_ms: float | None) -> tuple[float, float]:
     return start, stop
 
 
-def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> dict[str, Population]:
-    """Statistics of every population of a run.
-
-    Raises:
-        RunError: A spike of a cell that its population does not have.
-    """
+def statistics(run: Run, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> dict[str, PopulationStatistics]:
+    """Statistics of every population of a run."""
     found = {}
     for name, info in run.populations.items():
         size = int(info["size"])
         times, ids = run.spikes(name)
-        if len(ids) and ids.max() >= size:
-            raise RunError(f"{run.folder}: population {name!r} has {size} cells, but node {ids.max()} spikes: damaged")
         if size:
             found[name] = population(times, ids, size, start_ms, stop_ms, bin_ms)
     return found
@@ -77,10 +71,9 @@ def warnings(a: Run, b: Run, floors: list[Run]) -> list[str]:
             shown = "" if key in ("versions", "circuit") else f" ({values[0]} and {values[1]})"
             changed = changed_versions(*values) if key == "versions" else ""
             found.append(f"{meaning[0].upper()}{meaning[1:]}{shown}{changed}.")
-    for run in dict.fromkeys((a.folder, b.folder)):
-        metadata = (a if run == a.folder else b).metadata
-        if metadata.get("build") == "fast":
-            found.append(f"{run} ran the fast build: its spikes depend on the number of ranks.")
+    for run in [a] if a.folder == b.folder else [a, b]:
+        if run.metadata.get("build") == "fast":
+            found.append(f"{run.folder} ran the fast build: its spikes depend on the number of ranks.")
     for name in a.populations:
         for run in (a, b):
             if run.populations[name]["size"] and not len(run.spikes(name)[0]):

@@ -1,8 +1,11 @@
 """Statistics of a population's spikes: pure functions on numpy arrays, and how two sets of them differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.signal import welch
 
 from netml.validation.spikes import cv_of_isi, ks_distance
 
@@ -14,7 +17,7 @@ BANDS = 12
 
 
 @dataclass(frozen=True)
-class Population:
+class PopulationStatistics:
     """Statistics of one population in one run, over the window that counts.
 
     Attributes:
@@ -53,12 +56,17 @@ class Population:
         }
 
 
-def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS) -> Population:
+def population(
+    times_ms: ArrayLike, cells: ArrayLike, size: int, start_ms: float, stop_ms: float, bin_ms: float = BIN_MS
+) -> PopulationStatistics:
     """Statistics of a population between ``start_ms`` and ``stop_ms``.
 
     Args:
         times_ms: [spikes] times.
         cells: [spikes] cell of each, 0 .. size - 1.
+        size: Number of cells.
+        start_ms: Where the window begins.
+        stop_ms: Where it ends.
         bin_ms: Width of the bins in which pairs are correlated.
     """
     times_ms, cells = np.asarray(times_ms, float), np.asarray(cells, np.int64)
@@ -69,7 +77,7 @@ def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_
     counts = np.bincount(cells, minlength=size)
     trains = np.split(times[order], np.cumsum(counts)[:-1])
     frequency, power = spectrum(times, length)
-    return Population(
+    return PopulationStatistics(
         spike_count=len(times),
         rates_hz=counts / (length / 1000.0),
         cv=cv_of_isi(trains),
@@ -79,7 +87,9 @@ def population(times_ms, cells, size: int, start_ms: float, stop_ms: float, bin_
     )
 
 
-def pair_correlations(trains, length_ms: float, bin_ms: float = BIN_MS, pairs: int = PAIRS) -> np.ndarray:
+def pair_correlations(
+    trains: Sequence[np.ndarray], length_ms: float, bin_ms: float = BIN_MS, pairs: int = PAIRS
+) -> np.ndarray:
     """Pearson correlations of spike counts in bins, over all pairs of cells that spike.
 
     Silent cells have no correlation and are left out. With more than ``pairs`` pairs a fixed-seed sample of cells is
@@ -101,7 +111,7 @@ def pair_correlations(trains, length_ms: float, bin_ms: float = BIN_MS, pairs: i
     return matrix[np.triu_indices(len(matrix), 1)]
 
 
-def spectrum(times_ms, length_ms: float, segment_ms: float = SEGMENT_MS):
+def spectrum(times_ms: np.ndarray, length_ms: float, segment_ms: float = SEGMENT_MS) -> tuple[np.ndarray, np.ndarray]:
     """Power spectrum of summed spikes over that of independent Poisson cells of the same rate.
 
     Counts in 1 ms bins, the mean of half-overlapping Hann windows of ``segment_ms`` (Welch 1967,
@@ -118,15 +128,15 @@ def spectrum(times_ms, length_ms: float, segment_ms: float = SEGMENT_MS):
     counts = np.histogram(times_ms, np.arange(bins + 1.0))[0].astype(float)
     if not counts.any():
         return np.zeros(0), np.zeros(0)
-    window = np.hanning(segment)
-    starts = range(0, bins - segment + 1, max(segment // 2, 1))
-    pieces = np.array([counts[s : s + segment] for s in starts]) - counts.mean()
-    power = (np.abs(np.fft.rfft(pieces * window)) ** 2).mean(axis=0) / (window**2).sum() / counts.mean()
-    frequency = np.fft.rfftfreq(segment, 0.001)
-    return frequency[1:], power[1:]
+    _, power = welch(
+        counts - counts.mean(), window=np.hanning(segment), noverlap=segment - segment // 2, detrend=False,
+        return_onesided=False,
+    )  # fmt: skip
+    frequency = np.fft.rfftfreq(segment, 0.001)[1:]
+    return frequency, power[1 : len(frequency) + 1] / counts.mean()
 
 
-def bands(frequency_hz, power):
+def bands(frequency_hz: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean power in 12 bands of equal width on a logarithmic scale, 2 to 200 Hz: a spectrum of a short run is noisy.
 
     Returns:
@@ -138,11 +148,11 @@ def bands(frequency_hz, power):
     return np.sqrt(edges[:-1] * edges[1:])[used], np.array([power[which == k].mean() for k in used])
 
 
-def in_band(frequency_hz) -> np.ndarray:
+def in_band(frequency_hz: np.ndarray) -> np.ndarray:
     return (frequency_hz >= BAND_HZ[0]) & (frequency_hz <= BAND_HZ[1])
 
 
-def difference(a: Population, b: Population) -> dict:
+def difference(a: PopulationStatistics, b: PopulationStatistics) -> dict:
     """How b differs from a; each entry is 0 for equal populations, None where undefined.
 
     ``rate``, ``cv``, ``correlation``: b against a (rate as a fraction of a's, the others as a difference);
@@ -152,20 +162,24 @@ def difference(a: Population, b: Population) -> dict:
     """
     power_a, power_b = bands(a.frequency_hz, a.power)[1], bands(b.frequency_hz, b.power)[1]
     same_grid = len(power_a) == len(power_b) > 0
-    spectrum_db = 10 * np.log10((power_b + 1e-12) / (power_a + 1e-12)) if same_grid else None
     correlated = len(a.correlations) and len(b.correlations)
     varied = a.rates_hz.std() > 0 and b.rates_hz.std() > 0
     return {
         "rate": float(b.rates_hz.mean() / a.rates_hz.mean() - 1) if a.spike_count else None,
         "rate_ks": ks_distance(a.rates_hz, b.rates_hz),
         "rate_mismatch": float(1 - np.corrcoef(a.rates_hz, b.rates_hz)[0, 1]) if varied else None,
-        "cv": _mean(b.cv) - _mean(a.cv) if len(a.cv) and len(b.cv) else None,
+        "cv": float(b.cv.mean() - a.cv.mean()) if len(a.cv) and len(b.cv) else None,
         "cv_ks": ks_distance(a.cv, b.cv),
-        "correlation": _mean(b.correlations) - _mean(a.correlations) if correlated else None,
+        "correlation": float(b.correlations.mean() - a.correlations.mean()) if correlated else None,
         "correlation_ks": ks_distance(a.correlations, b.correlations),
-        "spectrum_db": float(np.sqrt(np.mean(spectrum_db**2))) if same_grid else None,
+        "spectrum_db": _decibels(power_a, power_b) if same_grid else None,
     }  # fmt: skip
 
 
-def _mean(values):
+def _decibels(power_a: np.ndarray, power_b: np.ndarray) -> float:
+    """Root mean square difference."""
+    return float(np.sqrt(np.mean((10 * np.log10((power_b + 1e-12) / (power_a + 1e-12))) ** 2)))
+
+
+def _mean(values) -> float | None:
     return float(np.mean(values)) if len(values) else None

@@ -41,7 +41,7 @@ class Check:
 def physics(artifact: Artifact, predictions: list[Prediction] | None = None) -> list[dict]:
     """Check a reduction against what no cell can do.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         predictions: Of recorded trials, for the law that needs the detailed cell's rates; without them it is left out.
 

@@ -31,7 +31,7 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
     """Run a reduction from rest on its own spikes; nothing of the truth reaches it but the synaptic events
     and, where it takes one, the current.
 
-    Arguments:
+    Args:
         artifact: The reduction.
         trials: Of its cell; read a batch at a time, so that they need not fit into memory. Trials of similar length
             beside each other run fastest.
@@ -77,9 +77,9 @@ def predict(artifact: Artifact, trials: Iterable[Trial]) -> Iterator[Prediction]
                 true_v_mv=windows.soma_voltage(trial, bin_ms),
                 true_spike=windows.spike_train(trial, bin_ms).astype(bool),
                 true_spike_ms=np.asarray(trial.spike_time, float),
-                input_us_per_s=np.bincount(trial.event_channel % types, trial.event_weight, types)
+                input_us_per_s=np.bincount(trial.event_synapse_site % types, trial.event_weight, types)
                 / (trial.duration_ms / 1000.0),
                 current_na=windows.current(trial, bin_ms) if trial.current_na.size else None,
                 events=trial.event_time.size,
-                beyond=None if limit is None else (x[:n, : limit.size, i] > limit).any(axis=1),
+                past_training_range=None if limit is None else np.any(x[:n, : limit.size, i] > limit, axis=1),
             )

@@ -13,8 +13,9 @@ def speed(a: dict, b: dict) -> dict:
     """Compare the wall times of two runs, each for one biological second.
 
     Args:
-        a, b: ``metadata`` of the runs; ``wall`` holds ``run_s`` (the time loop), ``setup_s``, ``build_s`` and, in a
+        a: ``metadata`` of a run; ``wall`` holds ``run_s`` (the time loop), ``setup_s``, ``build_s`` and, in a
             swapped run, ``reduced_s``. What is missing gives None.
+        b: That of the other.
 
     Returns:
         dict: ``run_s_per_s`` and ``whole_s`` of both, ``ratio`` (a's run time over b's), and of the replaced cells

@@ -7,7 +7,7 @@ Tolerances: NEURON evaluates the same expressions in double precision, so gates 
 import numpy as np
 import pytest
 
-from netml.engine import mechanisms
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 from netml.toolchain import source_folder
 
 CELSIUS = 34.0
@@ -20,7 +20,7 @@ EXACT = dict(rel=1e-9, abs=1e-15)
 def h():
     from neuron import h
 
-    mechanisms.load(h, mechanisms.build([source_folder("mod")]))
+    load_mechanisms(h, build_mechanisms([source_folder("mod")]))
     h.celsius = CELSIUS
     h.dt = 0.025
     return h

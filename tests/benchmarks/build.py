@@ -124,9 +124,9 @@ def main() -> None:
             result["netpyne_connections_per_s"] = netpyne_rate(rule)
             result["times_netpyne"] = result["connections_built_per_s_per_core"] / result["netpyne_connections_per_s"]
         results.append(result)
-        if netml.engine.mpi.is_first():
+        if netml.engine.ranks.mpi.is_first():
             print(json.dumps(result), flush=True)
-    if options.json and netml.engine.mpi.is_first():
+    if options.json and netml.engine.ranks.mpi.is_first():
         Path(options.json).write_text(json.dumps(results, indent=1))
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 import netml
-from netml.engine import mechanisms, mpi
+from netml.engine.mechanisms.build import build_mechanisms
+from netml.engine.ranks import mpi
 from netml.toolchain import source_folder
 
 PLAIN = Path(__file__).resolve().with_name("circuit_plain.py")
@@ -39,7 +40,7 @@ def timed(run) -> tuple[dict, object]:
 
 def plain(model: Path, ranks: int, settings: dict, out: Path) -> dict[int, np.ndarray]:
     """Spike times by gid of the project run by NetPyNE alone."""
-    library = mechanisms.build([source_folder("mod")])
+    library = build_mechanisms([source_folder("mod")])
     program = [sys.executable, str(PLAIN), str(model), str(library.nrnmech), json.dumps(settings), str(out)]
     command = program if ranks == 1 else mpi.command(mpi.find(), ranks, program)
     environment = os.environ | mpi.environment(mpi.find()) | dict.fromkeys(mpi.THREADS, "1")
@@ -89,7 +90,7 @@ def main() -> None:
         size = {"n_pyr": options.cells * 4 // 5, "n_pv": options.cells - options.cells * 4 // 5}
     settings = {"circuit": options.circuit, **size}
     common = {"cfg": settings, "progress": False, "overwrite": True}
-    mechanisms.build([source_folder("mod")], "coreneuron", "fast")
+    build_mechanisms([source_folder("mod")], "coreneuron", "fast")
     with tempfile.TemporaryDirectory() as folder:
         out, times = Path(folder), {"plain": [], "netml": []}
         for _ in range(options.repeat):

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from netml.artifact import Artifact
-from netml.device.network import Network
-from netml.device.population import Population
-from netml.engine import population as engine
+from netml.device.network import DeviceNetwork
+from netml.device.population import DevicePopulation
+from netml.population import population as engine
 from netml.toolchain import source_folder
 
 BATCH = 10_000_000  # synapses added at once
@@ -28,13 +28,17 @@ def fill(population, cells: int, synapses: int) -> float:
     population.add_rows(cells)
     artifact = population.artifact
     labels = artifact.header["synapses"]
-    channels = sum(nseg for _, nseg in artifact.header["sections"]) * len(labels)
+    synapse_sites = sum(nseg for _, nseg in artifact.header["sections"]) * len(labels)
     rng = np.random.default_rng(0)
     for at in range(0, cells * synapses, BATCH):
         n = min(BATCH, cells * synapses - at)
-        pre, post, channel = rng.integers(0, cells, n), (at + np.arange(n)) // synapses, rng.integers(0, channels, n)
-        population.add_synapses(pre, post, channel, np.full(n, 0.16 / synapses), rng.integers(10, 100, n) / 10)
-    sites = rng.integers(0, channels // len(labels), 160) * len(labels)
+        pre, post, synapse_site = (
+            rng.integers(0, cells, n),
+            (at + np.arange(n)) // synapses,
+            rng.integers(0, synapse_sites, n),
+        )
+        population.add_synapses(pre, post, synapse_site, np.full(n, 0.16 / synapses), rng.integers(10, 100, n) / 10)
+    sites = rng.integers(0, synapse_sites // len(labels), 160) * len(labels)
     kind = np.where(np.arange(160) % 4 > 0, labels.index("AMPA_NMDA"), labels.index("GABAA"))
     population.add_background(sites + kind, np.where(np.arange(160) % 4 > 0, 16.5, 24.0), 0.0008, seed=1)
     population.reset()
@@ -52,9 +56,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # the engine beside it has one too
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
-    population = Population(artifact, "PYR", options.device)
+    population = DevicePopulation(artifact, "PYR", options.device)
     build_s = fill(population, options.cells, options.synapses)
-    network = Network({"PYR": population}, {"PYR": np.arange(options.cells)})
+    network = DeviceNetwork({"PYR": population}, {"PYR": np.arange(options.cells)})
     network.advance(20.0)
     start = time.perf_counter()
     times, numbers = network.advance(float(options.steps))
@@ -67,7 +71,7 @@ def main() -> None:
     if population.device.type == "cuda":
         result["peak_gb"] = torch.cuda.max_memory_allocated(population.device) / 1e9
     if not options.no_engine:
-        own = engine.Population(artifact, "PYR", threads=1)
+        own = engine.ReducedPopulation(artifact, "PYR", threads=1)
         result["engine_build_s"] = fill(own, options.cells, options.synapses)
         same = []
         for n in range(20 + options.steps):

@@ -16,16 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import engine_peers
 import numpy as np
+from population import random_artifact
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import engine_peers  # noqa: E402
-from population import random_artifact  # noqa: E402
-
-from netml.engine import mpi  # noqa: E402
-from netml.reductions.kernel import FLAGS, LANES, Dims, Reduction  # noqa: E402
-from netml.toolchain import build_library, source_folder  # noqa: E402
+from netml.engine.ranks import mpi
+from netml.reductions.kernel import FLAGS, LANES, Dims, Reduction
+from netml.toolchain import build_library, source_folder
 
 HERE = Path(__file__).resolve().parent
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)

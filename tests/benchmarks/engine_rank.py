@@ -13,9 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 world = mpi.start()
 
@@ -24,12 +22,11 @@ from neuron import h  # noqa: E402
 from population import random_artifact  # noqa: E402
 
 from netml.artifact import Artifact  # noqa: E402
-from netml.engine import mechanisms  # noqa: E402
-from netml.engine.plasticity import RewardStdp  # noqa: E402
-from netml.engine.population import Population  # noqa: E402
-from netml.engine.population_library import view  # noqa: E402
-from netml.engine.population_model import synaptic_gain  # noqa: E402
-from netml.reductions.kernel import LANES, Dims  # noqa: E402
+from netml.engine.mechanisms.build import build_engine_library, load_mechanisms  # noqa: E402
+from netml.population.from_artifact import synaptic_gain  # noqa: E402
+from netml.population.plasticity import RewardStdp  # noqa: E402
+from netml.population.population import ReducedPopulation  # noqa: E402
+from netml.reductions.kernel import Dims  # noqa: E402
 
 DIMS = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
 CHUNK = 1_000_000
@@ -48,19 +45,19 @@ def artifact(period_steps: int, path: str | None) -> Artifact:
     return made
 
 
-def sampled(rng, sources: int, cells: int, channels: int, count: int, longest_ms: float):
-    """Random synapses onto this rank's cells, a chunk at a time: row, cell, channel, weight, delay."""
+def sampled(rng, sources: int, cells: int, synapse_sites: int, count: int, longest_ms: float):
+    """Random synapses onto this rank's cells, a chunk at a time: row, cell, synapse site, weight, delay."""
     for first in range(0, count, CHUNK):
         n = min(CHUNK, count - first)
-        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, channels))
+        where = (rng.integers(0, top, n, dtype=np.int32) for top in (sources, cells, synapse_sites))
         yield *where, 0.01 * rng.random(n), 1.0 + (longest_ms - 1.0) * rng.random(n)
 
 
-def fill(population: Population, sources: int, count: int, options: dict, projection: int = 0) -> None:
+def fill(population: ReducedPopulation, sources: int, count: int, options: dict, projection: int = 0) -> None:
     """Random synapses onto all cells of a population, taken into use."""
     rng = np.random.default_rng([options["seed"], world.rank])
-    channels = synaptic_gain(population.artifact).size
-    for columns in sampled(rng, sources, population.cells, channels, count, options["longest_ms"]):
+    synapse_sites = synaptic_gain(population.artifact).size
+    for columns in sampled(rng, sources, population.cells, synapse_sites, count, options["longest_ms"]):
         population.add_synapses(*columns, projection=projection)
     del columns
     population.freeze()
@@ -68,7 +65,7 @@ def fill(population: Population, sources: int, count: int, options: dict, projec
 
 def bytes_per_plastic_synapse(made: Artifact, options: dict, cells: int = 1000, each: int = 1000) -> float:
     """Resident memory of synapses that learn; the cells, taken into use before, are not in it."""
-    population = Population(made, "plastic")
+    population = ReducedPopulation(made, "plastic")
     projection = population.add_projection(stdp=RewardStdp(rate_us=1e-4, high_us=0.01))
     population.add_cells(cells)
     population.add_rows(cells)
@@ -85,14 +82,14 @@ def main() -> None:
     cells, synapses, segments = options["cells"], options["synapses"], options["segments"]
     gids = np.arange(world.rank, cells, world.size)
     context = h.ParallelContext()
-    mechanisms.load(h, mechanisms.build_engine_library())
+    load_mechanisms(h, build_engine_library())
     made = artifact(round(1000 / options["rate_hz"]), options.get("artifact"))
     bytes_per_plastic_synapse(made, options)  # the first time, the code itself comes into memory
     plastic_bytes = bytes_per_plastic_synapse(made, options)
     before = resident_bytes()
 
     start, start_cpu = time.perf_counter(), time.process_time()
-    engine, population = h.NetmlPopulation(), Population(made, "bench", threads=options["threads"])
+    engine, population = h.NetmlPopulation(), ReducedPopulation(made, "bench", threads=options["threads"])
     population.add_cells(len(gids), gids)
     population.add_rows(cells, np.arange(cells))
     outlets = []
@@ -118,9 +115,7 @@ def main() -> None:
     h.dt = 0.05
     context.set_maxstep(10)
     h.finitialize()
-    state_size = population.library.netml_population_state_size(population.handle)
-    lanes = view(population.library.netml_population_state(population.handle), np.float32,
-                 (-(-len(gids) // LANES), state_size, LANES))  # fmt: skip
+    lanes = population.handle.state()
     lanes[:, -1] = np.random.default_rng([7, world.rank]).integers(
         1, round(1000 / options["rate_hz"]), lanes[:, -1].shape
     )

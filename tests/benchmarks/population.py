@@ -11,32 +11,34 @@ import time
 import numpy as np
 
 from netml.artifact import Artifact
-from netml.engine.population import Population
+from netml.population.population import ReducedPopulation
 from netml.reductions.kernel import Dims, pack, parameter_shapes
 
 
-def random_artifact(dims: Dims, channels: int, seed: int = 0) -> Artifact:
+def random_artifact(dims: Dims, synapse_sites: int, seed: int = 0) -> Artifact:
     rng = np.random.default_rng(seed)
     arrays = {name: rng.normal(0, 0.3, shape) for name, shape in parameter_shapes(dims).items()}
+    arrays["refractory"] = np.zeros_like(arrays["refractory"])  # no limit
     for name in ("trace_decay", "feedback_decay", "memory_decay"):
         arrays[name] = rng.uniform(0.3, 0.95, arrays[name].shape)
     header = {
         "format": "netml-reduction", "version": 1, "reduction": "leaky_memory",
         "cell": {"label": "x", "fingerprint": ""}, "synapses": ["exc", "inh"],
-        "sections": [["dend", channels // 2]], "dims": dims._asdict(), "dt_r_ms": 1.0,
+        "sections": [["dend", synapse_sites // 2]], "dims": dims._asdict(), "dt_r_ms": 1.0,
         "threshold": 1e9, "weight_range_us": {"exc": [0.0, 0.01], "inh": [0.0, 0.01]}, "provenance": {}, "scores": {},
     }  # fmt: skip
     return Artifact(header, {
         "params": pack(dims, arrays), "wiring": rng.integers(0, dims.inputs, dims.traces).astype(np.int32),
-        "channel_input": rng.integers(0, dims.inputs, channels).astype(np.int32),
-        "channel_gain": np.full(channels, 100, np.float32), "channel_seen": np.ones(channels, np.int64),
+        "channel_input": rng.integers(0, dims.inputs, synapse_sites).astype(np.int32),
+        "channel_gain": np.full(synapse_sites, 100, np.float32), "channel_seen": np.ones(synapse_sites, np.int64),
     })  # fmt: skip
 
 
 def measure(cells: int, synapses: int, rate_hz: float, seconds: float, longest_ms: float, seed: int = 0) -> dict:
     """Run sources of Poisson spikes (as many as cells, `synapses` targets each) and count."""
     rng = np.random.default_rng(seed)
-    population = Population(random_artifact(Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40), 640), "bench")
+    dims = Dims(inputs=44, traces=66, feedback=4, memory=20, hidden=40)
+    population = ReducedPopulation(random_artifact(dims, 640), "bench")
     population.add_cells(cells)
     population.add_rows(cells)
     n = cells * synapses

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 DELAY_MS = 1.0  # the shortest of the network: NEURON exchanges spikes that often
 SOURCES, RATE_HZ, DURATION_MS, REPEATS = 4000, 40.0, 50.0, 40

@@ -14,14 +14,14 @@ from netml.circuit.cell import SegmentTable
 from netml.records import CellInfo
 from netml.reductions import kernel
 from netml.training.config import TrainConfig
-from netml.training.data import Steps
+from netml.training.data import TrialTable
 from netml.training.recurrence import EventTable, Recurrence, Window
 from netml.training.trainer import Trainer
 
 SEGMENTS, TRIALS, TRIAL_STEPS, EVENTS_A_STEP = 639, 32, 3000, 14.0
 
 
-def synthetic() -> Steps:
+def synthetic() -> TrialTable:
     """A binary tree of dendrite under random input: what the trainer reads, without files."""
     random = np.random.default_rng(0)
     parent = np.concatenate([[-1], (np.arange(1, SEGMENTS) - 1) // 2])
@@ -30,8 +30,8 @@ def synthetic() -> Steps:
                          np.full(SEGMENTS, 1.0))  # fmt: skip
     rows = TRIALS * TRIAL_STEPS
     counts = random.poisson(EVENTS_A_STEP, rows)
-    steps = Steps.__new__(Steps)
-    steps.cell = CellInfo("bench", "bench", ("AMPA_NMDA", "GABAA"), table, sites={"soma": ("dend", 0.0)}, dt_ms=0.05)
+    steps = TrialTable.__new__(TrialTable)
+    steps.cell = CellInfo("bench", "bench", ("AMPA_NMDA", "GABAA"), table, probes={"soma": ("dend", 0.0)}, dt_ms=0.05)
     steps.events = EventTable(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         random.integers(0, 2 * SEGMENTS, counts.sum()).astype(np.int32), np.full(counts.sum(), 4e-4, np.float32),
@@ -78,7 +78,7 @@ def whole_update(trainer: Trainer, repeats: int = 30) -> np.ndarray:
         start = clocks()
         trainer._learn()
         trainer.update += 1
-        best = np.maximum(best, trainer.config.sequences * trainer.config.window_ms / 1000 / (clocks() - start))
+        best = np.maximum(best, trainer.config.batch_size * trainer.config.window_ms / 1000 / (clocks() - start))
     return best
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     torch.set_num_threads(1)
     steps = synthetic()
     for options in ({"reduction": "leaky_memory"}, {"reduction": "cable"}, {"reduction": "cable", "compartments": 24}):
-        config = TrainConfig.of(memory=20, hidden=40, sequences=128, **options)
+        config = TrainConfig.of(memory=20, hidden=40, batch_size=128, **options)
         trainer = Trainer(steps, list(range(TRIALS)), [0], config)
         alone, whole = kernel_alone(trainer, threads), whole_update(trainer)
         parameters = trainer.learner.parameter_count(2 * SEGMENTS)

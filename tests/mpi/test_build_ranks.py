@@ -6,17 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import libsonata
 import numpy as np
 import pytest
+import stepped
 
 import netml
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-sys.path.insert(0, str(FIXTURES))
-import hybrid  # noqa: E402
-import stepped  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +23,8 @@ SYNAPSE = {"sec": "apical", "loc": 0.5, "synMech": "exc", "weight": 0.05}
 # At the beginning of the run, some of it for after the checkpoints, which must hold it.
 INJECTED = [
     ["inject", "V", [0, 1, 2, 1, 1, 0], [3.25, 17.0, 29.5, 60.0, 101.5, 110.25], {}],
-    ["inject", "E", list(range(30)), 20.5, SYNAPSE], ["inject", "E", [3, 4, 28], 105.0, SYNAPSE],
+    ["inject", "E", list(range(30)), 20.5, SYNAPSE],
+    ["inject", "E", [3, 4, 28], 105.0, SYNAPSE],
 ]
 RECORDED = {"voltage": {"E": [4, 0, 7], "I": "all"}, "state": {"E": [29]}}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 PROGRAM = Path(__file__).resolve().parent.parent / "fixtures" / "engine_run.py"
 

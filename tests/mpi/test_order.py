@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 
 pytestmark = pytest.mark.slow
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 
 import netml
 from netml import toolchain
-from netml.engine import mechanisms, mpi
-from netml.engine.launch import launch
+from netml.engine.mechanisms.build import build_mechanisms
+from netml.engine.ranks import mpi
+from netml.engine.ranks.launch import launch
 from netml.errors import LaunchError, ModelError, RunError
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny"
@@ -191,9 +193,10 @@ def dies(rank):
 def test_one_failing_rank_ends_all(tmp_path, monkeypatch, task, message):
     (tmp_path / "tasks.py").write_text(TASKS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     started = time.monotonic()
     with pytest.raises(LaunchError, match=message) as caught:
-        launch(f"tasks:{task}", 1, ranks=2)
+        launch(getattr(import_module("tasks"), task), 1, ranks=2)
     assert "Traceback" not in str(caught.value)
     assert task == "dies" or "tasks.py" in str(caught.value.__cause__)
     assert time.monotonic() - started < BOUND_S
@@ -209,7 +212,10 @@ def endless(folder: Path, **extra) -> subprocess.Popen:
     folder.mkdir()
     command = [*NETML, "simulate", str(TINY), "--ranks", "2", "--duration", "1e6", "--output", str(folder / "run")]
     child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)},
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
         preexec_fn=hear_interrupts,
         **extra,
     )
@@ -237,7 +243,7 @@ def test_library_in_the_working_folder_is_left_alone(single, tmp_path, monkeypat
     """NEURON loads ./x86_64 by itself, which NetPyNE users have: its mechanisms would clash with ours."""
     built = tmp_path / "x86_64" / "libnrnmech.so"
     built.parent.mkdir()
-    shutil.copy(mechanisms.build([toolchain.source_folder("mod"), TINY / "mod"]).nrnmech, built)
+    shutil.copy(build_mechanisms([toolchain.source_folder("mod"), TINY / "mod"]).nrnmech, built)
     monkeypatch.chdir(tmp_path)
     assert_same_spikes(netml.Run.open(netml.simulate(TINY)), single)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netml.engine.record import record
+from netml.engine.recording.record import record
 from netml.records import Records
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_trials_do_not_depend_on_ranks(recorded):
     for k in range(len(one)):
         a, b = one.trial(k), two.trial(k)
         assert (a.kind, a.gid, a.seed) == (b.kind, b.gid, b.seed)
-        for name in ("event_time", "event_channel", "event_weight", "spike_time", "current_time", "current_na"):
+        for name in ("event_time", "event_synapse_site", "event_weight", "spike_time", "current_time", "current_na"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=f"{name} of {a.kind} {k}")
         np.testing.assert_array_equal(a.voltage["soma"], b.voltage["soma"])
 

@@ -6,17 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
 from netml.circuit.cell import segment_table
-from netml.engine import mpi
-from netml.engine.population import Population
-from netml.engine.population_library import TICKS_PER_MS
+from netml.engine.ranks import mpi
+from netml.population.c_interface import TICKS_PER_MS
+from netml.population.population import ReducedPopulation
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-sys.path.insert(0, str(FIXTURES))
-import hybrid  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -67,13 +66,13 @@ def test_connections_are_those_of_the_detailed_network(run, ranks, fraction):
     table = segment_table(hybrid.network()[0].cellParams["Ecell"])
     reduction = hybrid.artifact(hybrid.network()[0], "Ecell", seed=2, current=True)
     gain, feeds = (reduction.arrays[name] for name in ("channel_gain", "channel_input"))
-    quantum = Population(reduction, "E").quantum
+    quantum = ReducedPopulation(reduction, "E").quantum
     expected = []
     for post, pre, sec, loc, synapse, weight, delay in detailed["conns"]:
         if post in swapped["reduced"]:
-            channel = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
-            fixed = np.rint(weight * float(gain[channel]) / quantum) * quantum
-            expected.append([post, pre, int(feeds[channel]), float(fixed), round(delay * TICKS_PER_MS)])
+            synapse_site = table.find(sec, loc) * 2 + hybrid.SYNAPSES.index(synapse)
+            fixed = np.rint(weight * float(gain[synapse_site]) / quantum) * quantum
+            expected.append([post, pre, int(feeds[synapse_site]), float(fixed), round(delay * TICKS_PER_MS)])
     assert swapped["rows"] == sorted(expected, key=str)
 
 

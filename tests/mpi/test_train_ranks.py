@@ -5,21 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lif
 import numpy as np
 import pytest
 
 from netml.artifact import Artifact
-from netml.engine import mpi
+from netml.engine.ranks import mpi
 from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.team import Team, launched
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-import lif  # noqa: E402
-
 pytestmark = pytest.mark.slow
 
-FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "sequences": 48, "window_ms": 100.0, "updates": 30,
+FIELDS = {"branches": 3, "memory": 6, "hidden": 12, "batch_size": 48, "window_ms": 100.0, "updates": 30,
           "validate_every": 10}  # fmt: skip
 LAUNCHERS = {
     "mpirun": lambda program: mpi.command(mpi.find(), 2, [sys.executable, *program]),

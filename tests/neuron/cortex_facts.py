@@ -12,11 +12,11 @@ import sys
 
 from neuron import h
 
-from netml.engine import mechanisms
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 from netml.toolchain import source_folder
 
 project = source_folder("models") / "cortex"
-mechanisms.load(h, mechanisms.build([source_folder("mod")]))
+load_mechanisms(h, build_mechanisms([source_folder("mod")]))
 sys.path.insert(0, str(project))
 
 with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):

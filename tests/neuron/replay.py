@@ -15,7 +15,7 @@ STATIC = {"U": 1.0, "tau_rec": 0.0, "tau_facil": 0.0}
 
 
 def make_cell(h, spec, synapses):
-    """Sections by name and one synapse a channel, in the order of channels."""
+    """Sections by name and one synapse a synapse site, in the order of synapse sites."""
     secs = {}
     for name, sec in spec["secs"].items():
         secs[name] = made = h.Section(name=name)
@@ -44,10 +44,10 @@ def make_cell(h, spec, synapses):
 def play(h, secs, points, plastic, trial, sites, dt, threshold, v_init):
     """Voltage at the sites every ms, and spike times."""
     inputs = {}
-    for channel, weight in set(zip(trial.event_channel.tolist(), trial.event_weight.tolist(), strict=True)):
-        inputs[channel, weight] = netcon = h.NetCon(None, points[channel])
+    for synapse_site, weight in set(zip(trial.event_synapse_site.tolist(), trial.event_weight.tolist(), strict=True)):
+        inputs[synapse_site, weight] = netcon = h.NetCon(None, points[synapse_site])
         # Weights of the network are written in decimal in the model; float32 keeps 7 digits of them.
-        decimal = trial.kind == "network" and not plastic[channel % len(plastic)]
+        decimal = trial.kind == "network" and not plastic[synapse_site % len(plastic)]
         netcon.weight[0] = float(f"{weight:.6g}") if decimal else weight
     clamps, ends = [], np.append(trial.current_time, trial.duration_ms)
     for start, end, amplitude in zip(ends[:-1], ends[1:], trial.current_na, strict=True):
@@ -60,8 +60,8 @@ def play(h, secs, points, plastic, trial, sites, dt, threshold, v_init):
     detector.record(spikes)
     h.dt = dt
     h.finitialize(v_init)
-    for time, channel, weight in zip(trial.event_time, trial.event_channel, trial.event_weight, strict=True):
-        inputs[int(channel), float(weight)].event(time)
+    for time, synapse_site, weight in zip(trial.event_time, trial.event_synapse_site, trial.event_weight, strict=True):
+        inputs[int(synapse_site), float(weight)].event(time)
     h.ParallelContext().psolve(trial.duration_ms)
     stride = round(1 / dt)
     return {site: vector.as_numpy()[::stride].astype(np.float32) for site, vector in voltage.items()}, np.array(spikes)
@@ -72,12 +72,12 @@ def main(model, population, folder, out):
     from neuron import h
 
     from netml.circuit.project import find_project, load_project
-    from netml.engine import mechanisms
+    from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
     from netml.records import Records
     from netml.toolchain import source_folder
 
     h.load_file("stdrun.hoc")
-    mechanisms.load(h, mechanisms.build([source_folder("mod"), Path(model) / "mod"]))
+    load_mechanisms(h, build_mechanisms([source_folder("mod"), Path(model) / "mod"]))
     net_params, cfg = load_project(find_project(model))
     records = Records.open(folder)
     for name, value in cfg.hParams.items():
@@ -88,7 +88,7 @@ def main(model, population, folder, out):
     made = *make_cell(h, spec, synapses), ["U" in params for params in synapses]
     arrays = {}
     for k in range(len(records)):
-        voltage, spikes = play(h, *made, records.trial(k), records.cell.sites, records.cell.dt_ms,
+        voltage, spikes = play(h, *made, records.trial(k), records.cell.probes, records.cell.dt_ms,
                                net_params.defaultThreshold, cfg.hParams["v_init"])  # fmt: skip
         arrays |= {f"{k}/{site}": values for site, values in voltage.items()} | {f"{k}/spikes": spikes}
     np.savez(out, **arrays)

@@ -2,21 +2,17 @@
 
 import gc
 import json
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
+import stepped
 from scipy import stats
 
 import netml
 from netml.circuit.cell import fingerprint
-from netml.engine.recorder import merged
+from netml.engine.reduced_network.stream_writer import merged
 from netml.errors import ArtifactError, CheckpointError, ModelError, OutputError, RunError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import stepped  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +35,7 @@ def rule(**values):
 
 def kind(**values):
     """Another kind of rule."""
+
     def change(net, cfg):
         del net.connParams["E->E"]["probability"]
         net.connParams["E->E"].update(values)
@@ -171,6 +168,7 @@ def test_a_failed_build_leaves_nothing_in_neuron(folder):
 
 def test_events_reach_the_synapse_that_was_named(folder):
     """An injected event is the population's own step with that input, and only of that cell."""
+
     def quiet(net, cfg):
         net.connParams.clear()
         net.stimTargetParams.clear()
@@ -259,6 +257,7 @@ def test_background_has_the_statistics_of_netstims(folder):
 @pytest.mark.parametrize("change", [{}, {"noise": 0.8}, {"start": 20.0}, {"number": 2}])
 def test_a_stimulation_gives_its_events(folder, change):
     """By the engine where it is a plain Poisson process, else by trains: the counts are those of its rate."""
+
     def one(net, cfg):
         net.connParams.clear()
         for name in ("bg1->all", "bg2->all"):
@@ -274,7 +273,7 @@ def test_a_stimulation_gives_its_events(folder, change):
 
 
 def test_a_recording_is_a_run_and_keeps_little_in_memory(folder, tmp_path, monkeypatch):
-    from netml.engine import recorder
+    from netml.engine.reduced_network import stream_writer as recorder
 
     monkeypatch.setattr(recorder, "HELD", 50)
     with stepped.build(folder) as simulation:

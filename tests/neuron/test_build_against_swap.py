@@ -1,16 +1,11 @@
 """One network of reduced cells, made and run by NetPyNE with netml.swap, and by netml.build: the same activity."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
+import stepped
 from netpyne import sim
 from scipy import stats
 
 import netml
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import stepped  # noqa: E402
 
 SEEDS = range(1, 7)
 DURATION_MS = 150.0

@@ -1,17 +1,12 @@
 """Current clamps of netml.build: the cells of netml.swap under the same clamps are the truth."""
 
-import sys
-from pathlib import Path
-
+import hybrid
 import numpy as np
 import pytest
 from neuron import h
 
 import netml
 from netml.errors import ModelError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 
 @pytest.fixture

@@ -6,20 +6,17 @@ tests of degrees and of sites, each at ALPHA.  With some 80 tests of correct sam
 versions of this file; the last test shows that errors of a few per cent are found.
 """
 
-import sys
-from pathlib import Path
-
+import hybrid
 import numpy as np
 import pytest
 from netpyne import sim
 from scipy import stats
 
-from netml.engine import build as builder
+from netml.errors import ModelError
+from netml.network.compile import compile_circuit
 from netml.network.layout import Layout
+from netml.network.random123 import uniform
 from netml.network.rules import Rule
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 ALPHA = 1e-4
 SEEDS = range(1, 5)
@@ -50,8 +47,8 @@ def artifacts(net):
 
 
 def ours(net, cfg, seed):
-    """Columns pre, post, channel, weight, delay of all synapses, and the layout."""
-    circuit = builder.compiled(net, artifacts(net), cfg, {"conn": seed, "stim": 1, "loc": 1})
+    """Columns pre, post, synapse site, weight, delay of all synapses, and the layout."""
+    circuit = compile_circuit(net, artifacts(net), cfg, {"conn": seed, "stim": 1, "loc": 1})
     here = np.ones(circuit.layout.cells, bool)
     found = [s for label, params in net.connParams.items() for _, s in Rule(label, params, circuit).synapses(here)]
     return tuple(np.concatenate(column) for column in zip(*found, strict=True)), circuit
@@ -69,8 +66,8 @@ def netpyne(net, cfg, seed, circuit):
         kind = circuit.kinds.get(cell.tags["pop"])
         for conn in cell.conns:
             segment = kind.table.find(conn["sec"], conn["loc"])
-            channel = segment * len(kind.synapses) + kind.synapses.index(conn["synMech"])
-            rows.append((conn["preGid"], cell.gid, channel, conn["weight"], conn["delay"]))
+            synapse_site = segment * len(kind.synapses) + kind.synapses.index(conn["synMech"])
+            rows.append((conn["preGid"], cell.gid, synapse_site, conn["weight"], conn["delay"]))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
@@ -158,7 +155,7 @@ def test_connections_are_distributed_as_netpyne_makes_them(name):
         p[value] = stats.ks_2samp(each[0][column], each[1][column]).pvalue
     assert min(p.values()) > ALPHA, p
     if not any(isinstance(v, str) for v in (RULES[name].get("weight"), RULES[name].get("delay"))):
-        # Which channel has which weight and delay.
+        # Which synapse site has which weight and delay.
         joint = [np.unique(np.round(np.stack(sample[2:]), 9), axis=1) for sample in (a, b)]
         np.testing.assert_array_equal(*joint)
 
@@ -212,6 +209,21 @@ def test_rules_of_the_same_cells_choose_the_same_pairs(probability):
         np.testing.assert_allclose(weights[:, 1], 2 * weights[:, 0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("ids", [(1, 2, 3), (0, 0, 0), (12345, 2**32 - 1, 7), (99, 3, 2**31)])
+def test_streams_are_those_of_neuron(ids):
+    """To the bit, for any number of them."""
+    from neuron import h
+
+    for count in (0, 1, 3, 4, 5, 1001):
+        random = h.Random()
+        random.Random123(*ids)
+        random.uniform(0, 1)
+        expected = np.array(h.Vector(count).setrand(random)) if count else np.empty(0)
+        np.testing.assert_array_equal(uniform(count, *ids), expected)
+    with pytest.raises(ModelError, match="id .seed, gid or count. -1; expected 0 to 2.32 - 1"):
+        uniform(3, 1, 2, -1)
+
+
 @pytest.mark.parametrize("change", [
     {}, {"shape": "cylinder"}, {"shape": "ellipsoid"}, {"scale": 0.5}, {"sizeY": 400.0},
 ])  # fmt: skip
@@ -223,7 +235,7 @@ def test_cells_stand_where_netpyne_puts_them(change):
     net.popParams["G"] = {"cellType": "Icell", "gridSpacing": [50, 70, 60], "yRange": [0, 120]}
     net.popParams["L"] = {"cellType": "Icell", "cellsList": [{"x": 3.0, "ynorm": 0.5}, {"z": 9.0}]}
     cfg.seeds["loc"] = 5
-    layout = Layout(net, 5, builder._uniform)
+    layout = Layout(net, 5)
     sim.initialize(net, cfg)
     sim.net.createPops()
     sim.net.createCells()

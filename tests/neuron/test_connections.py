@@ -8,11 +8,11 @@ import pytest
 
 import netml
 from netml.circuit.connections import find_pairs
-from netml.engine.pairs import SAMPLE_MS
+from netml.engine.experiments.paired_recording import SAMPLE_MS
 from netml.errors import ModelError
+from netml.stages.validate_cells import validate_cells
 from netml.toolchain import source_folder
 from netml.validation.pairs import measure
-from netml.validation.physiology import validate_cells
 
 CORTEX = source_folder("models") / "cortex"
 PROJECT = """

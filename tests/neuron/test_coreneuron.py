@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import netml
-from netml.engine import coreneuron, mechanisms
+from netml.engine.mechanisms import coreneuron
+from netml.engine.mechanisms.build import HIDDEN, build_mechanisms
 from netml.errors import CompileError
 
 pytestmark = pytest.mark.slow
@@ -27,17 +28,17 @@ BREAKPOINT { i = g*shape(v)*(v + 65) }
 
 def test_a_mod_file_that_it_does_not_translate(tmp_path):
     (tmp_path / "file_of_table.mod").write_text(TABLE)
-    library = mechanisms.build([tmp_path], "coreneuron")
+    library = build_mechanisms([tmp_path], "coreneuron")
     assert library.refused.startswith("user_table (file_of_table.mod): its translator fails: ")
     assert "shape" in library.refused and "\n" not in library.refused
     assert library.nrnmech.is_file() and library.corenrnmech is None
-    assert mechanisms.build([tmp_path], "neuron").nrnmech == library.nrnmech
+    assert build_mechanisms([tmp_path], "neuron").nrnmech == library.nrnmech
 
 
 def test_what_neuron_does_not_build_either_is_an_error(tmp_path):
     (tmp_path / "wrong.mod").write_text(TABLE.replace("(v + 65)", "(v + 65"))
     with pytest.raises(CompileError, match=r"building .*wrong.mod failed"):
-        mechanisms.build([tmp_path], "coreneuron")
+        build_mechanisms([tmp_path], "coreneuron")
 
 
 def test_a_global_that_threads_would_share(tmp_path):
@@ -45,7 +46,7 @@ def test_a_global_that_threads_would_share(tmp_path):
     path = tmp_path / "globals.mod"
     path.write_text("NEURON { SUFFIX user_globals GLOBAL minf }")
     output = (
-        '[NMODL] [error] :: Code incompatibility detected\n[NMODL] [error] :: Fix the following errors and try again\n'
+        "[NMODL] [error] :: Code incompatibility detected\n[NMODL] [error] :: Fix the following errors and try again\n"
         '[NMODL] [error] :: Code Incompatibility :: "minf" variable found at [1.60-63] should be defined as a RANGE '
         "variable instead of GLOBAL to enable backend transformations\n\n"
         "make: *** [share/nrnivmodl_core_makefile:185: x86_64/corenrn/mod2c/globals.cpp] Error 1\n"
@@ -64,7 +65,7 @@ def test_a_mod_file_of_which_it_keeps_other_numbers(tmp_path):
     (tmp_path / "built").mkdir()
     for name in files:
         shutil.copy(folder / name, tmp_path / "built")
-        environment = {key: value for key, value in os.environ.items() if key not in mechanisms.HIDDEN}
+        environment = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         environment |= {"NRNUNITS": str(translator.parents[1] / "share" / "nrn" / "lib" / "nrnunits.lib")}
         subprocess.run([translator, name], cwd=tmp_path / "built", env=environment, check=True, capture_output=True)
     assert coreneuron.unthreaded(tmp_path, files) == (

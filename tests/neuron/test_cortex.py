@@ -7,7 +7,7 @@ import pytest
 
 from netml.circuit.cell import segment_table
 from netml.circuit.morphology import basket, pyramidal
-from netml.engine import mechanisms
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 from netml.toolchain import source_folder
 
 CELLS = source_folder("models") / "cortex" / "cells"
@@ -18,7 +18,7 @@ DT = 0.05
 def h():
     from neuron import h
 
-    mechanisms.load(h, mechanisms.build([source_folder("mod")]))
+    load_mechanisms(h, build_mechanisms([source_folder("mod")]))
     h.celsius = 34.0
     return h
 

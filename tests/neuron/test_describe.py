@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import netml
-from netml.engine.portrait import APART_MS
+from netml.engine.experiments.cell_survey import APART_MS
 from netml.report import circuit_figures, circuit_report
 
 pytestmark = pytest.mark.slow

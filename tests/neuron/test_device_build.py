@@ -1,19 +1,19 @@
 """The network of netml.build on a torch device against the one in NEURON: the same synapses, inputs and spikes."""
 
+import json
+import subprocess
 import sys
-from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
+import stepped
 import torch
 
 import netml
+from netml.circuit.cell import to_plain_python
 from netml.device.simulation import build
 from netml.errors import ModelError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
-import stepped  # noqa: E402
 
 
 def test_spikes_are_those_of_netml_build(tmp_path):
@@ -58,3 +58,32 @@ def test_clamps_are_those_of_netml_build(tmp_path):
     net.stimTargetParams["on->E"]["conds"] = {"pop": "I"}
     with pytest.raises(ModelError, match="reduction of I was trained without a current into the soma"):
         build(net, reductions, cfg, device="cpu")
+
+
+WITHOUT_NEURON = """
+import json, sys, types
+sys.modules["neuron"] = sys.modules["netpyne"] = sys.modules["mpi4py"] = None  # an import of one is an ImportError
+from netml.device.simulation import build
+net = types.SimpleNamespace(**json.loads(sys.stdin.read()))
+simulation = build(net, {"E": "E.netml", "I": "I.netml"}, seed=1, device="cpu")
+simulation.advance(100)
+print(json.dumps({label: [one.tolist() for one in found] for label, found in simulation.spikes().items()}))
+"""
+
+
+def test_a_device_network_needs_no_neuron(tmp_path):
+    """Built and run in a process that cannot import NEURON, NetPyNE or mpi4py: the same spikes."""
+    net, cfg, artifacts = stepped.network()
+    stepped.save(artifacts, tmp_path)
+    net.cellParams = {label: {**rule, "conds": {}} for label, rule in to_plain_python(net.cellParams).items()}
+    plain = json.dumps({name: to_plain_python(value) for name, value in vars(net).items() if not name.startswith("_")})
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NEURON], input=plain, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    here = build(net, {label: tmp_path / f"{label}.netml" for label in artifacts}, seed=1, device="cpu")
+    here.advance(100)
+    found, expected = json.loads(done.stdout), here.spikes()
+    assert sum(len(times) for times, _ in expected.values()) > 50
+    for label in artifacts:
+        np.testing.assert_array_equal(np.array(found[label]), np.stack(expected[label]))

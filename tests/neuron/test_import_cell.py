@@ -13,10 +13,10 @@ import pytest
 
 import netml
 from netml.circuit.morphology import basket
-from netml.engine.import_cell import import_cell
-from netml.engine.import_cell_rank import FIRST, search
-from netml.engine.launch import simulate
-from netml.engine.record import record
+from netml.engine.cell_import.import_cell import import_cell
+from netml.engine.cell_import.tasks import FIRST, search
+from netml.engine.circuit.simulate import simulate
+from netml.engine.recording.record import record
 from netml.errors import CompileError, ModelError, PickleError
 from netml.records import Records
 from netml.runs import Run
@@ -24,7 +24,7 @@ from netml.training import train
 
 CELLS = Path(__file__).resolve().parent.parent / "fixtures" / "cells"
 MODS = [CELLS / "mod"]
-RECIPE = {"updates": 10, "branches": 3, "memory": 8, "hidden": 12, "sequences": 16, "window_ms": 100.0}
+RECIPE = {"updates": 10, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 16, "window_ms": 100.0}
 
 
 def make(source, output, **options) -> tuple[dict, str]:
@@ -104,7 +104,8 @@ def test_a_reduction_of_it_is_recorded_trained_and_swapped_in(pyr, tmp_path):
                      duration=400, dt=0.1, output=tmp_path / "records", progress=False)  # fmt: skip
     assert Records.open(records).cell.synapses == ("user_syn", "GABAA")
     artifact = train(records, output=tmp_path / "pyr.netml", progress=False, **RECIPE)
-    swapped = simulate(pyr[0], duration=100, dt=0.1, swap={"Pyr": artifact}, output=tmp_path / "run", progress=False)
+    swapped = simulate(pyr[0], duration=100, dt=0.1, reductions={"Pyr": artifact}, output=tmp_path / "run",
+                       progress=False)  # fmt: skip
     run = Run.open(swapped)
     assert run.metadata["reduced"]["Pyr"]["cells"] == 8
 

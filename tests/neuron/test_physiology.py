@@ -8,8 +8,9 @@ import pytest
 
 from netml.circuit.physiology import Current, Site, read_targets
 from netml.errors import ModelError
+from netml.stages.validate_cells import validate_cells
 from netml.toolchain import source_folder
-from netml.validation.physiology import measure, row, summary, time_above_threshold, validate_cells
+from netml.validation.physiology import measure, row, summary, time_above_threshold
 
 CELLS = source_folder("models") / "cortex" / "cells"
 L_UM = DIAM_UM = 20.0

@@ -1,20 +1,16 @@
 """Plasticity of single pairs in the engine against small NEURON mechanisms of their own (tests/fixtures/plasticity)."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_population import random_model
+
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.population import ReducedPopulation
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS / "parity"))
-
-from test_population import random_model  # noqa: E402
-
-from netml.engine import mechanisms  # noqa: E402
-from netml.engine.plasticity import RewardStdp, ShortTerm  # noqa: E402
-from netml.engine.population import Population  # noqa: E402
-
 STEPS = 400
 FLOAT32 = 3e-6  # weight and eligibility of a synapse are kept in float32
 
@@ -23,7 +19,7 @@ FLOAT32 = 3e-6  # weight and eligibility of a synapse are kept in float32
 def h():
     from neuron import h
 
-    mechanisms.load(h, mechanisms.build([TESTS / "fixtures" / "plasticity"]))
+    load_mechanisms(h, build_mechanisms([TESTS / "fixtures" / "plasticity"]))
     return h
 
 
@@ -59,7 +55,7 @@ def test_short_term_plasticity(h, rule):
     pair.U, pair.tau_rec, pair.tau_facil = rule.use, rule.tau_rec_ms, rule.tau_facil_ms
     expected = solve(h, [play(h, pair, times, 1.0)], lambda: pair.factor)
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row, k = population.add_row(), population.add_projection(short_term=rule)
     population.add_synapses([row], [0], [0], [0.01], [500.0], projection=k)  # a long delay keeps every spike on its way
@@ -79,7 +75,7 @@ def test_reward_modulated_stdp(h, seed):
     rule = RewardStdp(rate_us=2e-4, high_us=0.008, low_us=0.004, a_plus=1.2, a_minus=0.7, tau_plus_ms=15.0,
                       tau_minus_ms=35.0, tau_eligibility_ms=200.0)  # fmt: skip
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row, k = population.add_row(), population.add_projection(stdp=rule)
     delay, start = 3.25, 0.006

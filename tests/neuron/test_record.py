@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netml.engine.record import parse_cells, parse_site, record
+from netml.engine.recording.record import parse_cells, parse_probe, record
 from netml.errors import LaunchError, ModelError, RecordsError
 from netml.records import Records
 
@@ -44,7 +44,7 @@ def recorded(request, tmp_path_factory):
         protocol_trials=10,
         current_trials=3,
         cfg={"rate": 150.0},
-        sites={"tip": ("dend_1", 0.9)},
+        probes={"tip": ("dend_1", 0.9)},
         output=folder,
     )
     return Records.open(folder)
@@ -61,7 +61,7 @@ def check_replay(model, population, recorded, out, atol=2e-5):
     replay = np.load(out)
     for k in range(len(recorded)):
         trial = recorded.trial(k)
-        for site in recorded.cell.sites:
+        for site in recorded.cell.probes:
             # Exact arithmetic, but for the order of simultaneous events: well within float32 (1e-5 mV at 100 mV).
             np.testing.assert_allclose(
                 replay[f"{k}/{site}"], trial.voltage[site], rtol=0, atol=atol, err_msg=f"{trial.kind} {k}"
@@ -109,8 +109,8 @@ def together(request, tmp_path_factory):
         cfg={"rate": 150.0},
         output=folder / "records",
     )
-    assert made == {name: folder / "records" / name for name in ("E+E2", "I")}
-    return folder / "model", {name: Records.open(one) for name, one in made.items()}
+    assert made == folder / "records"
+    return folder / "model", {name: Records.open(made / name) for name in ("E+E2", "I")}
 
 
 @pytest.mark.slow
@@ -142,7 +142,9 @@ def test_events_have_the_weight_that_short_term_plasticity_leaves(together):
     cell = records["I"].cell
     for k in np.flatnonzero(records["I"].kinds == "network"):
         trial = records["I"].trial(k)
-        share = trial.event_weight[trial.event_channel % len(cell.synapses) == cell.synapses.index("exc_stp")] / 2e-3
+        share = (
+            trial.event_weight[trial.event_synapse_site % len(cell.synapses) == cell.synapses.index("exc_stp")] / 2e-3
+        )
         assert share.size > 20 and np.isclose(share, 0.5).sum() >= 5 and (share < 0.45).sum() > 0.2 * share.size
 
 
@@ -157,7 +159,7 @@ def test_one_population_is_recorded_as_alone(together, tmp_path):
         ))  # fmt: skip
         both = [k for k in range(len(records["I"])) if records["I"].kinds[k] == "network"]
         for k, other in zip(range(len(alone)), both, strict=True):
-            for name in ("event_time", "event_channel", "event_weight", "spike_time"):
+            for name in ("event_time", "event_synapse_site", "event_weight", "spike_time"):
                 np.testing.assert_array_equal(getattr(alone.trial(k), name), getattr(records["I"].trial(other), name))
 
 
@@ -216,8 +218,8 @@ def test_background_is_recorded(recorded):
     cell = recorded.cell
     trials = [recorded.trial(k) for k in np.flatnonzero(recorded.kinds == "network")]
     for site in (0.5, 1.5, 2.5):
-        channel = cell.channel("dend_0", site / 3, "exc")
-        events = sum((trial.event_channel == channel).sum() for trial in trials)
+        synapse_site = cell.synapse_site("dend_0", site / 3, "exc")
+        events = sum((trial.event_synapse_site == synapse_site).sum() for trial in trials)
         assert events > 0.7 * 180  # at the middle segment recurrent events come on top
     weights = set(np.round(np.concatenate([trial.event_weight for trial in trials]).astype(float), 6))
     assert {0.001, 0.003} <= weights  # recurrent excitation, inhibition
@@ -236,7 +238,7 @@ def test_the_cell_is_the_one_that_a_swap_will_find(recorded):
     )
     assert recorded.cell.synapses == ("exc", "inh")
     assert recorded.cell.fingerprint == printed.stdout.split()[-1]
-    assert recorded.cell.sites == {"soma": ("soma", 0.5), "tip": ("dend_1", 0.9)}
+    assert recorded.cell.probes == {"soma": ("soma", 0.5), "tip": ("dend_1", 0.9)}
     assert recorded.cell.spike_threshold_mv == -20.0
 
 
@@ -342,8 +344,8 @@ def test_command_line_words():
         and parse_cells("3,7") == [3, 7]
         and parse_cells("3,") == [3]
     )
-    assert parse_site("tuft=apic_3:0.25") == ("tuft", ("apic_3", 0.25))
+    assert parse_probe("tuft=apic_3:0.25") == ("tuft", ("apic_3", 0.25))
     with pytest.raises(ModelError, match="expected a number, or gids"):
         parse_cells("all")
     with pytest.raises(ModelError, match="expected label=section:loc"):
-        parse_site("apic_3:0.5")
+        parse_probe("apic_3:0.5")

@@ -7,18 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
 from netml import toolchain
 from netml.circuit.project import find_project, load_project
-from netml.engine import mechanisms, mpi
+from netml.engine.mechanisms.build import build_mechanisms
+from netml.engine.ranks import mpi
 from netml.runs import Run
 
 TESTS = Path(__file__).resolve().parent.parent
 EXAMPLE = TESTS.parent / "models" / "sweep"
-sys.path.insert(0, str(TESTS / "fixtures"))
-import hybrid  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def project(tmp_path_factory) -> Path:
     for file in EXAMPLE.iterdir():
         shutil.copy(file, folder)
     hybrid.artifact(load_project(find_project(folder))[0], "E", seed=2).save(folder / "E.netml")
-    built = mechanisms.build([toolchain.source_folder("mod"), folder / "mod"])
+    built = build_mechanisms([toolchain.source_folder("mod"), folder / "mod"])
     (folder / "x86_64").mkdir()
     (folder / "x86_64" / "libnrnmech.so").symlink_to(built.nrnmech)
     return folder

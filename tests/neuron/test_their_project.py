@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import netml
-from netml.engine.mechanisms import nrnivmodl
+from netml.engine.mechanisms.build import nrnivmodl
 from netml.errors import ModelError
 from netml.runs import Run
 from netml.validation.network import warnings

@@ -90,7 +90,7 @@ def searched(tuning, kind: str, processes: int, rounds: int, checkpoint) -> tupl
 @pytest.mark.parametrize("kind", ["generations", "learning"])
 def test_processes_do_not_change_what_is_found(tuning, tmp_path, kind):
     """Three rounds in one process and in two; the search that learns is ended and goes on in between."""
-    tuning.mechanisms.load(tuning.h, tuning.mechanisms.build([source_folder("mod")]))
+    tuning.load_mechanisms(tuning.h, tuning.build_mechanisms([source_folder("mod")]))
     search, one = searched(tuning, kind, 1, 3, tmp_path / "1")
     if kind == "learning":
         searched(tuning, kind, 2, 2, tmp_path / "2")
@@ -178,7 +178,7 @@ def test_the_passive_stage_of_l23_sees_its_psp(tuning):
     }  # fmt: skip
     assert not any("membrane" in sec["mechs"] for sec in spec["secs"].values())
     assert [one.feature for one in search.pair.recorded] == ["rise_20_80_ms", "decay_ms"]
-    tuning.mechanisms.load(tuning.h, tuning.mechanisms.build([source_folder("mod")]))
+    tuning.load_mechanisms(tuning.h, tuning.build_mechanisms([source_folder("mod")]))
     found = search.evaluate_with_lists(search.point())
     assert len(found) == len(search.objectives) == 2 + 4
     decays = {}

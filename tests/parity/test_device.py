@@ -8,19 +8,19 @@ from test_population import CELLS, DURATION_MS, SOURCES, filled, random_model, r
 
 from netml.artifact import Artifact
 from netml.device import ranges
-from netml.device.network import Network
-from netml.device.population import Population
-from netml.engine import population as engine
-from netml.engine.plasticity import RewardStdp, ShortTerm
+from netml.device.network import DeviceNetwork
+from netml.device.population import DevicePopulation
 from netml.errors import DeviceError, ModelError
+from netml.population import population as engine
+from netml.population.plasticity import RewardStdp, ShortTerm
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 RELATIVE = 1e-5  # float32 sums in another order
 STEPS = round(DURATION_MS)
 
 
-def on_device(artifact, rows, device: str) -> Population:
-    population = Population(artifact, "X", device)
+def on_device(artifact, rows, device: str) -> DevicePopulation:
+    population = DevicePopulation(artifact, "X", device)
     population.add_cells(CELLS)
     population.add_rows(SOURCES)
     population.add_synapses(*rows)
@@ -48,7 +48,7 @@ def run_engine(population, outside, rewards=None):
 
 def run_device(population, outside, rewards=None):
     """The same in a network on a device."""
-    network = Network({"X": population}, {"X": np.arange(SOURCES)})
+    network = DeviceNetwork({"X": population}, {"X": np.arange(SOURCES)})
     events = sorted((t, row) for row, times in enumerate(outside) for t in times if row >= CELLS)
     at, row = np.array([t for t, _ in events]), np.array([r for _, r in events])
     out = []
@@ -89,11 +89,11 @@ def test_two_populations_feed_each_other():
     """One population of all cells, or two of some each: the same spikes."""
     _, artifact = random_model(0)
     rows, outside = random_rows(0), spikes(0)
-    whole = Network({"X": on_device(artifact, rows, "cpu")}, {"X": np.arange(SOURCES)})
+    whole = DeviceNetwork({"X": on_device(artifact, rows, "cpu")}, {"X": np.arange(SOURCES)})
     first = np.arange(CELLS) < 8
     parts, sources = {}, {}
     for label, mine in (("A", first), ("B", ~first)):
-        parts[label] = Population(artifact, label, "cpu")
+        parts[label] = DevicePopulation(artifact, label, "cpu")
         parts[label].add_cells(int(mine.sum()))
         parts[label].add_rows(SOURCES)
         here = mine[rows[1]]
@@ -102,7 +102,7 @@ def test_two_populations_feed_each_other():
         sources[label] = np.arange(SOURCES)
     row = np.concatenate([[k] * len(t) for k, t in enumerate(outside) if k >= CELLS])
     at = np.concatenate([t for k, t in enumerate(outside) if k >= CELLS])
-    found, expected = (n.advance(DURATION_MS, row, at) for n in (Network(parts, sources), whole))
+    found, expected = (n.advance(DURATION_MS, row, at) for n in (DeviceNetwork(parts, sources), whole))
     assert expected[0].size > 100
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -113,7 +113,7 @@ def test_background_is_that_of_the_engine(device):
     """The same events from the same counters, over two backgrounds and cells with names."""
     _, artifact = random_model(0)
     gids, found = 2**33 + 7 * np.arange(CELLS), []
-    for population in (engine.Population(artifact, "X"), Population(artifact, "X", device)):
+    for population in (engine.ReducedPopulation(artifact, "X"), DevicePopulation(artifact, "X", device)):
         population.add_cells(CELLS, gids)
         population.add_background(np.arange(14), np.linspace(0, 150, 14), 0.005, seed=3)
         population.add_background([1, 5], 30.0, [0.01, 0.002], seed=4)
@@ -138,7 +138,7 @@ def test_current_into_the_soma_is_that_of_the_engine(device):
     }
     artifact = Artifact(artifact.header | {"current": True, "current_range_na": [-1.0, 1.0]}, arrays)
     found = []
-    for population in (engine.Population(artifact, "X"), Population(artifact, "X", device)):
+    for population in (engine.ReducedPopulation(artifact, "X"), DevicePopulation(artifact, "X", device)):
         population.add_cells(CELLS)
         population.reset()
         population.set_current(np.linspace(-0.3, 0.6, CELLS))
@@ -167,7 +167,7 @@ def test_a_border_belongs_to_the_later_step(device):
 
 def test_saturates_and_counts_late_events():
     _, artifact = random_model(0)
-    one = np.rint(0.01 * artifact.arrays["channel_gain"][0] / Population(artifact, "X", "cpu").quantum)
+    one = np.rint(0.01 * artifact.arrays["channel_gain"][0] / DevicePopulation(artifact, "X", "cpu").quantum)
     n = int(3e9 / one)
     population = on_device(artifact, (np.zeros(n), np.zeros(n), np.zeros(n), np.full(n, 0.01), np.ones(n)), "cpu")
     population.reset()
@@ -201,8 +201,8 @@ def test_plasticity_is_that_of_the_engine(rule, device):
     plastic = np.arange(rows[0].size) % 3 > 0
     found = []
     for population, run in (
-        (engine.Population(artifact, "X"), run_engine),
-        (Population(artifact, "X", device), run_device),
+        (engine.ReducedPopulation(artifact, "X"), run_engine),
+        (DevicePopulation(artifact, "X", device), run_device),
     ):
         population.add_cells(CELLS)
         population.add_rows(SOURCES)
@@ -237,4 +237,4 @@ def test_refuses(weight, delay):
 def test_a_device_that_is_not_there():
     _, artifact = random_model(0)
     with pytest.raises(DeviceError, match="cannot be used"):
-        Population(artifact, "X", "cuda:99")
+        DevicePopulation(artifact, "X", "cuda:99")

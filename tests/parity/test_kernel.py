@@ -94,7 +94,7 @@ def test_kernel_counts_and_packs_as_python_does(dims):
     k, shape = kernel.load(), shape_of(dims)
     count = sum(int(np.prod(s)) for s in parameter_shapes(dims).values())
     assert k.param_count(shape.ctypes.data) == count
-    assert k.wiring_count(shape.ctypes.data) == dims.wiring_tops().size
+    assert k.wiring_count(shape.ctypes.data) == {Dims: 15, CableDims: 6 + 2 * 3 + 5 + 1}[type(dims)]
     assert k.state_count(shape.ctypes.data) == dims.own + dims.front + dims.memory + dims.feedback + 2
     flat = np.arange(count, dtype=np.float32)
     np.testing.assert_array_equal(pack(dims, unpack(dims, flat)), flat)
@@ -203,10 +203,10 @@ def reference(model, gain, table, channel_input, window, threshold):
     at = [(n, k, e) for n in range(window.steps) for k in range(sequences) if n < length[k]
           for e in range(*table.row_start[first[k] + n : first[k] + n + 2])]  # fmt: skip
     step, sequence, event = torch.tensor(at).T
-    channel = torch.from_numpy(table.channel.astype(np.int64))[event]
-    value = torch.from_numpy(table.weight).double()[event] * gain[channel]
+    synapse_site = torch.from_numpy(table.synapse_site.astype(np.int64))[event]
+    value = torch.from_numpy(table.weight).double()[event] * gain[synapse_site]
     x = torch.zeros(window.steps, sequences, model.inputs, dtype=torch.float64)
-    x = x.index_put((step, sequence, torch.from_numpy(channel_input).long()[channel]), value, accumulate=True)
+    x = x.index_put((step, sequence, torch.from_numpy(channel_input).long()[synapse_site]), value, accumulate=True)
     state, last = model.init_state(sequences), torch.zeros(sequences).double()
     outputs: list[list] = [[], [], []]
     for n in range(window.steps):
@@ -253,8 +253,12 @@ def test_window_and_gradients_match_torch(make, typical_gain):
 
 @pytest.mark.parametrize(
     "make, typical_gain, h",  # seeds of cables that have no kink of relu within h
-    [(make_model, 800.0, 2e-4), (partial(make_cable, 1), 1.0, 1e-3),
-     (partial(make_cable, 1, expected=True), 1.0, 1e-3), (partial(CLOSING, 16), 1.0, 1e-3)],
+    [
+        (make_model, 800.0, 2e-4),
+        (partial(make_cable, 1), 1.0, 1e-3),
+        (partial(make_cable, 1, expected=True), 1.0, 1e-3),
+        (partial(CLOSING, 16), 1.0, 1e-3),
+    ],
 )
 def test_gradients_match_finite_differences(make, typical_gain, h):
     model = make()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_population import CELLS, RELATIVE, SEGMENTS, SOURCES, SYNAPSES, filled, random_model, random_rows, spikes
 
-from netml.engine import population_state
-from netml.engine.plasticity import RewardStdp, ShortTerm
-from netml.engine.population import Population
 from netml.errors import ModelError
+from netml.population import state as population_state
+from netml.population.plasticity import RewardStdp, ShortTerm
+from netml.population.population import ReducedPopulation
 from netml.records.windows import event_step
 
 STEPS = 300
@@ -69,7 +69,7 @@ class Synapse:
 
 def reference(model, artifact, rows, source_spikes, projection, rules):
     """spike (steps, cells), and weight and eligibility of each synapse at the end; the cells step in plain torch."""
-    row, cell, channel, weight, delay = rows
+    row, cell, synapse_site, weight, delay = rows
     gain, feeds = artifact.arrays["channel_gain"].astype(float), artifact.arrays["channel_input"]
     learning = {i: Synapse(rules[k][1], weight[i]) for i, k in enumerate(projection) if rules[k][1]}
     factor = {
@@ -93,7 +93,7 @@ def reference(model, artifact, rows, source_spikes, projection, rules):
             while done < len(events) and step_of[done] == n:
                 t, i, k = events[done]
                 w = learning[i].arrive(max(t, float(n)), own[cell[i]]) if i in learning else weight[i]
-                x[cell[i], feeds[channel[i]]] += w * gain[channel[i]] * factor[projection[i], row[i]][k]
+                x[cell[i], feeds[synapse_site[i]]] += w * gain[synapse_site[i]] * factor[projection[i], row[i]][k]
                 done += 1
             state, logit, _ = model.step(state, torch.as_tensor(x, dtype=torch.float32), last)
             state, spike, last = model.emit(state, logit, artifact.header["threshold"])
@@ -111,21 +111,21 @@ def reference(model, artifact, rows, source_spikes, projection, rules):
 RULES = [(None, None), (DEPRESSING, None), (None, STDP), (FACILITATING, STDP)]
 
 
-def plastic(artifact, rows, projection, rules=RULES, threads=1, gids=None, order=None) -> Population:
+def plastic(artifact, rows, projection, rules=RULES, threads=1, gids=None, order=None) -> ReducedPopulation:
     """Cells and synapses in the order of the test, or in another one (cells `gids`, synapses `order`)."""
-    population = Population(artifact, "X", threads=threads)
+    population = ReducedPopulation(artifact, "X", threads=threads)
     gids = np.arange(CELLS) if gids is None else gids
     index = np.argsort(gids) if len(gids) == CELLS else {gid: k for k, gid in enumerate(gids)}
     population.add_cells(len(gids), gids)
     population.add_rows(SOURCES, np.arange(SOURCES) + 100)
     for short_term, stdp in rules[1:]:
         population.add_projection(short_term, stdp)
-    row, cell, channel, weight, delay = rows
+    row, cell, synapse_site, weight, delay = rows
     order = np.arange(len(row)) if order is None else order
     for k in range(len(rules)):
         mine = np.array([i for i in order if projection[i] == k and cell[i] in set(gids)], int)
         where = [index[c] for c in cell[mine]]
-        population.add_synapses(row[mine], where, channel[mine], weight[mine], delay[mine], projection=k)
+        population.add_synapses(row[mine], where, synapse_site[mine], weight[mine], delay[mine], projection=k)
     return population
 
 
@@ -286,20 +286,25 @@ def test_spikes_that_neuron_holds_back_are_in_the_checkpoint_once(case):
 def test_history_is_forgotten_without_a_trace():
     """Beyond the step where all synapses are brought up to date: weights as by the spec, and the history is gone."""
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cell()
     row = population.add_row()
     k = population.add_projection(stdp=STDP)
-    channels = np.arange(SEGMENTS * len(SYNAPSES))
+    synapse_sites = np.arange(SEGMENTS * len(SYNAPSES))
     population.add_synapses(
-        0 * channels, 0 * channels, channels, np.full(channels.size, 0.01), 2.5 + channels, projection=k
+        0 * synapse_sites,
+        0 * synapse_sites,
+        synapse_sites,
+        np.full(synapse_sites.size, 0.01),
+        2.5 + synapse_sites,
+        projection=k,
     )
-    population.add_background(channels, 40.0, 0.01)
+    population.add_background(synapse_sites, 40.0, 0.01)
     population.reset()
-    spec = [Synapse(STDP, 0.01) for _ in channels]
+    spec = [Synapse(STDP, 0.01) for _ in synapse_sites]
     times = [100.2, 8185.0, 8189.5, 8195.25, 8300.0]
     queue = list(times)
-    arrivals = sorted((t + 2.5 + i, i) for t in times for i in channels)
+    arrivals = sorted((t + 2.5 + i, i) for t in times for i in synapse_sites)
     own = []
     for n in range(8320):
         while queue and queue[0] < n + 1 - 1e-6:
@@ -341,10 +346,10 @@ def test_philox_of_the_test_gives_the_published_numbers():
 
 
 def test_background_is_poisson_of_its_counters(case):
-    """One channel: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
+    """One synapse site: event counts are the Poisson quantiles of Philox's first word; many: rates come out right."""
     _, artifact, *_ = case
     gids, rate_hz = [7, 123456, 3], 400.0
-    one, fed = Population(artifact, "X"), Population(artifact, "X")
+    one, fed = ReducedPopulation(artifact, "X"), ReducedPopulation(artifact, "X")
     border = np.cumsum([np.exp(-0.4) * 0.4**k / np.prod(np.arange(1, k + 1)) for k in range(12)])
     for population in (one, fed):
         population.add_cells(3, gids)
@@ -365,7 +370,7 @@ def test_background_is_poisson_of_its_counters(case):
         np.testing.assert_array_equal(one.logit(), fed.logit())
     assert one.stats()["background"] == total > 150
 
-    many = Population(artifact, "X")
+    many = ReducedPopulation(artifact, "X")
     many.add_cells(200)
     many.add_background(np.arange(4), [100.0, 50.0, 0.0, 350.0], 0.001, seed=1)
     many.reset()
@@ -375,11 +380,11 @@ def test_background_is_poisson_of_its_counters(case):
 
 
 @pytest.mark.parametrize(
-    "channel, rate, weight", [(99, 1.0, 0.1), (0, -1.0, 0.1), (0, np.nan, 0.1), (0, 1.0, np.nan), (0, 1e6, 0.1)]
+    "synapse_site, rate, weight", [(99, 1.0, 0.1), (0, -1.0, 0.1), (0, np.nan, 0.1), (0, 1.0, np.nan), (0, 1e6, 0.1)]
 )
-def test_background_refuses(case, channel, rate, weight):
+def test_background_refuses(case, synapse_site, rate, weight):
     with pytest.raises(ModelError, match="background"):
-        Population(case[1], "X").add_background(channel, rate, weight)
+        ReducedPopulation(case[1], "X").add_background(synapse_site, rate, weight)
 
 
 @pytest.mark.parametrize(
@@ -409,22 +414,22 @@ def test_refuses_a_checkpoint_of_another_network(case):
 def test_a_long_run_takes_no_more_memory():
     """Spikes, rewards and history come and go: as much again leaves no more behind."""
     _, artifact = random_model(0)
-    population = Population(artifact, "X")
+    population = ReducedPopulation(artifact, "X")
     population.add_cells(64)
     population.add_rows(64)
     k = population.add_projection(ShortTerm(0.3, 100.0, 50.0), STDP)
     rng = np.random.default_rng(0)
     n = 64 * 40
-    channels = SEGMENTS * len(SYNAPSES)
+    synapse_sites = SEGMENTS * len(SYNAPSES)
     for projection in (0, k):
-        population.add_synapses(rng.integers(0, 64, n), rng.integers(0, 64, n), rng.integers(0, channels, n),
+        population.add_synapses(rng.integers(0, 64, n), rng.integers(0, 64, n), rng.integers(0, synapse_sites, n),
                                 rng.uniform(0.001, 0.003, n), rng.uniform(1, 20, n), projection)  # fmt: skip
-    population.add_background(np.arange(channels), 40.0, 0.006)
+    population.add_background(np.arange(synapse_sites), 40.0, 0.006)
     population.reset()
     seconds, held = 34, []
     for _ in range(seconds):
         for _ in range(1000):
-            end_ms = population.library.netml_population_clock(population.handle) + 1.0
+            end_ms = population.handle.clock() + 1.0
             for cell in population.step().tolist():
                 population.deliver(cell, end_ms)
         population.reward(0.1)

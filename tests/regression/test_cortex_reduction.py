@@ -37,4 +37,4 @@ def test_swapped_network_keeps_the_rates(tmp_path):
 
     detailed = rates("detailed", engine="coreneuron", build="fast")
     for label, swap in {"PYR": {"PYR": REDUCTIONS["PYR"]}, "both": REDUCTIONS}.items():
-        assert rates(label, swap=swap) == pytest.approx(detailed, rel=0.25), label
+        assert rates(label, reductions=swap) == pytest.approx(detailed, rel=0.25), label

@@ -15,7 +15,7 @@ def cell() -> CellInfo:
         path_um=np.array([0.0, 60, 160, 260]), length_um=np.array([20.0, 100, 100, 100]),
         diam_um=np.array([20.0, 2, 2, 2]),
     )  # fmt: skip
-    return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, sites={"soma": ("soma", 0.5)}, dt_ms=0.1)
+    return CellInfo("LIF", "lif-of-the-tests", SYNAPSES, segments, probes={"soma": ("soma", 0.5)}, dt_ms=0.1)
 
 
 MEGOHM, TAU_MS, REFRACTORY_MS = 50.0, 15.0, 3.0
@@ -32,18 +32,22 @@ def rate_hz(current_na):
 def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 1.0, current=None) -> Trial:
     """Poisson input on all segments; exponential synapses of 3 and 8 ms, membrane of 15 ms, threshold at -50 mV.
 
-    Arguments:
+    Args:
+        seed: Of the input.
+        duration: ms.
+        rate: Factor of the input's rate.
+        strength: Factor of the synapses' strength.
         current: Into the soma, times (ms) and currents (nA) from then on.
     """
     random = np.random.default_rng(seed)
     events = random.poisson(0.5 * rate * duration)
     time = np.sort(random.uniform(0, duration, events))
-    channel = random.integers(0, 8, events)
+    synapse_site = random.integers(0, 8, events)
     weight = random.lognormal(-7, 0.3, events)
     distance = np.array([1.0, 0.9, 0.7, 0.5])
     dt, v, refractory = 0.1, -65.0, 0.0
     kick = np.zeros((int(duration / dt) + 1, 2))
-    np.add.at(kick, ((time / dt).astype(int), channel % 2), strength * weight * 1e3 * distance[channel // 2])
+    np.add.at(kick, ((time / dt).astype(int), synapse_site % 2), strength * weight * 1e3 * distance[synapse_site // 2])
     changes, injected = (np.empty(0), np.empty(0)) if current is None else current
     drive = MEGOHM * np.append(0.0, injected)[np.searchsorted(changes, np.arange(len(kick)) * dt + 1e-9)]
     g, voltage, spikes = np.zeros(2), [], []
@@ -60,7 +64,7 @@ def trial(seed: int, duration: int = 1000, rate: float = 1.0, strength: float = 
             spikes.append(n * dt)
             refractory = REFRACTORY_MS
     return Trial(
-        "dense" if current is None else "steps", -1, seed, float(duration), time, channel.astype(np.int32),
+        "dense" if current is None else "steps", -1, seed, float(duration), time, synapse_site.astype(np.int32),
         weight.astype(np.float32),
         np.array([s for s in spikes if s <= duration]), {"soma": np.array(voltage, np.float32)}, changes, injected,
     )  # fmt: skip

@@ -17,7 +17,7 @@ SPEC = {
         },
     }
 }
-CELL = CellInfo("PYR", "a" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)}, dt_ms=0.05)
+CELL = CellInfo("PYR", "a" * 64, ("E", "I"), segment_table(SPEC), probes={"soma": ("soma", 0.5)}, dt_ms=0.05)
 DIMS = kernel.Dims(inputs=4, traces=4, feedback=2, memory=6, hidden=8)
 
 

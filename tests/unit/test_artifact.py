@@ -9,7 +9,7 @@ from netml.reductions.kernel import Reduction
 from netml.reductions.layouts import Dims, parameter_shapes
 
 CURRENT = {"current": True, "current_range_na": [-0.2, 0.5]}
-PER_CHANNEL = ("channel_input", "channel_gain", "channel_seen")
+PER_CHANNEL = {"channel_input": np.int32, "channel_gain": np.float32, "channel_seen": np.int64}
 
 
 def make_artifact(**changes):
@@ -33,7 +33,7 @@ def test_round_trip_and_equal_bytes(tmp_path):
     artifact = make_artifact()
     first = artifact.save(tmp_path / "a.netml").read_bytes()
     loaded = Artifact.load(tmp_path / "a.netml")
-    assert loaded.header == artifact.header and loaded.channels == 8
+    assert loaded.header == artifact.header and loaded.synapse_sites == 8
     for name, array in artifact.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
         assert loaded.arrays[name].dtype == array.dtype
@@ -50,8 +50,9 @@ def test_a_shipped_one_is_found_from_anywhere(tmp_path, monkeypatch):
 
 
 def test_the_current_is_the_last_channel_and_input():
-    arrays = {name: np.ones(9) for name in PER_CHANNEL} | {"channel_input": np.array([*range(3), *range(3), 0, 0, 3])}
-    assert make_artifact(header=CURRENT, **arrays).channels == 9
+    arrays = {name: np.ones(9, dtype) for name, dtype in PER_CHANNEL.items()}
+    arrays["channel_input"][:] = [*range(3), *range(3), 0, 0, 3]
+    assert make_artifact(header=CURRENT, **arrays).synapse_sites == 9
 
 
 def test_cut_anywhere_it_is_refused(tmp_path):
@@ -80,10 +81,10 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path):
 
 
 def test_a_training_on_one_current_alone_is_one():
-    channels = {"channel_input": np.array([0, 1, 2] * 2 + [0, 1, 3], np.int32)}
-    made = make_artifact(header=CURRENT | {"current_range_na": [0.1, 0.1]}, **channels,
-                         **{name: np.ones(9, np.float32) for name in PER_CHANNEL[1:]})  # fmt: skip
-    assert made.channels == 9
+    arrays = {name: np.ones(9, dtype) for name, dtype in PER_CHANNEL.items()}
+    arrays["channel_input"][:] = [0, 1, 2] * 2 + [0, 1, 3]
+    made = make_artifact(header=CURRENT | {"current_range_na": [0.1, 0.1]}, **arrays)
+    assert made.synapse_sites == 9
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_training_on_one_current_alone_is_one():
         ({"header": {"dims": {}}}, "dims lack inputs"),
         ({"header": CURRENT}, r"channel_input has shape \(8,\), expected \(9,\)"),
         ({"header": {"current": True, "current_range_na": [1, -1]}}, "current_range_na is 1 to -1 nA"),
-        ({"header": CURRENT, **{k: np.ones(9, np.int32) for k in PER_CHANNEL}}, "current shares its input, the last"),
+        ({"header": CURRENT, **{k: np.ones(9, t) for k, t in PER_CHANNEL.items()}}, "current shares its input"),
     ],
 )
 def test_misfits_are_refused(changes, message):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from netml.engine.balance import cost, dealt_by_cost
+from netml.engine.circuit.load_balance import cost, dealt_by_cost
 
 BIG = {"secs": {"soma": {"geom": {"nseg": 1}}, "dend": {"geom": {"nseg": 99}}}}
 SMALL = {"secs": {"soma": {"geom": {}}, "dend": {"geom": {"nseg": 9}}}}

@@ -10,9 +10,9 @@ import lif
 import pytest
 
 import netml
-from netml import pipeline
 from netml.errors import NetmlError
 from netml.reductions.kernel import load as load_kernel
+from netml.stages import demo as pipeline
 
 TINY = str(Path(__file__).parents[1] / "fixtures" / "tiny")
 NETML = [sys.executable, "-m", "netml.cli"]
@@ -54,8 +54,8 @@ def test_the_version():
 def test_an_interrupt_is_said():
     code = (
         "import os, signal\n"
-        "import netml.engine.launch as launch\n"
-        "launch.find_project = lambda model: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import netml.engine.circuit.simulate as simulate\n"
+        "simulate.find_project = lambda model: os.kill(os.getpid(), signal.SIGINT)\n"
         "from netml.cli import main\n"
         "main()\n"
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from netml.circuit.current import Clamp, mean_of_steps, total
-from netml.engine import currents
 from netml.errors import ModelError
+from netml.stimuli import random_current as currents
 
 
 def test_clamps_add_up():
@@ -50,9 +50,9 @@ def test_clamp_that_is_no_current(stim, message):
 
 @pytest.mark.parametrize("kind", currents.KINDS)
 def test_random_currents_are_reproducible_and_in_range(kind):
-    drawn = [currents.draw(kind, 0.25, 2000.0, 3, k) for k in range(40)]
+    drawn = [currents.draw_current(kind, 0.25, 2000.0, 3, k) for k in range(40)]
     for k, (time, current, under) in enumerate(drawn):
-        again = currents.draw(kind, 0.25, 2000.0, 3, k)
+        again = currents.draw_current(kind, 0.25, 2000.0, 3, k)
         assert np.array_equal(time, again[0]) and np.array_equal(current, again[1]) and under == again[2]
         assert (np.diff(time) >= 1).all() and time.min(initial=0) >= 0 and time.max(initial=0) < 2000
         assert (np.diff(current) != 0).all() and np.isfinite(current).all()

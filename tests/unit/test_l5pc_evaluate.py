@@ -31,18 +31,18 @@ def case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     random = np.random.default_rng(4)
     count = random.poisson(0.8, (TRIALS, STEPS)).astype(np.uint16)
-    channel = random.integers(0, 2 * SEGMENTS, int(count.sum())).astype(np.uint16)
+    synapse_site = random.integers(0, 2 * SEGMENTS, int(count.sum())).astype(np.uint16)
     pointer = np.append(0, np.cumsum(count.sum(1))).astype(np.int64)
-    logit = free_run(make_artifact(**BENCHMARK_CELL, threshold=1e9), count, channel, pointer)[0]
+    logit = free_run(make_artifact(**BENCHMARK_CELL, threshold=1e9), count, synapse_site, pointer)[0]
     artifact = make_artifact(**BENCHMARK_CELL, threshold=float(np.quantile(logit, 0.985)))
     path = artifact.save(folder / "cell.netml")
-    logit, v, spike = free_run(artifact, count, channel, pointer)
+    logit, v, spike = free_run(artifact, count, synapse_site, pointer)
     voltage = np.full((TRIALS, STEPS), -70.0)
     voltage[:, 1:] = v[:-1].T + random.normal(0, 0.5, (TRIALS, STEPS - 1))  # step n ends at n + 1 ms
     times = [np.flatnonzero(s) + random.choice([0.3, 1.7, 40.0], int(s.sum())) for s in spike[: STEPS - 50].T]
     times[0], times[2] = np.zeros(0), times[2][:9]  # trials that are silent, and of few enough spikes
     with h5py.File(folder / "file.h5", "w") as file:
-        file["events/count"], file["events/channel"], file["events/trial_ptr"] = count, channel, pointer
+        file["events/count"], file["events/channel"], file["events/trial_ptr"] = count, synapse_site, pointer
         file["soma/voltage"] = voltage.astype(np.float16)
         file["spikes/time"] = np.concatenate([np.sort(t) for t in times]).astype(np.float32)
         file["spikes/trial_ptr"] = np.append(0, np.cumsum([len(t) for t in times]))
@@ -55,11 +55,11 @@ def case(tmp_path_factory):
     return artifact, folder, (logit, v, spike), json.loads((folder / "scores.json").read_text())
 
 
-def free_run(artifact, count, channel, pointer):
+def free_run(artifact, count, synapse_site, pointer):
     """The kernel on inputs counted event by event; logit, v, spike (steps, trials)."""
     x = np.zeros((STEPS, DIMS.inputs, TRIALS), np.float32)
     for k in range(TRIALS):
-        of_trial = iter(channel[pointer[k] : pointer[k + 1]].tolist())
+        of_trial = iter(synapse_site[pointer[k] : pointer[k + 1]].tolist())
         for t in range(STEPS):
             for _ in range(count[k, t]):
                 c = next(of_trial)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netml.engine import launch
+from netml.engine.ranks import launch
 from netml.errors import LaunchError
 
 

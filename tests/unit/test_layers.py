@@ -1,4 +1,4 @@
-"""Imports run one way, and importing netml does nothing."""
+"""Imports run one way at every depth, function-level ones included, and importing netml does nothing."""
 
 import ast
 import subprocess
@@ -10,64 +10,99 @@ import pytest
 import netml
 
 ROOT = Path(netml.__file__).parent
-# From the ground up; a module may import its own layer and those before it.
-LAYERS = [
-    ("errors", "keys", "files", "hdf5"),
-    ("artifact", "runs", "toolchain", "progress", "unpickle"),
-    ("circuit",),
-    ("network",),
+# Floors from the ground up, each a set of rooms: a folder or a single file.  A module may import its own room and those
+# of the floors below; two rooms of one floor know nothing of each other.
+FLOORS = [
+    ("errors", "keys", "deprecation", "metrics"),
+    ("files", "hdf5", "checked", "artifact_schema", "toolchain", "progress", "unpickle"),
+    ("run_schema",),
+    ("artifact", "runs"),
+    ("circuit", "stimuli"),
     ("records",),
     ("reductions",),
-    ("engine",),
-    ("device",),
+    ("population",),
+    ("network",),
+    ("engine.ranks", "engine.mechanisms", "device"),
+    ("engine.population_in_neuron",),
+    ("engine.circuit",),
+    ("engine.recording", "engine.reduced_network"),
+    ("engine.cell_import", "engine.experiments", "engine.doctor"),
     ("training",),
-    ("validation", "report"),
-    ("pipeline", "ensemble"),
+    ("validation",),
+    ("report",),
+    ("stages",),
     ("cli",),
 ]
-RANK = {name: i for i, names in enumerate(LAYERS) for name in names}
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OWNERS = {  # who alone may import a heavy library
     "torch": {"reductions", "device", "training"},
     "neuron": {"engine"},
+    "nrn": {"engine"},
     "mpi4py": {"engine"},
     "netpyne": {"engine", "circuit"},
 }
-MODULES = [p for p in sorted(ROOT.rglob("*.py")) if not {"mod", "models"} & set(p.relative_to(ROOT).parts)]
+LONGEST = 340  # lines of a file: a reader sees it whole
+TOP = {"__init__"}
+LEFT_OUT = {"mod", "models", "cell_project"}  # other people's form: NMODL, C++ and NetPyNE projects
 
 
-def imported(path: Path) -> list[str]:
-    names = []
+def module_name(path: Path) -> str:
+    """Dotted, without "netml."; a package by its folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {
+    module_name(path): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if not LEFT_OUT & set(path.relative_to(ROOT).parts) and module_name(path) not in TOP
+}
+
+
+def room(name: str) -> str | None:
+    """The room of a module, None of a name outside all rooms."""
+    return next((one for one in FLOOR if name == one or name.startswith(f"{one}.")), None)
+
+
+def imported(path: Path) -> set[str]:
+    """All that a file imports anywhere in it, dotted; members of a module count as the module and by their own name."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-def layer(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def own_imports(path: Path) -> set[str]:
+    """The modules of netml that a file imports, the packages above them left out."""
+    names = {name.removeprefix("netml.") for name in imported(path) if name.startswith("netml.")}
+    found = names & MODULES.keys()
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_down(path):
-    own = layer(path)
-    if own == "__init__":
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name):
+    own = room(name)
+    if own is None:
+        assert not own_imports(MODULES[name]), f"{name} stands in no room"
         return
-    assert own in RANK, f"{own} stands in no layer"
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "netml" and len(parts) > 1 and parts[1] in RANK:
-            assert RANK[parts[1]] <= RANK[own], f"{path.relative_to(ROOT)} imports {name}, a layer above its own"
-        if parts[0] in OWNERS:
-            assert own in OWNERS[parts[0]], f"{path.relative_to(ROOT)} imports {parts[0]}"
+    for other in own_imports(MODULES[name]):
+        there = room(other)
+        assert there is not None, f"{name} imports {other}, which stands in no room"
+        assert there == own or FLOOR[there] < FLOOR[own], f"{name} imports {other}, which is not on a floor below"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_libraries_have_owners(name):
+    for other in imported(MODULES[name]):
+        library = other.split(".")[0]
+        assert name.split(".")[0] in OWNERS.get(library, {name.split(".")[0]}), f"{name} imports {other}"
 
 
 def test_no_circle_between_modules():
-    names = {".".join(("netml", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p
-             for p in MODULES}  # fmt: skip
-    edges = {name: at_import(path, names) - {name} for name, path in names.items()}
+    edges = {name: own_imports(path) - {name} for name, path in MODULES.items()}
     done, path = set(), []
 
     def visit(name):
@@ -80,20 +115,13 @@ def test_no_circle_between_modules():
         path.pop()
         done.add(name)
 
-    for name in sorted(names):
+    for name in sorted(edges):
         visit(name)
 
 
-def at_import(path: Path, names: dict) -> set[str]:
-    """The modules of netml that a module imports while it is imported itself (not later, inside a function)."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            members = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= members & names.keys() or {node.module}
-    return found & names.keys()
+def test_files_are_short():
+    long = {name: lines for name, path in MODULES.items() if (lines := len(path.read_text().splitlines())) > LONGEST}
+    assert not long
 
 
 def test_importing_netml_does_nothing():
@@ -103,3 +131,14 @@ def test_importing_netml_does_nothing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n" and done.stderr == ""
+
+
+def test_the_device_network_never_starts_neuron():
+    """Importing its modules, and laying out the cells of a network, leaves NEURON and MPI alone."""
+    code = (
+        "import sys, netml.device.simulation\n"
+        "from netml.network.layout import Layout\n"
+        "print(sorted({'neuron', 'mpi4py'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from netml import metrics
 from netml.validation import cell_metrics, currents, spikes
 from netml.validation.cell_metrics import Prediction
 
@@ -33,25 +34,25 @@ def test_auc_equals_counting_all_pairs_with_ties(seed):
     target = random.random(200) < 0.2
     wins = score[target][:, None] - score[~target][None]
     expected = ((wins > 0) + 0.5 * (wins == 0)).mean()
-    assert cell_metrics.roc_auc(score, target) == pytest.approx(expected, abs=1e-12)
+    assert metrics.roc_auc(score, target) == pytest.approx(expected, abs=1e-12)
 
 
 def test_auc_at_its_limits():
     target = np.array([0, 0, 1, 1], bool)
-    assert cell_metrics.roc_auc(np.array([1.0, 2, 3, 4]), target) == 1.0
-    assert cell_metrics.roc_auc(np.array([4.0, 3, 2, 1]), target) == 0.0
-    assert cell_metrics.roc_auc(np.zeros(4), target) == 0.5
-    assert cell_metrics.roc_auc(np.zeros(4), np.zeros(4, bool)) is None
+    assert metrics.roc_auc(np.array([1.0, 2, 3, 4]), target) == 1.0
+    assert metrics.roc_auc(np.array([4.0, 3, 2, 1]), target) == 0.0
+    assert metrics.roc_auc(np.zeros(4), target) == 0.5
+    assert metrics.roc_auc(np.zeros(4), np.zeros(4, bool)) is None
 
 
 def test_true_positives_at_a_false_positive_rate():
     # 100 negatives; 3 of 4 positives outscore all of them but one
     score = np.concatenate([np.arange(100.0), [200, 200.5, 98.5, 50.25]])
     target = np.arange(104) >= 100
-    fpr, tpr = cell_metrics.roc_curve(score, target)
-    assert cell_metrics.true_positives_at(fpr, tpr, 0.0) == 0.5
-    assert cell_metrics.true_positives_at(fpr, tpr, 0.01) == 0.75
-    assert cell_metrics.true_positives_at(fpr, tpr, 1.0) == 1.0
+    fpr, tpr = metrics.roc_curve(score, target)
+    assert metrics.true_positives_at(fpr, tpr, 0.0) == 0.5
+    assert metrics.true_positives_at(fpr, tpr, 0.01) == 0.75
+    assert metrics.true_positives_at(fpr, tpr, 1.0) == 1.0
 
 
 def test_a_constant_shift_is_found_and_reported():
@@ -134,14 +135,14 @@ def test_rates_and_trials_without_spikes():
     quiet = prediction([], [], kind="silence")
     noisy = prediction([], [100, 200, 300], kind="silence")
     busy = prediction(np.arange(300, 2000, 50), np.arange(300, 2000, 40))
-    result = cell_metrics.honest([quiet, noisy, busy], skip_ms=200, v_clip_mv=-55)
+    result = cell_metrics.all_trials([quiet, noisy, busy], skip_ms=200, v_clip_mv=-55)
     assert (result["trials"], result["trials_without_spikes"]) == (3, 2)
     assert result["seconds"] == pytest.approx(5.4)
     emitted = result["spikes"]
     assert (emitted["spikes_true"], emitted["spikes_model"]) == (34, 45)  # 100 ms is skipped
     assert emitted["rate_error"] == pytest.approx(45 / 34 - 1)
     assert emitted["isi_true_ms"] == 50 and emitted["cv_true"] == 0.0
-    alone = cell_metrics.honest([quiet], skip_ms=0, v_clip_mv=-55)
+    alone = cell_metrics.all_trials([quiet], skip_ms=0, v_clip_mv=-55)
     assert alone["auc"] is None and alone["spikes"]["gamma"] is None and alone["spikes"]["rate_error"] is None
     assert alone["spikes"]["rate_model_hz"] == 0.0
 

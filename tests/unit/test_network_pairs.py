@@ -76,7 +76,7 @@ class Square:
 
     def __init__(self, cells):
         self.um = np.random.default_rng(3).uniform(0, 400, (3, cells))
-        self.um[:, :: 10] = [[50.0], [60.0], [0.0]]
+        self.um[:, ::10] = [[50.0], [60.0], [0.0]]
         self.um[2] = 0
         self.norm = self.um / 400
 

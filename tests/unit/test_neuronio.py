@@ -53,7 +53,7 @@ def test_simulations_become_trials(tmp_path):
             for synapse, name in enumerate(("exInputSpikeTimes", "inhInputSpikeTimes"))
             for segment, times in source[name].items() for time in times if time <= 599
         )  # fmt: skip
-        found = list(zip(trial.event_time, trial.event_channel, trial.event_weight, strict=True))
+        found = list(zip(trial.event_time, trial.event_synapse_site, trial.event_weight, strict=True))
         np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert windows.spike_train(trial, 1.0).sum() == 3
     assert finer  # than float16, in which the files give them
@@ -78,7 +78,7 @@ def test_less_than_the_published_entries_will_do(tmp_path):
         for name in ("exInputSpikeTimes", "inhInputSpikeTimes"):
             simulation[name] = {int(s): np.array(times) for s, times in simulation[name].items()}
     records = Records.open(import_neuronio([write(tmp_path / "a.p", content)], output=tmp_path / "records"))
-    assert list(records.cell.sites) == ["soma"] and len(records.cell.segments) == 1 + neuronio.SEGMENTS
+    assert list(records.cell.probes) == ["soma"] and len(records.cell.segments) == 1 + neuronio.SEGMENTS
     assert "segments in their order" in records.provenance["geometry"]
     assert records.provenance["trials_with_exact_spike_times"] == 0
     coarse = neuronio.simulation(0)["outputSpikeTimes"].astype(float)

@@ -8,6 +8,7 @@ import pytest
 
 from netml import keys
 from netml.artifact import Artifact
+from netml.errors import ArtifactError
 from netml.records import Records
 from netml.reductions import kernel
 from netml.reductions.layouts import KINDS
@@ -20,7 +21,7 @@ from netml.validation.prediction import predict
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"updates": 250, "branches": 3, "memory": 8, "hidden": 12, "sequences": 32, "window_ms": 100.0,
+SMALL = {"updates": 250, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 32, "window_ms": 100.0,
          "validate_every": 100, "learning_rate": 0.01, "v_clip_mv": -50.0}  # fmt: skip
 
 
@@ -66,9 +67,12 @@ def test_broken_reductions_are_found_out(trained):
     assert not law(changed(artifact, memory_rest=lambda m: m - 2), "rest").passed
     assert law(changed(artifact, v_w=200.0), "range").passed  # the readout ends at the reversal potentials
     trace = {"leaky_memory": "trace_decay", "cable": "decay"}[artifact.header["reduction"]]
-    for decay, broken in ((1.0001, "bounded"), (1.01, "bounded"), (0.99995, "quiet")):  # the last forgets too late
+    for decay, broken in ((1.0, "bounded"), (0.99995, "quiet")):  # the last forgets too late
         changes = {trace: lambda d, decay=decay: np.full_like(d, decay)}
         assert not law(changed(artifact, **changes), broken).passed, (decay, broken)
+    for decay in (1.0001, 1.01):
+        with pytest.raises(ArtifactError, match="decay 1.0.*, expected 0 to 1"):
+            Driver(changed(artifact, **{trace: lambda d, decay=decay: np.full_like(d, decay)}))
 
 
 class Knowing(Driver):

@@ -17,7 +17,7 @@ def trial() -> Trial:
     times = np.sort(random.uniform(0, MS, 400))
     return Trial(
         kind="dense", gid=-1, seed=0, duration_ms=float(MS), event_time=times,
-        event_channel=random.integers(0, CELL.channels, times.size).astype(np.int32),
+        event_synapse_site=random.integers(0, CELL.synapse_sites, times.size).astype(np.int32),
         event_weight=np.full(times.size, 1e-3, np.float32), spike_time=np.array([40.3, 90.0, 200.7]),
         voltage={"soma": random.normal(-65, 3, MS + 1).astype(np.float32)},
     )  # fmt: skip

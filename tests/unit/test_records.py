@@ -17,7 +17,7 @@ from netml.records import CellInfo, Records, RecordWriter, Trial, windows, write
 
 @pytest.fixture
 def cell():
-    return CellInfo("PYR", "f" * 64, ("E", "I"), segment_table(SPEC), sites={"soma": ("soma", 0.5)})
+    return CellInfo("PYR", "f" * 64, ("E", "I"), segment_table(SPEC), probes={"soma": ("soma", 0.5)})
 
 
 def make_trial(seed, kind="network", **changes):
@@ -28,7 +28,7 @@ def make_trial(seed, kind="network", **changes):
         "seed": 7,
         "duration_ms": 100.0,
         "event_time": np.sort(rng.uniform(0, 100, 30)),
-        "event_channel": rng.integers(0, 8, 30),
+        "event_synapse_site": rng.integers(0, 8, 30),
         "event_weight": rng.uniform(1e-4, 1e-3, 30).astype(np.float32),
         "spike_time": np.array([5.0, 50.4]),
         "voltage": {"soma": rng.normal(-70, 5, 101).astype(np.float32)},
@@ -53,7 +53,15 @@ def test_round_trip_on_any_number_of_ranks(tmp_path, cell):
     two = Records.open(write(tmp_path / "two", cell, [trials[1::2], trials[::2]]))
     assert one.cell.segments.sections == cell.segments.sections and len(one) == len(two) == 6
     for k in range(6):
-        for name in ("gid", "event_time", "event_channel", "event_weight", "spike_time", "current_time", "current_na"):
+        for name in (
+            "gid",
+            "event_time",
+            "event_synapse_site",
+            "event_weight",
+            "spike_time",
+            "current_time",
+            "current_na",
+        ):
             for records in (one, two):
                 np.testing.assert_array_equal(getattr(records.trial(k), name), getattr(trials[k], name))
         np.testing.assert_array_equal(two.trial(k).voltage["soma"], trials[k].voltage["soma"])
@@ -108,7 +116,7 @@ def test_units_and_shapes_are_in_the_file(tmp_path, cell):
         ({"event_weight": np.full(30, np.nan, np.float32)}, "weights hold NaN"),
         ({"voltage": {"soma": np.full(101, np.inf, np.float32)}}, "voltage soma hold NaN or infinity"),
         ({"event_time": np.linspace(100, 0, 30)}, "event times are unsorted"),
-        ({"event_channel": np.full(30, 8)}, "channels outside 0 to 7"),
+        ({"event_synapse_site": np.full(30, 8)}, "synapse sites outside 0 to 7"),
         ({"voltage": {"soma": np.zeros(100, np.float32)}}, r"expected \(101,\)"),
         ({"spike_time": np.array([101.0])}, "spike times are unsorted or outside"),
         ({"voltage": {}}, "no soma voltage"),
@@ -124,12 +132,12 @@ def test_a_trial_that_cannot_be_learned_from_is_refused(tmp_path, cell, changes,
 
 
 def test_a_trial_without_a_site_of_the_cell_is_refused(tmp_path, cell):
-    two = replace(cell, sites=cell.sites | {"tuft": ("dend", 0.5)})
+    two = replace(cell, probes=cell.probes | {"tuft": ("dend", 0.5)})
     with RecordWriter(tmp_path, 0, two) as writer:
         with pytest.raises(RecordsError, match="lacks the voltage at tuft"):
             writer.add(make_trial(0))
         assert writer.trials == 0
-        writer.add(make_trial(0, voltage=dict.fromkeys(two.sites, make_trial(0).voltage["soma"])))
+        writer.add(make_trial(0, voltage=dict.fromkeys(two.probes, make_trial(0).voltage["soma"])))
         assert writer.trials == 1
 
 
@@ -207,12 +215,12 @@ def test_the_current_is_one_more_channel(cell):
     np.testing.assert_array_equal(x[:, :2], windows.inputs(trial, channel_input[:8], gain[:8], 3, 1.0)[:, :2])
     expected = np.repeat([0.0, 1.0, 1.0 * 0.25 - 2.0 * 0.75, -2.0], [10, 10, 1, 79])
     np.testing.assert_allclose(x[:, 2], expected, rtol=1e-6)
-    step, channel, weight = windows.events(trial, 1.0, current_channel=8)
-    assert (np.diff(step) >= 0).all() and (channel == 8).sum() == 90 and weight[channel == 8].min() < 0
+    step, synapse_site, weight = windows.events(trial, 1.0, current_synapse_site=8)
+    assert (np.diff(step) >= 0).all() and (synapse_site == 8).sum() == 90 and weight[synapse_site == 8].min() < 0
 
 
 def test_inputs_sum_weight_times_gain(cell):
-    trial = make_trial(1, event_time=np.array([0.1, 0.2, 3.0]), event_channel=np.array([0, 2, 1]),
+    trial = make_trial(1, event_time=np.array([0.1, 0.2, 3.0]), event_synapse_site=np.array([0, 2, 1]),
                        event_weight=np.array([1, 2, 3], np.float32))  # fmt: skip
     x = windows.inputs(trial, np.arange(8) % 2, np.full(8, 10.0), 2, 1.0)
     assert x.shape == (100, 2) and x[0].tolist() == [30, 0] and x[3].tolist() == [0, 30] and x.sum() == 60

@@ -2,17 +2,13 @@
 
 import copy
 import logging
-import sys
-from pathlib import Path
 
+import hybrid
 import numpy as np
 import pytest
 
 import netml
 from netml.errors import ArtifactError, ModelError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
-import hybrid  # noqa: E402
 
 
 @pytest.fixture
@@ -159,7 +155,7 @@ def test_current_clamps(net, tmp_path, caplog):
     assert moved[0] == 21  # ms: the end of the first step with the current
     assert [(stim["type"], stim["amp"], stim["sec"]) for stim in sim.net.cells[0].stims] == [
         ("IClamp", 0.3, "soma"), ("IClamp", -0.1, "soma")]  # fmt: skip
-    from netml.engine.swap import report
+    from netml.engine.circuit.swap import report
 
     assert report()["E"]["currents_out_of_range"] == 2
     said = "2 cells of reduced E get a current outside the range of training"
@@ -176,7 +172,7 @@ def test_rule_by_conditions(net, path):
 
 
 def test_chosen_cells_depend_on_seed_and_gid_alone():
-    from netml.engine.reduced_pop import chosen
+    from netml.engine.circuit.swapped_population import chosen
 
     half = chosen(range(100), 0.5, 0)
     assert len(half) == 50 and half != chosen(range(100), 0.5, 1)
@@ -199,7 +195,7 @@ def test_out_of_range_is_counted_and_said_once(net, tmp_path, caplog):
             sim.runSim()
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 3 and "V_dend" in said[2]
-    from netml.engine.swap import report
+    from netml.engine.circuit.swap import report
 
     inhibitory = sum(c["synMech"] == "inh" for cell in sim.net.cells[:4] for c in cell.conns)
     found = report()["E"]

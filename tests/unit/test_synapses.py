@@ -30,8 +30,8 @@ def test_types_that_are_alike_share_inputs_but_not_gains():
     labels = ("E", "I", "E outside")
     cell = CellInfo("C", "a" * 64, labels, surrogate.CELL.segments, TYPES)
     for kind in ("cable", "leaky_memory"):
-        learner = Learner(cell, TrainConfig.of(reduction=kind), np.ones(cell.channels))
+        learner = Learner(cell, TrainConfig.of(reduction=kind), np.ones(cell.synapse_sites))
         of_segment = learner.channel_input.reshape(-1, 3)
         np.testing.assert_array_equal(of_segment[:, 0], of_segment[:, 2])
         assert len(np.unique(of_segment)) == learner.model.inputs == 2 * len(of_segment)
-        assert learner.log_gain.numel() == cell.channels
+        assert learner.log_gain.numel() == cell.synapse_sites

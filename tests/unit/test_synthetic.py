@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 
 from netml.artifact import Artifact
-from netml.engine import currents
 from netml.errors import TrainingError
 from netml.records import Records
+from netml.stimuli import random_current as currents
 from netml.training import train
 from netml.training.config import TrainConfig
-from netml.training.data import load
+from netml.training.data import load_trials
 from netml.training.synthetic import SHUFFLE_MS, draw, label
 from netml.validation.prediction import predict
 
 pytestmark = pytest.mark.slow
 
-RECIPE = {"updates": 40, "compartments": 4, "memory": 6, "hidden": 10, "sequences": 16, "window_ms": 100.0, "reads": 4,
+RECIPE = {"updates": 40, "compartments": 4, "memory": 6, "hidden": 10, "batch_size": 16, "window_ms": 100.0, "reads": 4,
           "validate_every": 20}  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def teacher(folder):
 
 
 def loaded(folder):
-    return load(Records.open(folder), TrainConfig.of(**RECIPE))
+    return load_trials(Records.open(folder), TrainConfig.of(**RECIPE))
 
 
 def test_drawn_trials_have_the_drive_of_recorded_ones(folder):
@@ -46,19 +46,19 @@ def test_drawn_trials_have_the_drive_of_recorded_ones(folder):
     same = 0
     recorded = [steps.events_of(k) for k in training]
     for k in range(len(drawn.length)):
-        step, channel, weight = drawn.events_of(k)
+        step, synapse_site, weight = drawn.events_of(k)
         match = [r for r in recorded if np.array_equal(r[0], step)]  # when events arrive is that of one trial
         assert len(match) == 1
         old_step, old_channel, old_weight = match[0]
         for s in range(2):  # events of a type keep their number at every time
-            np.testing.assert_array_equal(step[channel % 2 == s], old_step[old_channel % 2 == s])
+            np.testing.assert_array_equal(step[synapse_site % 2 == s], old_step[old_channel % 2 == s])
         # The events are the same ones, each not far from where it was (weights tell them apart).
         now, then = np.argsort(weight), np.argsort(old_weight)
         np.testing.assert_array_equal(weight[now], old_weight[then])
-        np.testing.assert_array_equal(channel[now], old_channel[then])
+        np.testing.assert_array_equal(synapse_site[now], old_channel[then])
         assert np.abs(step[now] - old_step[then]).max() <= 2 * SHUFFLE_MS
-        same += np.mean(channel == old_channel)
-    assert same / len(drawn.length) < 0.5  # of 4 channels a type, 1 in 4 by chance
+        same += np.mean(synapse_site == old_channel)
+    assert same / len(drawn.length) < 0.5  # of 4 synapse sites a type, 1 in 4 by chance
 
 
 def test_labels_are_means_over_the_teachers(folder, teacher):
@@ -93,7 +93,7 @@ def test_a_teacher_of_another_cell_or_records_with_currents_alone_are_refused(fo
     Artifact(header, cell.arrays).save(tmp_path / "other.netml")
     with pytest.raises(TrainingError, match="does not fit the records: cell other, not lif-of-the-tests"):
         train(folder, output=tmp_path / "a.netml", teachers=[tmp_path / "other.netml"], **RECIPE)
-    steps = [currents.draw("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(12)]
+    steps = [currents.draw_current("steps", lif.RHEOBASE_NA, 1000.0, 1, k)[:2] for k in range(12)]
     lif.write(tmp_path / "r", [lif.trial(100 + k, current=own) for k, own in enumerate(steps)])
     with pytest.raises(TrainingError, match="every training trial has a current"):
         train(tmp_path / "r", output=tmp_path / "a.netml", teachers=[teacher], **RECIPE)

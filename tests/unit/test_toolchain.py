@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netml import toolchain
-from netml.engine import mechanisms
+from netml.engine.mechanisms.build import build_mechanisms, collect_mod_files, mechanism_names
 from netml.errors import CompileError
 
 BUILD_SLOWLY = """
@@ -110,28 +110,28 @@ def mod(folder: Path, name: str, text: str) -> Path:
 
 def test_mechanism_names_skip_comments(tmp_path):
     text = ": SUFFIX no\nCOMMENT\nSUFFIX neither\nENDCOMMENT\nNEURON { POINT_PROCESS Syn RANGE e }\n"
-    assert mechanisms.mechanism_names(mod(tmp_path, "a.mod", text) / "a.mod") == ["Syn"]
-    assert mechanisms.mechanism_names(mod(tmp_path, "b.mod", "NEURON { SUFFIX nothing }") / "b.mod") == []
+    assert mechanism_names(mod(tmp_path, "a.mod", text) / "a.mod") == ["Syn"]
+    assert mechanism_names(mod(tmp_path, "b.mod", "NEURON { SUFFIX nothing }") / "b.mod") == []
 
 
 def test_equal_mod_files_are_one_and_different_ones_clash(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     mod(ours, "leak.mod", "NEURON { SUFFIX leak }")
     mod(theirs, "leak.mod", "NEURON { SUFFIX leak }")
-    assert list(mechanisms.collect([ours, theirs])) == ["leak.mod"]
+    assert list(collect_mod_files([ours, theirs])) == ["leak.mod"]
     mod(theirs, "leak.mod", "NEURON { SUFFIX leak RANGE g }")
     with pytest.raises(CompileError, match="ours/leak.mod and .*theirs/leak.mod"):
-        mechanisms.collect([ours, theirs])
+        collect_mod_files([ours, theirs])
     mod(theirs, "leak.mod", "NEURON { SUFFIX other }")
     with pytest.raises(CompileError, match="leak"):
-        mechanisms.collect([ours, theirs])
+        collect_mod_files([ours, theirs])
 
 
 def test_mod_error_has_the_compilers_message_and_the_file(cache, tmp_path):
     mod(tmp_path / "mod", "wrong.mod", "NEURON { SUFFIX wrong }\nBREAKPOINT { undeclared_thing = 1 }\n")
     mod(tmp_path / "mod", "right.mod", "NEURON { SUFFIX right }\n")
     with pytest.raises(CompileError, match=r"(?s)^building \S*/mod/wrong\.mod failed .*undeclared_thing"):
-        mechanisms.build([tmp_path / "mod"])
+        build_mechanisms([tmp_path / "mod"])
     assert entries(cache) == []
 
 
@@ -157,11 +157,11 @@ BREAKPOINT { i = g*(v + 65) }
 def test_a_mod_file_of_an_earlier_neuron_gets_its_line_and_the_remedy(cache, tmp_path, text, line, message, remedy):
     folder = mod(tmp_path / "mod", "wrong.mod", text)
     with pytest.raises(CompileError, match=rf"(?s)wrong\.mod failed in line {line}: .*{message}.*{remedy}"):
-        mechanisms.build([folder])
+        build_mechanisms([folder])
     assert entries(cache) == []
 
 
 def test_a_mechanism_that_neuron_has_itself_is_refused(tmp_path):
     folder = mod(tmp_path / "mod", "mine.mod", MOD.replace("wrong", "hh"))
     with pytest.raises(CompileError, match="mine.mod defines hh, which NEURON has itself; rename its SUFFIX"):
-        mechanisms.collect([folder])
+        collect_mod_files([folder])

@@ -18,7 +18,7 @@ from netml.errors import TrainingError
 from netml.training import log, train
 from netml.training.tune import parse_range, tune
 
-FIELDS = {"branches": 3, "hidden": 12, "sequences": 16, "window_ms": 100.0, "updates": 30, "validate_every": 10}
+FIELDS = {"branches": 3, "hidden": 12, "batch_size": 16, "window_ms": 100.0, "updates": 30, "validate_every": 10}
 SPACE = {"memory": (4, 12, False), "learning_rate": (1e-7, 1e-1, True)}
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_searched_is_said(records, tmp_path):
         ({"voltage_weight": (0.1, 1.0, True)}, {}, "voltage_weight decides what the loss means"),
         ({"memory": (4, 8, False)}, {"memory": 5}, "memory is searched and set to 5"),
         ({"memory": (8, 4, False)}, {}, "expected a range that rises"),
-        ({"sequences": [16, 17]}, {}, "sequences"),
+        ({"batch_size": [16, 17]}, {}, "batch_size"),
     ]:
         with pytest.raises(TrainingError, match=message):
             tune(records, output=tmp_path, space=space, progress=False, **fields)
@@ -112,7 +112,7 @@ def test_what_cannot_be_searched_is_said(records, tmp_path):
 def test_ranges_of_the_command_line():
     assert parse_range("memory=4:12") == ("memory", (4, 12, False))
     assert parse_range("learning_rate=1e-4:0.1:log") == ("learning_rate", (1e-4, 0.1, True))
-    assert parse_range("sequences=16,32") == ("sequences", [16, 32])
+    assert parse_range("batch_size=16,32") == ("batch_size", [16, 32])
     for wrong in ("memory", "=1:2", "memory=1:2:cubic", "memory=many"):
         with pytest.raises(TrainingError, match="--search"):
             parse_range(wrong)

@@ -1,6 +1,6 @@
 """Draw the cells that have targets: morphology, and the soma (and dendrite) under each protocol.
 
-    python models/cortex/cells/plot_cells.py [CELL ...]     # writes CELL.png beside this script; variable time step
+python models/cortex/cells/plot_cells.py [CELL ...]     # writes CELL.png beside this script; variable time step
 """
 
 import sys
@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from netml.circuit.physiology import CellTargets, find_targets
-from netml.engine.clamp import ClampJob
-from netml.engine.launch import launch
+from netml.engine.experiments.current_clamp import ClampJob, run_clamps
+from netml.engine.ranks.launch import launch
 
 FOLDER = Path(__file__).parent
 SHORT_MS = 500.0  # of a shorter window the first 100 ms are drawn
@@ -58,7 +58,7 @@ def draw(cell: CellTargets, traces: dict) -> None:
 
 def main() -> None:
     cells = find_targets(FOLDER.parent, sys.argv[1:] or None)
-    traces = launch("netml.engine.clamp:run", ClampJob(str(FOLDER.parent), tuple(cells), dt_ms=None))
+    traces = launch(run_clamps, ClampJob(str(FOLDER.parent), tuple(cells), dt_ms=None))
     for cell in cells:
         draw(cell, traces)
 

@@ -48,9 +48,9 @@ from neuron import h
 
 from netml.circuit.connections import Pair, find_pairs
 from netml.circuit.physiology import CellTargets, Protocol, read_targets
-from netml.engine import mechanisms
-from netml.engine.clamp import ClampedCell
-from netml.engine.pairs import HeldCell
+from netml.engine.experiments.current_clamp import ClampedCell
+from netml.engine.experiments.paired_recording import HeldCell
+from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 from netml.toolchain import source_folder
 from netml.validation import pairs
 from netml.validation.physiology import scores, summary
@@ -378,7 +378,7 @@ def main() -> None:
     options.add_argument("--only", help="this stage alone, from CELL.parameters.json")
     chosen = options.parse_args()
     torch.set_num_threads(1)  # more would wait for each other beside the processes
-    mechanisms.load(h, mechanisms.build([source_folder("mod")]))
+    load_mechanisms(h, build_mechanisms([source_folder("mod")]))
     folder = chosen.folder or Path("tuning") / chosen.cell
     folder.mkdir(parents=True, exist_ok=True)
     output = FOLDER / f"{chosen.cell}.parameters.json"

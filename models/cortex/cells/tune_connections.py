@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from netml.circuit.connections import FILE, find_pairs
-from netml.engine.launch import launch
-from netml.engine.pairs import PairJob
+from netml.engine.experiments.paired_recording import PairJob, run_pairs
+from netml.engine.ranks.launch import launch
 from netml.validation.pairs import rows
 
 MODEL = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         plain = json.loads(file.read_text())
         pairs = find_pairs(MODEL)
-        potentials = launch("netml.engine.pairs:run", PairJob(str(MODEL), tuple(pairs)))
+        potentials = launch(run_pairs, PairJob(str(MODEL), tuple(pairs)))
         ratios = {}
         for pair in pairs:
             amplitude = next(row for row in rows(pair, potentials[pair.name]) if row["feature"] == "amplitude_mv")

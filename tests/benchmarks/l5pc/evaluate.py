@@ -10,7 +10,7 @@ auc, tp_at_1pct_fp, tp_at_025pct_fp   spike probability of every bin, all trials
 auc_published_protocol                the same shift, only trials of 1 to 24 spikes
 explained_variance                    1 - mean((v - v')^2) / var(v) of the soma voltage, both clipped at -55 mV
 gamma_2ms, rate_error                 of the spikes that the reduction emits: coincidence factor, emitted / true - 1
-parameters                            learned numbers, the gains of channels included, as its training counted them;
+parameters                            learned numbers, gains of synapse sites included, as its training counted them;
                                       numbers_stored: all that its file holds for the kernel, constants included
 interval_95                           of some of these, by the bootstrap over trials
 """
@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 from to_records import FINGERPRINT, WEIGHT_US, segment_table
 
+from netml import metrics
 from netml.artifact import Artifact
 from netml.errors import ArtifactError, NetmlError, RecordsError
 from netml.files import replacing
@@ -87,16 +88,16 @@ def evaluate(artifact_path, file_path) -> dict:
 
 def scores_of(predictions: list, artifact: Artifact) -> dict:
     """All scores of predictions whose ``true_spike`` are floor bins."""
-    by_shift = {s: cell_metrics.roc_auc(*cell_metrics.pooled(predictions, SKIP_MS, s)) for s in SHIFTS}
+    by_shift = {s: metrics.roc_auc(*cell_metrics.pooled(predictions, SKIP_MS, s)) for s in SHIFTS}
     shift = max(SHIFTS, key=lambda s: by_shift[s])
-    curve = cell_metrics.roc_curve(*cell_metrics.pooled(predictions, SKIP_MS, shift))
+    curve = metrics.roc_curve(*cell_metrics.pooled(predictions, SKIP_MS, shift))
     published = cell_metrics.published_trials(predictions)
     emitted = cell_metrics.emitted_spikes(predictions, SKIP_MS)
     return {
         "auc": by_shift[shift],
-        "auc_published_protocol": cell_metrics.roc_auc(*cell_metrics.pooled(published, SKIP_MS, shift)),
-        "tp_at_1pct_fp": cell_metrics.true_positives_at(*curve, 0.01),
-        "tp_at_025pct_fp": cell_metrics.true_positives_at(*curve, 0.0025),
+        "auc_published_protocol": metrics.roc_auc(*cell_metrics.pooled(published, SKIP_MS, shift)),
+        "tp_at_1pct_fp": metrics.true_positives_at(*curve, 0.01),
+        "tp_at_025pct_fp": metrics.true_positives_at(*curve, 0.0025),
         "explained_variance": cell_metrics.voltage(predictions, SKIP_MS, clip_mv=CLIP_MV)["explained_variance"],
         "gamma_2ms": emitted["gamma"],
         "rate_error": emitted["rate_error"],
@@ -137,7 +138,7 @@ def read_trials(file: h5py.File) -> Iterator[Trial]:
         synapse, segment = raw // dendritic, raw % dendritic + 1  # segment 0 is the soma
         yield Trial(
             kind="dense", gid=-1, seed=k, duration_ms=count.size - 1.0, event_time=time_ms.astype(float),
-            event_channel=(segment * len(weights) + synapse).astype(np.int32), event_weight=weights[synapse],
+            event_synapse_site=(segment * len(weights) + synapse).astype(np.int32), event_weight=weights[synapse],
             spike_time=file["spikes/time"][spike_pointer[k] : spike_pointer[k + 1]].astype(float),
             voltage={"soma": file["soma/voltage"][k].astype(np.float32)},
         )  # fmt: skip
@@ -168,7 +169,9 @@ def check_layout(file: h5py.File, path) -> None:
         raise RecordsError(f"{path}: {', '.join(wrong)} does not fit events/count, which has shape {shape}")
     segments = file["segments/x"].shape[0]
     if counts.sum() and (top := int(file["events/channel"][:].max())) >= 2 * segments:
-        raise RecordsError(f"{path}: channel {top} in events/channel; {segments} segments have {2 * segments} channels")
+        raise RecordsError(
+            f"{path}: synapse site {top} in events/channel; {segments} segments have {2 * segments} channels"
+        )
 
 
 def check_cell(artifact: Artifact, file: h5py.File, path) -> None:

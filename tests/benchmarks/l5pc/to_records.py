@@ -60,7 +60,7 @@ def convert(source: str, folder: str, trials: int | None = None, step_ms: float 
                 "AMPA_NMDA": {"tau_r_ampa": 0.3, "tau_d_ampa": 3.0, "tau_r_nmda": 2.0, "tau_d_nmda": 70.0, "e": 0.0},
                 "GABAA": {"tau_r": 0.2, "tau_d": 8.0, "e": -80.0},
             },
-            sites={"soma": ("soma", 0.5), "nexus": nexus(segments)}, dt_ms=0.05, spike_threshold_mv=-25.0,
+            probes={"soma": ("soma", 0.5), "nexus": nexus(segments)}, dt_ms=0.05, spike_threshold_mv=-25.0,
         )  # fmt: skip
         dendritic = len(segments) - 1
         weights = np.array(list(WEIGHT_US.values()), np.float32)
@@ -80,8 +80,13 @@ def convert(source: str, folder: str, trials: int | None = None, step_ms: float 
                 spikes = (np.floor(spikes / step_ms) + 1) * step_ms
                 writer.add(
                     Trial(
-                        kind="dense", gid=-1, seed=k, duration_ms=float(duration), event_time=time.astype(float),
-                        event_channel=(segment * 2 + synapse).astype(np.int32), event_weight=weights[synapse],
+                        kind="dense",
+                        gid=-1,
+                        seed=k,
+                        duration_ms=float(duration),
+                        event_time=time.astype(float),
+                        event_synapse_site=(segment * 2 + synapse).astype(np.int32),
+                        event_weight=weights[synapse],
                         spike_time=spikes[spikes <= duration],
                         voltage={
                             "soma": file["soma/voltage"][k].astype(np.float32),

@@ -122,13 +122,13 @@ class Cell:
 
 def in_neuron(side: str, cells: int, duration_ms: float, repeats: int) -> dict:
     """CPU seconds of the time loop and spike trains (ms) of cells in NEURON or CoreNEURON."""
-    from netml.engine import mechanisms
+    from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
 
     tuned = side.endswith("coreneuron")
-    library = mechanisms.build([source_folder("mod")], *(("coreneuron", "fast") if tuned else ("neuron", "exact")))
+    library = build_mechanisms([source_folder("mod")], *(("coreneuron", "fast") if tuned else ("neuron", "exact")))
     from neuron import coreneuron, h
 
-    mechanisms.load(h, library)
+    load_mechanisms(h, library)
     h.load_file("stdrun.hoc")
     params, cfg, sites = load()
     made = [Cell(h, params.cellParams["PYR"], params.synMechParams, sites) for _ in range(cells)]
@@ -166,20 +166,20 @@ def in_neuron(side: str, cells: int, duration_ms: float, repeats: int) -> dict:
 
 def in_netml(cells: int, duration_ms: float, repeats: int) -> dict:
     """The same of the shipped reduction in the population engine; its steps alone are timed."""
-    from netml.engine.population import Population
+    from netml.population.population import ReducedPopulation
 
     params, _, sites = load()
     table = segment_table(params.cellParams["PYR"])
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
     labels = artifact.header["synapses"]
-    population = Population(artifact, "PYR")
+    population = ReducedPopulation(artifact, "PYR")
     queue = []
     for cell in range(LANES_FILLED):
         population.add_cell()
         for site, train in zip(sites, trains(sites, duration_ms, cell % cells), strict=True):
-            channel = table.find(site.section, site.loc) * len(labels) + labels.index(site.synapse)
+            synapse_site = table.find(site.section, site.loc) * len(labels) + labels.index(site.synapse)
             row = population.add_row()
-            population.add_synapse(row, cell, channel, site.weight, TICK_MS)
+            population.add_synapse(row, cell, synapse_site, site.weight, TICK_MS)
             queue += [(at, row) for at in train.tolist()]
     queue.sort(reverse=True)
     times_s, dt = [], population.dt_r_ms

@@ -75,20 +75,20 @@ def in_nest(model: str, edges: Edges, cells: int, duration_ms: float, spikes: st
 def in_netml(edges: Edges, cells: int, duration_ms: float, spikes: str) -> dict:
     """Send the spikes in a file along the same connections onto reduced PYR cells; one thread."""
     from netml.artifact import Artifact
-    from netml.engine.population import Population
+    from netml.population.population import ReducedPopulation
     from netml.toolchain import source_folder
 
     artifact = Artifact.load(source_folder("models") / "cortex" / "reductions" / "PYR.netml")
     labels = artifact.header["synapses"]
     rng, inhibitory = np.random.default_rng(5), edges.source % INHIBITORY == 0
     kind = np.where(inhibitory, labels.index("GABAA"), labels.index("AMPA_NMDA"))
-    channel = rng.integers(0, artifact.channels // len(labels), len(kind)) * len(labels) + kind
-    population = Population(artifact, "PYR")
+    synapse_site = rng.integers(0, artifact.synapse_sites // len(labels), len(kind)) * len(labels) + kind
+    population = ReducedPopulation(artifact, "PYR")
     population.add_cells(cells)
     population.add_rows(cells)
-    weight = np.full(len(channel), 1e-3 * PEAK_NS / (len(channel) / cells))
+    weight = np.full(len(synapse_site), 1e-3 * PEAK_NS / (len(synapse_site) / cells))
     start = time.process_time()
-    population.add_synapses(edges.source, edges.target, channel, weight, edges.delay)
+    population.add_synapses(edges.source, edges.target, synapse_site, weight, edges.delay)
     population.freeze()
     build_s = time.process_time() - start
     saved = np.load(spikes)

@@ -20,7 +20,7 @@ from pathlib import Path
 import cell
 import network
 
-from netml.engine.mpi import THREADS
+from netml.engine.ranks.mpi import THREADS
 from netml.validation.spikes import coincidence_factor
 
 NEEDS = {"reduce": "neuron_reduce", "iaf": "nest"}  # package, by the beginning of a side's name

@@ -1,0 +1,75 @@
+"""The mechanisms and sections that a network names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netml.circuit.conditions import conditions_hold
+
+
+def to_build(net_params: Any) -> dict[str, str]:
+    """Return the synapses, membrane mechanisms and point processes of cells: mechanism -> where it is named."""
+    wanted = {str(syn["mod"]): f"synMechParams {name!r}" for name, syn in net_params.synMechParams.items()
+              if isinstance(syn.get("mod"), str)}  # fmt: skip
+    for label, rule in net_params.cellParams.items():
+        for name, sec in (rule.get("secs") or {}).items():
+            points = [point["mod"] for point in (sec.get("pointps") or {}).values() if "mod" in point]
+            where = f"section {name!r} of cellParams {label!r}"
+            wanted |= dict.fromkeys(map(str, [*(sec.get("mechs") or ()), *points]), where)
+    return wanted
+
+
+def from_outside(net_params: Any) -> dict[str, str]:
+    """Return what artificial cells and stimulations are: kind -> where it is named."""
+    cells = {str(pop.get("cellModel")): f"popParams {label!r}" for label, pop in net_params.popParams.items()}
+    sources = net_params.stimSourceParams
+    return cells | {str(one.get("type")): f"stimSourceParams {label!r}" for label, one in sources.items()}
+
+
+def _onto_cells(net_params: Any) -> list[tuple[str, str, Any, Any]]:
+    """Rules and stimulations: where they stand, their name, what they say, and the conditions of their targets."""
+    rules = [("connParams", name, rule, rule.get("postConds")) for name, rule in net_params.connParams.items()]
+    return rules + [
+        ("stimTargetParams", name, rule, rule.get("conds")) for name, rule in net_params.stimTargetParams.items()
+    ]
+
+
+def unknown_sections(net_params: Any) -> list[str]:
+    """Return where rules name a section that their cells do not have: NetPyNE puts such synapses on the soma."""
+    found: dict[tuple, str] = {}
+    for kind, name, rule, conds in _onto_cells(net_params):
+        for label, pop in net_params.popParams.items():
+            cell = net_params.cellParams.get(pop.get("cellType")) or {}
+            known = {*(cell.get("secs") or ()), *(cell.get("secLists") or ())}
+            section = rule.get("sec")
+            lacks = known and isinstance(section, str) and section not in known
+            if lacks and conditions_hold(conds, {**pop, "pop": label}):
+                found.setdefault((kind, section, label), f"{kind} {name!r}: no section {section!r} in cells of {label}")
+    return list(found.values())
+
+
+def unknown_synapses(net_params: Any) -> list[str]:
+    """Return where rules that reach cells with sections name a synapse that synMechParams does not have."""
+    sources = net_params.stimSourceParams
+    cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()
+             if (net_params.cellParams.get(pop.get("cellType")) or {}).get("secs")]  # fmt: skip
+    found = []
+    for kind, name, rule, conds in _onto_cells(net_params):
+        if "source" in rule and (sources.get(rule["source"]) or {}).get("type") != "NetStim":
+            continue  # a clamp has no synapse
+        named = rule.get("synMech")
+        unknown = [one for one in (named if isinstance(named, list) else [named])
+                   if isinstance(one, str) and one not in net_params.synMechParams]  # fmt: skip
+        if unknown and any(conditions_hold(conds, cell) for cell in cells):
+            found += [f"{one!r} ({kind} {name!r})" for one in unknown]
+    return found
+
+
+def unmatched(net_params: Any) -> list[str]:
+    """Return where the conditions of rules hold for no population: such a rule connects nothing, without a word."""
+    cells = [{**pop, "pop": label} for label, pop in net_params.popParams.items()]
+    rules = [("connParams", name, rule, key) for name, rule in net_params.connParams.items()
+             for key in ("preConds", "postConds")]  # fmt: skip
+    rules += [("stimTargetParams", name, rule, "conds") for name, rule in net_params.stimTargetParams.items()]
+    return [f"{kind} {name!r}: no population has {key} {rule[key]}" for kind, name, rule, key in rules
+            if rule.get(key) and not any(conditions_hold(rule[key], cell) for cell in cells)]  # fmt: skip
