@@ -10,8 +10,6 @@ import netml
 from netml.engine.experiments.cell_survey import APART_MS
 from netml.report import circuit_figures, circuit_report
 
-pytestmark = pytest.mark.slow
-
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny"
 
 

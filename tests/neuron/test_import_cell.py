@@ -202,7 +202,8 @@ def test_cell_params_that_do_not_fit(pyr, tmp_path, change, message):
     ("cells.py:tapered", {}, "section soma has diam from 12 to 500 along its segments; .*give it 3-D points"),
     ("cells.py:upside_down", {}, "the root of the cell's sections is dend, not soma"),
     ("cells.py:Electrode", {}, r"IClamp at soma\(0.5\), which takes no events"),
-    ("cells.py:Driven", {}, r"differs from the original by up to .* mV \(allowed: 0.01\)"),
+    pytest.param("cells.py:Driven", {}, r"differs from the original by up to .* mV \(allowed: 0.01\)",
+                 marks=pytest.mark.slow),
     ("morphology.asc", {"biophysics": "cells.py:nope"}, "has no function 'nope'"),
 ])  # fmt: skip
 def test_bad_sources(tmp_path, monkeypatch, source, options, message):
