@@ -75,6 +75,7 @@ def test_every_field_of_the_header(saved, tried):
     tally.check(250)
 
 
+@pytest.mark.slow
 def test_every_table(saved, tried):
     _, _, tables = saved
     write, tally = tried

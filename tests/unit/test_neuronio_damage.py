@@ -4,12 +4,14 @@ from itertools import islice
 
 import neuronio
 import numpy as np
+import pytest
 from damage import Tally, array_mutations, mutations
 from test_records_damage import use
 
 from netml.records.neuronio import import_neuronio
 
 
+@pytest.mark.slow
 def test_every_entry(tmp_path):
     content, path = neuronio.experiment((0, 1)), tmp_path / "a.p"
     simulations = content["Results"]["listOfSingleSimulationDicts"]

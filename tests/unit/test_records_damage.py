@@ -58,6 +58,7 @@ def use(folder):
         yield np.bincount(trial.event_synapse_site, minlength=records.cell.synapse_sites)
 
 
+@pytest.mark.slow
 def test_every_field_of_the_index(whole):
     path = whole / "index.json"
     index, tally = json.loads(path.read_text()), Tally(lambda: list(use(whole)))
@@ -70,6 +71,7 @@ def test_every_field_of_the_index(whole):
     tally.check(1500)
 
 
+@pytest.mark.slow
 def test_every_dataset_of_a_shard(whole):
     path, copy = whole / "shard-0000.h5", whole.parent / "copy.h5"
     shutil.copy(path, copy)
@@ -101,6 +103,7 @@ def test_every_dataset_of_a_shard(whole):
     tally.check(800)
 
 
+@pytest.mark.slow
 def test_bytes_of_a_shard(whole):
     path = whole / "shard-0000.h5"
     data, tally = path.read_bytes(), Tally(lambda: list(use(whole)))

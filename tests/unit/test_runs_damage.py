@@ -62,6 +62,7 @@ def tried(whole, name):
     return try_with, tally, copy
 
 
+@pytest.mark.slow
 def test_every_field_of_the_metadata(whole):
     try_with, tally, _ = tried(whole, "run.h5")
     for name, changed in mutations(METADATA, ends=1):
@@ -70,6 +71,7 @@ def test_every_field_of_the_metadata(whole):
     tally.check(1200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run.h5", "spikes.h5"])
 def test_every_attribute_and_dataset(whole, name):
     try_with, tally, copy = tried(whole, name)
@@ -96,6 +98,7 @@ def test_every_attribute_and_dataset(whole, name):
     tally.check(150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run.h5", "spikes.h5"])
 def test_bytes(whole, name):
     path = whole / name

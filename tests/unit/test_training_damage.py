@@ -53,6 +53,7 @@ def tried(trained):
     return Tally(lambda: list(use()))
 
 
+@pytest.mark.slow
 def test_every_field_and_tensor(trained):
     tally, (_, path) = tried(trained), trained
     saved = torch.load(path, weights_only=True)
