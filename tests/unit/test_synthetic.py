@@ -88,7 +88,7 @@ def test_a_training_learns_from_a_teacher(folder, teacher, tmp_path):
 
 
 def test_a_teacher_of_another_cell_or_records_with_currents_alone_are_refused(folder, teacher, tmp_path):
-    cell = Artifact.load(teacher)
+    cell = Artifact.load(teacher).members[0]
     header = cell.header | {"cell": {"label": "X", "fingerprint": "other"}}
     Artifact(header, cell.arrays).save(tmp_path / "other.netml")
     with pytest.raises(TrainingError, match="does not fit the records: cell other, not lif-of-the-tests"):
