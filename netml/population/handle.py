@@ -130,8 +130,8 @@ class PopulationHandle:
         """All current clamps, in place of earlier ones: (clamps) of :data:`netml.population.soma_current.CLAMP`."""
         if clamps.size and not (clamps["cell"].min() >= 0 and clamps["cell"].max() < self.cells):
             raise ModelError(f"a current clamp on reduced {self._label} has no cell; expected 0 to {self.cells - 1}")
-        clamps = np.ascontiguousarray(clamps)
-        self._call("clamp", clamps.size, clamps.ctypes.data)
+        if bad := self._call("clamp", clamps.size, _address(clamps, clamps.dtype, clamps.shape)):
+            raise ModelError(f"a current clamp on reduced {self._label} is {clamps[bad - 1]}; expected finite numbers")
 
     def watch(self, limits: np.ndarray) -> None:
         """Count steps in which an input passes its limit: (inputs) float32."""
