@@ -22,7 +22,7 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trained(tmp_path_factory):
     """A trainer of 5 updates, and what its checkpoint held after 4."""
     folder = tmp_path_factory.mktemp("lif")
