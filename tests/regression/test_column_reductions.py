@@ -24,7 +24,7 @@ def records(tmp_path_factory):
 @pytest.mark.parametrize("population", POPULATIONS)
 def test_predicts_the_cell_in_its_network(population, records):
     artifact = CORTEX / "reductions" / f"{population}.netml"
-    scores = netml.validate(artifact, records[population], split="all", kinds=["network"], physics=False)
+    scores = netml.validate(artifact, records / population, split="all", kinds=["network"], physics=False)
     network = scores["kinds"]["network"]
     assert network["auc"] >= 0.97
     assert abs(network["spikes"]["rate_error"]) <= 0.20
