@@ -1,7 +1,7 @@
 """JSON from outside, checked whole at the door against a schema.
 
-Importing pydantic takes 0.1 s, which ranks need not spend: readers import this module, and their schemas, inside the
-function that reads.
+Importing pydantic takes 0.1 s, which the ranks of a detailed circuit need not spend: what they load imports this
+module, and schemas, inside the function that reads.
 """
 
 from pathlib import Path

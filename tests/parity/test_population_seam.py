@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from test_population import CELLS, random_model, random_model_with_current
 
-from netml.errors import ModelError
+from netml.artifact import Artifact
+from netml.errors import ArtifactError, ModelError
+from netml.population.c_interface import TICKS_PER_MS
 from netml.population.handle import MOST_PLACES, PopulationHandle
 from netml.population.plasticity import RewardStdp, ShortTerm
 from netml.population.population import ReducedPopulation
@@ -183,3 +185,66 @@ def test_a_state_with_an_unknown_projection_row_or_cell_is_refused():
     whole = population()
     whole.restore_state(saved)
     np.testing.assert_array_equal(whole.voltage(), made.voltage())
+
+
+@pytest.mark.parametrize("threads", [0, -1, "two"])
+def test_refuses_impossible_threads(threads, monkeypatch):
+    _, artifact = random_model(0)
+    with pytest.raises(ModelError, match="threads"):
+        ReducedPopulation(artifact, "X", threads=threads)
+    monkeypatch.setenv("NETML_THREADS", str(threads))
+    with pytest.raises(ModelError, match="NETML_THREADS"):
+        ReducedPopulation(artifact, "X")
+
+
+def test_bulk_synapses_are_all_refused_or_all_taken():
+    """What is wrong is named; then none of the call's synapses is there."""
+    _, artifact = random_model(0)
+    population = ReducedPopulation(artifact, "X")
+    population.add_cells(3)
+    population.add_rows(2)
+    good = dict(row=[0, 1, 1], cell=[0, 1, 2], synapse_site=[0, 1, 2], weight_us=[0.001] * 3, delay_ms=[1.0] * 3)
+    for name, wrong, said in (
+        ("row", 2, "row 2; expected 0 to 1"), ("cell", 3, "cell 3; expected 0 to 2"), ("cell", -1, "cell -1"),
+        ("synapse_site", 14, "synapse site 14; expected 0 to 13"), ("weight_us", np.nan, "weight of nan"),
+        ("weight_us", -1.0, "weight of -1"), ("delay_ms", np.inf, "delay of inf"),
+        ("delay_ms", 0.0, "delay of 0.0 ms; expected above 0"), ("delay_ms", -1.0, "delay of -1"),
+        ("delay_ms", 2200.0, "at most 2147 ms"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=said):
+            population.add_synapses(**good | {name: [*good[name][:2], wrong]})
+    with pytest.raises(ModelError, match="expected one length"):
+        population.add_synapses(**good | {"row": [0, 1]})
+    with pytest.raises(ModelError, match="no 1"):
+        population.add_synapses(**good, projection=1)
+    population.freeze()
+    assert population.stats()["synapses"] == 0
+    population.add_synapses(**good)
+    population.freeze()
+    held = population.synapses()
+    assert (
+        held["row"].tolist() == [0, 1, 1] and held["cell"].tolist() == [0, 1, 2] and set(held["delay"]) == {1_000_000}
+    )
+
+
+@pytest.mark.parametrize("step_ms", [0.0, -1.0, 1000.000001, 2**31 / TICKS_PER_MS])
+def test_a_step_out_of_range_is_no_artifact(step_ms):
+    """Ticks of 1e-6 ms are 32-bit numbers in the engine; the file's schema stays well below."""
+    artifact = random_model(0)[1]
+    with pytest.raises(ArtifactError, match="header field dt_r_ms"):
+        Artifact(artifact.header | {"dt_r_ms": step_ms}, artifact.arrays)
+
+
+@pytest.mark.parametrize("step_ms", [0.4e-6, 0.5e-6, 1.5e-6, 1 / 3])
+def test_a_step_that_ticks_cannot_count_is_refused(step_ms):
+    artifact = random_model(0)[1]
+    with pytest.raises(ArtifactError, match=r"step of .* ms; expected whole 1e-6 ms above 0"):
+        ReducedPopulation(Artifact(artifact.header | {"dt_r_ms": step_ms}, artifact.arrays), "x")
+
+
+@pytest.mark.parametrize("ticks", [1, 10**9])
+def test_the_shortest_and_the_longest_step_are_taken(ticks):
+    artifact = random_model(0)[1]
+    population = ReducedPopulation(Artifact(artifact.header | {"dt_r_ms": ticks / TICKS_PER_MS}, artifact.arrays), "x")
+    assert round(population.dt_r_ms * TICKS_PER_MS) == ticks
+    population.close()
