@@ -14,8 +14,8 @@ TESTS = Path(__file__).resolve().parents[1]
 # products and sums are fused as in the kernel of every day, so that the parity tests' tolerances hold.
 FLAGS = "-O1 -fexpensive-optimizations -g1 -fsanitize=address,undefined -fno-sanitize=null,vptr,object-size"
 FILES = (
-    "parity/test_kernel.py", "parity/test_population.py", "parity/test_plasticity.py", "unit/test_kernel_refusals.py",
-    "unit/test_artifact_damage.py",
+    "parity/test_kernel.py", "parity/test_population.py", "parity/test_population_seam.py", "parity/test_plasticity.py",
+    "unit/test_kernel_refusals.py", "unit/test_artifact_damage.py",
 )  # fmt: skip
 # NEURON is not built for it; the others do for long what those that stay do for less.
 LEFT_OUT = (
