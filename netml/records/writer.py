@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -109,13 +110,14 @@ def shards_of(folder: Path) -> list[dict]:
     return shards
 
 
-def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
+def write_index(folder, cell: CellInfo, provenance: dict, earlier: Sequence[dict] = ()) -> Path:
     """Write ``index.json`` over the shards of a folder; with it the records are complete.
 
     Args:
         folder: Where all ranks have closed their shards.
         cell: The recorded cell.
         provenance: Where the records come from (model, seeds, engine, build, versions).
+        earlier: Shards that these extend, as the index lists them.
 
     Raises:
         RecordsError: No shard, or an unfinished one.
@@ -125,11 +127,14 @@ def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
         raise RecordsError(f"{folder} holds unfinished shards ({', '.join(unfinished)}): a rank failed; record again")
     if not (shards := shards_of(folder)):
         raise RecordsError(f"{folder} holds no shard")
+    if earlier:
+        extension = 1 + max(shard.get("extension", 0) for shard in earlier)
+        shards = [shard | {"extension": extension} for shard in shards]
     index = {
         "format": keys.RECORDS_FORMAT,
         "version": keys.RECORDS_VERSION,
         "cell": cell.to_dict(),
-        "shards": shards,
+        "shards": [*earlier, *shards],
         "provenance": provenance,
     }
     path = folder / INDEX

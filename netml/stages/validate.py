@@ -12,6 +12,7 @@ from netml.report.cell_report import write_report
 from netml.validation.cell import SKIP_MS, check_same_cell, choose_trials, measure, warnings
 from netml.validation.prediction import predict
 from netml.validation.uncertainty import uncertainty
+from netml.validation.verdict import verdict
 
 
 def validate(
@@ -36,7 +37,7 @@ def validate(
         :func:`netml.validation.cell_metrics.all_trials`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
         they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
-        :mod:`netml.validation.uncertainty`), what was measured, ``warnings``,
+        :mod:`netml.validation.uncertainty`), ``verdict`` (see :func:`netml.validation.verdict.verdict`), what was measured, ``warnings``,
         and ``report`` / ``json`` (paths, or None).
 
     Raises:
@@ -81,6 +82,7 @@ def validate(
         "artifact_provenance": artifact.header["provenance"],
         "records_provenance": records.provenance,
     }
+    result["verdict"] = verdict(result)
     result["warnings"] = warnings(result, artifact, records, split)
     result["report"] = result["json"] = None
     if output is not None:
