@@ -37,8 +37,8 @@ def validate(
         :func:`netml.validation.cell_metrics.all_trials`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
         they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
-        :mod:`netml.validation.uncertainty`), ``verdict`` (see :func:`netml.validation.verdict.verdict`), what was measured, ``warnings``,
-        and ``report`` / ``json`` (paths, or None).
+        :mod:`netml.validation.uncertainty`), ``verdict`` (see :func:`netml.validation.verdict.verdict`), what was
+        measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
