@@ -79,11 +79,14 @@ def check_same(found: CellInfo, earlier: CellInfo, folder: str) -> None:
         RecordsError: What differs.
     """
     for name, what in (
-        ("fingerprint", "the cell's physics"), ("synapses", "its synapse types"), ("probes", "the recorded voltages"),
-        ("dt_ms", "the time step"), ("spike_threshold_mv", "the threshold of a spike"),
-    ):  # fmt: skip
+        ("fingerprint", "the fingerprints of the cell's physics"),
+        ("synapses", "the synapse types"),
+        ("probes", "the recorded voltages"),
+        ("dt_ms", "the time steps in ms"),
+        ("spike_threshold_mv", "the thresholds of a spike in mV"),
+    ):
         if (mine := getattr(found, name)) != (there := getattr(earlier, name)):
             raise RecordsError(
-                f"{folder} cannot be extended: {what} differs, {there!r:.80} there and {mine!r:.80} now; record into "
-                "another --output, or replace the records (--overwrite)"
+                f"{folder} cannot be extended: {what} were {there!r:.80} and are {mine!r:.80} now; record into another "
+                "--output, or replace the records (--overwrite)"
             )
