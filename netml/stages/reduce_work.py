@@ -11,15 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from netml.circuit.project import find_project
 from netml.engine.cell_import.import_cell import import_cell
+from netml.engine.mechanisms.build import build_mechanisms
 from netml.engine.recording.record import record
-from netml.errors import NetmlError, TrainingError
+from netml.errors import NetmlError, RecordsError, TrainingError
 from netml.files import output_folder, replacing
 from netml.records import Records
 from netml.records.trial import NETWORK
 from netml.records.writer import INDEX
 from netml.stages.reduce_plan import Plan, more_data, plan
 from netml.stages.validate import validate
+from netml.toolchain import source_folder
 from netml.training import train
 from netml.validation.verdict import MIN_KIND_AUC, USABLE
 
@@ -76,7 +79,6 @@ class Work:
                 )
         output_folder(self.folder)
         if self.state.get("minutes", self.minutes) < self.minutes:  # more: records are added, training starts anew
-            self.state.pop("plan", None)
             self.state.pop("updates", None)
         self.keep(settings=self.settings, minutes=max(self.minutes, self.state.get("minutes", 0.0)))
 
@@ -147,25 +149,34 @@ class Work:
 
     def probe(self, project: Path) -> None:
         """Record and train a little, which says how long all will take; the records are kept."""
+        if not all(self.recorded()):  # else the first piece would be as slow as its compiler
+            mods = find_project(project).mods
+            folders = [source_folder("mod")] + ([mods] if mods else [])
+            self.timed("compile", lambda: build_mechanisms(folders, "coreneuron", "fast"))
         for network in (True, False):
             if not self.recorded()[not network]:
                 self.say(f"[2/4] record: a first piece, {'in its network' if network else 'alone under random input'}")
                 self.piece(project, network)
-        if "update_s" not in self.state:
-            self.timed("probe", lambda: self.keep(update_s=self.update_seconds()))
-        if "plan" not in self.state:
-            made = self.planned()
-            self.keep(plan=made.__dict__)
-        aim = self.state["plan"]
-        data = sum(self.recorded())
+        while "update_s" not in self.state:
+            try:
+                self.timed("probe", lambda: self.keep(update_s=self.update_seconds()))
+            except (TrainingError, RecordsError):  # too few trials, or spikes in them, to learn from
+                if self.left() < 30.0 * self.minutes:
+                    raise
+                self.piece(project, network=True)
+        if "updates" in self.state:
+            return
+        aim, data = self.planned(), sum(self.recorded())
         self.say(
             f"      plan for {self.minutes:g} min, of which {max(self.left(), 0) / 60:.1f} are left: record "
-            f"{max(aim['data_s'] - data, 0) / 60:.1f} min of one cell more (about {aim['record_s'] / 60:.1f} min), "
-            f"{aim['updates']:,} updates (about {aim['train_s'] / 60:.1f} min), validate (about a minute)"
+            f"{(aim.data_s - data) / 60:.1f} min of one cell more (about {aim.record_s / 60:.1f} min), "
+            f"{aim.updates:,} updates (about {aim.train_s / 60:.1f} min), validate (about a minute)"
         )
 
     def planned(self) -> Plan:
-        rate = (self.state["network_rate"] + self.state["alone_rate"]) / 2
+        """What the time that is left buys, by what the last pieces took."""
+        network, alone = self.state["network_rate"], self.state["alone_rate"]
+        rate = 2 / (1 / network + 1 / alone)  # both get the same time
         return plan(self.left() - VALIDATE_S, sum(self.recorded()), rate, self.state["update_s"])
 
     def update_seconds(self) -> float:
@@ -188,25 +199,20 @@ class Work:
 
     def record(self, project: Path) -> None:
         """Record what the plan says, in the network and alone by turns of equal time."""
-        while (data := sum(self.recorded())) < 0.97 * self.state["plan"]["data_s"]:
+        if "updates" in self.state:
+            return  # it is being trained on, or has been
+        while (data := sum(self.recorded())) < 0.97 * (aim := self.planned()).data_s:
             spent = self.state["spent"]
-            network = spent.get("network", 0.0) <= spent.get("alone", 0.0)
-            cost = self.state["network_rate" if network else "alone_rate"] * CELLS_A_RANK * self.ranks * TRIAL_MS / 1000
-            if self.left() - cost < VALIDATE_S + self.state["plan"]["train_s"]:
-                break  # slower than the probe was; what there is must do
-            self.say(f"[2/4] record: {data / 60:.1f} of {self.state['plan']['data_s'] / 60:.1f} min of one cell")
-            self.piece(project, network)
+            self.say(f"[2/4] record: {data / 60:.1f} of {aim.data_s / 60:.1f} min of one cell")
+            self.piece(project, network=spent.get("network", 0.0) <= spent.get("alone", 0.0))
         self.say(f"[2/4] record: {data / 60:.1f} min of one cell, in {self.records}")
+        self.output.with_name(self.output.name + ".checkpoint").unlink(missing_ok=True)  # of other records
+        self.keep(updates=aim.updates, trained=None)
 
     def train(self) -> None:
         """Train for what is left of the budget."""
-        if "updates" not in self.state:
-            aim = self.state["plan"]["updates"]
-            afforded = int((self.left() - VALIDATE_S) / self.state["update_s"]) // 10 * 10
-            self.output.with_name(self.output.name + ".checkpoint").unlink(missing_ok=True)  # of other records
-            self.keep(updates=min(max(afforded, aim // 2), 2 * aim), trained=None)
         updates = self.state["updates"]
-        if self.output.is_file() and self.state.get("trained") == updates:
+        if self.output.is_file() and self.state["trained"] == updates:
             self.say(f"[3/4] train: found {self.output}")
             return
         self.say(f"[3/4] train: {updates:,} updates, about {updates * self.state['update_s'] / 60:.1f} min")
