@@ -1,13 +1,14 @@
 """What mod files say about themselves, by the syntax tree of NEURON's translator; by their text where it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netml.engine.mechanisms import syntax_tree
 from netml.engine.mechanisms.build import collect_mod_files
-from netml.engine.mechanisms.mod_file import explain
-from netml.engine.mechanisms.syntax_tree import ModFacts, included_files, mod_facts
+from netml.engine.mechanisms.mod_file import explain, needed
+from netml.engine.mechanisms.syntax_tree import ModFacts, companions, included_files, mod_facts
 from netml.errors import CompileError
 
 POINT = "NEURON { POINT_PROCESS Syn RANGE g }\nPARAMETER { g = 0 }\n"
@@ -33,7 +34,7 @@ NET_RECEIVE(weight (uS), F,
   INITIAL { F = 1 D = 1 tsyn = t }
 }
 """
-FACTS = ModFacts(("Syn",), ("one", "two", "three", "four", "five"), 4, True, ("ica", "cao", "ik"))
+FACTS = ModFacts(("Syn",), ("one", "two", "three", "four", "five"), 4, True)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,7 +59,7 @@ def test_facts_are_those_of_the_code(tmp_path, form, encoding):
             }[form]  # fmt: skip
     path = write(tmp_path, text, encoding)
     assert syntax_tree.syntax_tree(path) is not None
-    assert mod_facts(path) == FACTS
+    assert mod_facts(path) == replace(FACTS, outside="EXTERNAL" in text)
 
 
 @pytest.mark.parametrize("arguments, number", [
@@ -98,6 +99,30 @@ def test_what_a_file_includes_is_part_of_it(tmp_path):
     assert included_files(path) == [part] and mod_facts(path).event_arguments == 2
     write(tmp_path, "NET_RECEIVE(w, x, y) { }\n", name="events.inc")
     assert mod_facts(path).event_arguments == 3
+
+
+def test_a_model_takes_the_mod_files_that_it_uses(tmp_path):
+    used = [
+        write(tmp_path, "NEURON { SUFFIX cell_k }\n", name="k.mod"),
+        write(tmp_path, POINT + 'INCLUDE "events.inc"\n', name="syn.mod"),
+        write(tmp_path, "PARAMETER { x = 1 }\n", name="unnamed.mod"),
+    ]
+    others = [
+        write(tmp_path, "NEURON { ARTIFICIAL_CELL demo }\n", name="demo.mod"),
+        write(tmp_path, "NEURON { SUFFIX nothing }\n", name="tools.mod"),
+    ]
+    part = write(tmp_path, "NET_RECEIVE(w) { }\n", name="events.inc")
+    names = {"cell_k", "Syn", "pas", "unnamed"}
+    assert needed([*used, *others], names) == used and companions(used) == [part]
+
+
+@pytest.mark.parametrize("code", [
+    "NEURON { SUFFIX cell_k EXTERNAL apc_metap }\n",
+    "NEURON { SUFFIX cell_k }\nVERBATIM\nextern double shared(double);\nENDVERBATIM\n",
+])  # fmt: skip
+def test_a_mod_file_that_uses_other_files_keeps_them(tmp_path, code):
+    files = [write(tmp_path, code, name="k.mod"), write(tmp_path, "NEURON { SUFFIX nothing }\n", name="tools.mod")]
+    assert needed(files, {"cell_k"}) == files and needed(files, {"hh"}) == []
 
 
 @pytest.mark.parametrize("name", ["K-dr.mod", "k dr.mod", "k.dr.mod", "kµ.mod"])

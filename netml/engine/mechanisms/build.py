@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from netml import toolchain
-from netml.engine.mechanisms import coreneuron
-from netml.engine.mechanisms.installation import build_environment, neuron_installation, nrnivmodl
+from netml.engine.mechanisms import compile_once, coreneuron
+from netml.engine.mechanisms.installation import neuron_installation, nrnivmodl, tool_environment
 from netml.engine.mechanisms.mod_file import explain, mechanism_names, unfit_name
+from netml.engine.mechanisms.syntax_tree import companions
 from netml.errors import CompileError
 from netml.reductions import kernel
 
@@ -124,15 +126,16 @@ def build_mechanisms(
     files = collect_mod_files(folders)
     if not files:
         raise CompileError(f"no .mod files in {', '.join(str(folder) for folder in folders)}")
-    flags = " ".join(part for part in (FAST_FLAGS if mode == "fast" else "", incflags) if part)
+    fast = FAST_FLAGS if mode == "fast" else ""
+    flags = " ".join(part for part in (fast, incflags) if part)
     key = {
         "mods": [(name, path.read_bytes()) for name, path in sorted(files.items())],
-        "headers": [(path.name, path.read_bytes()) for path in toolchain.headers_beside(files.values())],
+        "headers": [(path.name, path.read_bytes()) for path in companions(files.values())],
         "neuron": neuron_installation(),
         "python": sys.version_info[:2],
         "target": target,
         "flags": [flags, loadflags],
-        "compiler": [toolchain.compiler(), toolchain.compiler_version()],
+        "compiler": [shlex.join(toolchain.compiler()), toolchain.compiler_version()],
         "cpu": toolchain.cpu_model() if "native" in flags else sysconfig.get_platform(),
         "depends": depends,
     }
@@ -142,7 +145,7 @@ def build_mechanisms(
 
     def builder(folder: Path) -> None:
         try:
-            refused = _compile(folder, files, target, flags, loadflags)
+            refused = _compile(folder, files, target, fast, incflags, loadflags)
         except CompileError as error:
             refused = coreneuron.refusal(str(error.__cause__ or error), files) if target == "coreneuron" else ""
             if not refused:
@@ -161,20 +164,34 @@ def build_mechanisms(
     return Library(entry / "libnrnmech.so", core, names, toolchain.digest(key))
 
 
-def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, loadflags: str) -> str:
-    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries; says what CoreNEURON refuses."""
+def _compile(folder: Path, files: dict[str, Path], target: str, fast: str, incflags: str, loadflags: str) -> str:
+    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries; says what CoreNEURON refuses.
+
+    With CoreNEURON, NEURON only sets the cells up: its side is built exactly in both modes, so that its objects serve
+    all commands.
+    """
     mods = folder / "mod"
     mods.mkdir()
-    for path in (*files.values(), *toolchain.headers_beside(files.values())):
+    headers = companions(files.values())
+    for path in (*files.values(), *headers):
         shutil.copy(path, mods / path.name)
     command: list[str | Path] = [nrnivmodl()]
     if target == "coreneuron":
         command.append("-coreneuron")
-    if flags:
-        command += ["-incflags", flags]
+    elif fast:
+        incflags = f"{fast} {incflags}".strip()
+    if incflags:
+        command += ["-incflags", incflags]
     if loadflags:
         command += ["-loadflags", loadflags]
-    environment = build_environment()
+    environment = tool_environment() | compile_once.launcher(
+        toolchain.compiler(),
+        objects=toolchain.cache_folder() / "objects",
+        root=folder,
+        salt=[neuron_installation(), toolchain.compiler_version(), toolchain.cpu_model() if fast else ""],
+        headers={path.name: toolchain.digest(path.read_bytes()) for path in headers},
+        coreneuron_flags=fast,
+    )
     where = ", ".join(sorted(str(path) for path in files.values()))
     try:
         output = toolchain.run_command(

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from netml import toolchain
 from netml.errors import CompileError
 
 #: What nrnivmodl must not inherit: of an outer make; and what NEURON's Python modules set when they are imported, with
@@ -51,10 +50,9 @@ def nrnivmodl() -> Path:
     return Path(found)
 
 
-def build_environment() -> dict[str, str]:
-    """Return the environment that nrnivmodl runs in."""
-    hidden = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-    return hidden | {"CXX": toolchain.compiler()}
+def tool_environment() -> dict[str, str]:
+    """Return the environment for NEURON's tools: that of this process without what they must not inherit."""
+    return {name: value for name, value in os.environ.items() if name not in HIDDEN}
 
 
 def translator() -> tuple[Path, dict[str, str]] | None:
@@ -67,5 +65,4 @@ def translator() -> tuple[Path, dict[str, str]] | None:
         if found is None:
             return None
         home = Path(found).resolve().parents[1]
-    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-    return home / "bin" / "nmodl", environment | {"NMODLHOME": str(home)}
+    return home / "bin" / "nmodl", tool_environment() | {"NMODLHOME": str(home)}

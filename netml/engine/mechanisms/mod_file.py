@@ -7,7 +7,7 @@ C): https://nrn.readthedocs.io/en/latest/guide/porting_mechanisms_to_cpp.html
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from netml.engine.mechanisms.syntax_tree import mod_facts
@@ -64,6 +64,21 @@ def thread_safety(mod_file: Path) -> str:
 def event_arguments(mod_file: Path) -> int:
     """Return how many numbers a connection onto the mechanism carries: more than the weight is state of its own."""
     return mod_facts(mod_file).event_arguments
+
+
+def needed(mod_files: Iterable[Path], mechanisms: Collection[str]) -> list[Path]:
+    """Return those of some mod files that a model of certain mechanisms needs.
+
+    Where one of these takes variables or functions of other files, which need not name themselves, all are needed.
+
+    Args:
+        mod_files: To choose from.
+        mechanisms: Names of all that the model inserts: membrane mechanisms, synapses and other point processes.
+    """
+    mod_files = list(mod_files)
+    # A file without a SUFFIX defines the mechanism of its own name.
+    used = [path for path in mod_files if set(mechanisms).intersection(mechanism_names(path) or [path.stem])]
+    return mod_files if any(mod_facts(path).outside for path in used) else used
 
 
 def unfit_name(mod_file: Path) -> str:

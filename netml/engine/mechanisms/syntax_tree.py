@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from netml.engine.mechanisms.installation import neuron_installation, translator
 from netml.files import replacing
 
 #: Part of the cache's key: to be raised with what is read from a tree.
-FORM = 1
+FORM = 3
 _KINDS = ("SUFFIX", "POINT_PROCESS", "ARTIFICIAL_CELL")
 _POINTS = ("PointerVar", "BbcorePointerVar", "RandomVar")
 _INCLUDED = re.compile(rb'^[ \t]*INCLUDE[ \t]+"([^"\n]+)"', re.MULTILINE)
@@ -32,8 +32,7 @@ _NO_CODE = re.compile(
 _DECLARED = re.compile(rf"\b(?:{'|'.join(_KINDS)})\s+(\w+)")
 _POINTERS = re.compile(r"\b(?:BBCOREPOINTER|POINTER|RANDOM)\s+(\w+(?:\s*,\s*\w+)*)")
 _EVENT = re.compile(r"\bNET_RECEIVE\s*\(((?:[^()]|\([^()]*\))*)\)")
-_ION = re.compile(r"\bUSEION\s+(\w+)((?:\s+(?:READ|WRITE)\s+\w+(?:\s*,\s*\w+)*)*)")
-_WRITTEN = re.compile(r"\bWRITE\s+(\w+(?:\s*,\s*\w+)*)")
+_EXTERN = re.compile(r"\bextern\b")
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,14 @@ class ModFacts:
         pointers: Pointers and random streams, which somebody must set on each instance.
         event_arguments: Numbers that a connection onto it carries, the weight among them.
         verbatim: Whether it has C code.
-        written: Variables of ions that it sets, e.g. ica and cai.
+        outside: Whether it takes variables (EXTERNAL) or functions of C (extern) of other files.
     """
 
     names: tuple[str, ...] = ()
     pointers: tuple[str, ...] = ()
     event_arguments: int = 0
     verbatim: bool = False
-    written: tuple[str, ...] = ()
+    outside: bool = False
 
 
 def mod_facts(mod_file: Path) -> ModFacts:
@@ -79,8 +78,8 @@ def mod_facts(mod_file: Path) -> ModFacts:
 
 
 def _read(kept: dict[str, Any]) -> ModFacts:
-    names, pointers, written = (tuple(map(str, kept[name])) for name in ("names", "pointers", "written"))
-    return ModFacts(names, pointers, int(kept["event_arguments"]), bool(kept["verbatim"]), written)
+    names, pointers = (tuple(map(str, kept[name])) for name in ("names", "pointers"))
+    return ModFacts(names, pointers, int(kept["event_arguments"]), bool(kept["verbatim"]), bool(kept["outside"]))
 
 
 def included_files(mod_file: Path) -> list[Path]:
@@ -94,6 +93,13 @@ def included_files(mod_file: Path) -> list[Path]:
                 found.append(path)
                 todo.append(path)
     return found
+
+
+def companions(mod_files: Iterable[Path]) -> list[Path]:
+    """Return the files beside mod files that they may need: headers, and what they take in by INCLUDE."""
+    mod_files = list(mod_files)
+    included = [one for path in mod_files for one in included_files(path) if one.parent == path.parent]
+    return list(dict.fromkeys([*toolchain.headers_beside(mod_files), *included]))
 
 
 def syntax_tree(mod_file: Path) -> Any:
@@ -140,7 +146,7 @@ def _of_tree(tree: Any) -> ModFacts:
         tuple(_words([one for kind in _POINTS for one in found.get(kind, [])])),
         sum("Argument" in part for part in event),
         "Verbatim" in found,
-        tuple(_words(found.get("WriteIonVar", []))),
+        "External" in found or any(_EXTERN.search(code) for code in _words(found.get("Verbatim", []))),
     )
 
 
@@ -148,11 +154,10 @@ def _of_text(text: str) -> ModFacts:
     code = _NO_CODE.sub(" ", text)
     event = _EVENT.search(code)
     arguments = re.sub(r"\([^()]*\)", "", event[1]).split(",") if event else []
-    written = [names for _, used in _ION.findall(code) for names in _WRITTEN.findall(used)]
     return ModFacts(
         tuple(name for name in _DECLARED.findall(code) if name != "nothing"),
         tuple(name for names in _POINTERS.findall(code) for name in re.findall(r"\w+", names)),
         sum(bool(one.strip()) for one in arguments),
         any(part[0].startswith("VERBATIM") for part in _NO_CODE.finditer(text)),
-        tuple(name for names in written for name in re.findall(r"\w+", names)),
+        re.search(r"\bEXTERNAL\b", code) is not None or _EXTERN.search(text) is not None,
     )
