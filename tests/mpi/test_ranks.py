@@ -140,10 +140,20 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_mechanism_that_nobody_has_is_refused(tmp_path):
+def test_mechanisms_that_nobody_has_are_refused_at_once(tmp_path):
     model = tmp_path / "tiny"
     shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("mod", "__pycache__"))
-    with pytest.raises(ModelError, match=r"no mechanism 'tiny_leak' \(section 'soma' of cellParams .*; put its mod"):
+    (model / "netParams.py").write_text(
+        (model / "netParams.py").read_text()
+        + 'netParams.popParams["drive"] = {"cellModel": "VecStim", "numCells": 1, "spkTimes": [5]}\n'
+        + 'netParams.stimSourceParams["noise"] = {"type": "NoisyClamp", "amp": 0.1}\n'
+        + 'netParams.stimTargetParams["noise"] = {"source": "noise", "conds": {"pop": "E"}, "sec": "soma"}\n'
+    )
+    missing = (
+        r"^no mechanism 'tiny_leak' \(section 'soma' of cellParams .*'VecStim' \(popParams 'drive'\), "
+        r"'NoisyClamp' \(stimSourceParams 'noise'\); put its mod[^\n]*$"
+    )
+    with pytest.raises(ModelError, match=missing):
         netml.simulate(model, output=tmp_path / "run")
 
 

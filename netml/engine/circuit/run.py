@@ -171,7 +171,7 @@ class CircuitRun:
         return str(self.project.mods or self.project.folder / "mod")
 
     def _check_mechanisms(self, net_params: Any) -> None:
-        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves out the first and trips on the second.
+        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves them out, or trips on them.
 
         Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
         """
@@ -185,6 +185,7 @@ class CircuitRun:
             raise ModelError(f"no synMech {', '.join(absent)} in synMechParams; it has {known}")
         self._warn(wanted.unknown_sections(net_params), "NetPyNE puts these on the soma")
         self._warn(wanted.unmatched(net_params), "these rules make nothing")
+        self._warn(wanted.unmade_plasticity(net_params, lambda mech: hasattr(h, mech)), "NetPyNE connects without it")
         needed |= wanted.from_outside(net_params)
         self._leave_coreneuron(", ".join(f"{mech} ({needed[mech]})" for mech in sorted(ONLY_IN_NEURON & needed.keys())))
 
