@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from netml import unpickle
 from netml.circuit.cell_entry import check_entry, read_json
+from netml.circuit.hoc_files import hoc_text, templates
 from netml.errors import ModelError
 
 KINDS = {
     ".hoc": "hoc", ".tem": "hoc", ".json": "cellParams", ".pkl": "cellParams", ".pickle": "cellParams", ".py": "python",
     ".swc": "morphology", ".asc": "morphology",
 }  # fmt: skip
-_TEMPLATE = re.compile(r"^\s*begintemplate\s+(\w+)", re.MULTILINE)
-_HOC_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class CellSource:
         name: Of the template, the cellParams entry or the function in the file; "" for a file with only one.
         biophysics: "file.py:function" that gives a morphology its channels.
         arguments: Positional and named ones of the template or function.
+        load: Hoc files that are loaded before it.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class CellSource:
     name: str = ""
     biophysics: str = ""
     arguments: tuple[tuple, Mapping[str, Any]] = ((), {})
+    load: tuple[Path, ...] = ()
 
     @property
     def label(self) -> str:
@@ -45,13 +46,17 @@ class CellSource:
         return re.sub(r"\W", "_", self.name.rpartition(".")[2] or self.file.stem)
 
 
-def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -> CellSource:
+def find_source(
+    source: str | Path, biophysics: str = "", arguments: Any = (), load: Iterable[str | Path] = ()
+) -> CellSource:
     """Return what "cell.hoc:Template", "cells.json:PYR", "cell.py:make" or "cell.swc" means.
 
     Args:
         source: One of these forms.
         biophysics: "file.py:function", for a morphology.
-        arguments: A list or a dictionary for the template or function.
+        arguments: A list or a dictionary for the template or function; a file in it is looked for beside the source,
+            then in the present folder.
+        load: Hoc files that a hoc file expects to be loaded before it.
 
     Raises:
         ModelError: No such file, another kind of file, a template that is not in it, a morphology without biophysics.
@@ -68,13 +73,15 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
     kind = KINDS.get(file.suffix.lower())
     if kind is None:
         raise ModelError(f"{file} is no kind of cell; expected a file that ends in {', '.join(KINDS)}")
-    named = isinstance(arguments, Mapping)
+    first = tuple(Path(path).expanduser().resolve() for path in load)
+    if absent := [path for path in first if not path.is_file()]:
+        raise ModelError(f"no file {absent[0]}; expected a hoc file to load before {file.name}")
+    if first and kind != "hoc":
+        raise ModelError(f"{first[0].name} shall be loaded before {file.name}, which is no hoc file; load it in there")
     if biophysics:
         path, colon, function = biophysics.rpartition(":")
         biophysics = f"{Path(path).expanduser().resolve()}{colon}{function}"
-    found = CellSource(
-        kind, file.resolve(), name, biophysics, ((), dict(arguments)) if named else (tuple(arguments), {})
-    )
+    found = CellSource(kind, file.resolve(), name, biophysics, _arguments(arguments, file.resolve().parent), first)
     if kind == "python" and not name:
         raise ModelError(f"{file} needs the name of the function that builds the cell: {file.name}:function")
     if kind == "morphology" and not biophysics:
@@ -88,26 +95,31 @@ def find_source(source: str | Path, biophysics: str = "", arguments: Any = ()) -
     return replace(found, name=_template(found)) if kind == "hoc" else found
 
 
+def _arguments(given: Any, folder: Path) -> tuple[tuple, Mapping[str, Any]]:
+    """Positional and named ones; a path that leads to a file from here, but not from the source's folder, is whole."""
+
+    def found(value: Any) -> Any:
+        if not isinstance(value, (str, Path)) or not str(value) or (folder / value).exists():
+            return str(value) if isinstance(value, Path) else value
+        return str(Path(value).resolve()) if Path(value).is_file() else str(value)
+
+    if isinstance(given, Mapping):
+        return (), {key: found(value) for key, value in given.items()}
+    return tuple(map(found, given)), {}
+
+
 def _template(source: CellSource) -> str:
     """The template of a hoc file: the one asked for, or the only one; "" for a file that makes its sections itself."""
     declared = templates(source.file)
-    if declared and not re.search(r"^\s*endtemplate\b", _hoc(source.file).rpartition("begintemplate")[2], re.MULTILINE):
+    if declared and not re.search(
+        r"^\s*endtemplate\b", hoc_text(source.file).rpartition("begintemplate")[2], re.MULTILINE
+    ):
         raise ModelError(f"{source.file} is cut: its template {declared[-1]} has no endtemplate")  # it crashes NEURON
     if source.name or len(declared) < 2:  # one that is asked for may come from a file that this one loads
         return source.name or "".join(declared)
     raise ModelError(
         f"{source.file.name} has templates {', '.join(declared)}; say which: {source.file.name}:{declared[-1]}"
     )
-
-
-def templates(file: Path) -> list[str]:
-    """Names of the templates that stand in a hoc file."""
-    return _TEMPLATE.findall(_hoc(file))
-
-
-def _hoc(file: Path) -> str:
-    """Text of a hoc file without comments."""
-    return _HOC_COMMENT.sub("", file.read_text(errors="replace"))
 
 
 def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:

@@ -19,6 +19,9 @@ def command(
     arguments: Annotated[
         str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
     ] = "[]",
+    load: Annotated[
+        list[Path] | None, typer.Option(help="Hoc file that a hoc file expects before it; may be given several times.")
+    ] = None,
     label: Annotated[str, typer.Option(help="Of the cell and its population (the template's or function's name)")] = "",
     celsius: Annotated[float | None, typer.Option(help="degC; by default what the source sets.")] = None,
     v_init: Annotated[float | None, typer.Option(help="mV; by default what the source sets.")] = None,
@@ -32,8 +35,8 @@ def command(
 
     given = parse_arguments(arguments)
     folder = import_cell(
-        source, output, mods=mod or (), biophysics=biophysics, arguments=given, label=label, celsius=celsius,
-        v_init=v_init, dt=dt, threshold=threshold, rate=rate, overwrite=overwrite, say=print,
+        source, output, mods=mod or (), biophysics=biophysics, arguments=given, load=load or (), label=label,
+        celsius=celsius, v_init=v_init, dt=dt, threshold=threshold, rate=rate, overwrite=overwrite, say=print,
     )  # fmt: skip
     print(folder)
 

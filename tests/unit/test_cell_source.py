@@ -31,6 +31,15 @@ def test_forms_and_names(tmp_path):
     assert find_source(swc, biophysics=f"{made}:channels").biophysics == f"{made}:channels"
 
 
+def test_a_file_among_the_arguments_is_found_from_the_present_folder(tmp_path, monkeypatch):
+    for name in ("there/cell.py", "here.txt", "there/both.txt", "both.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    found = find_source("there/cell.py:make", arguments=["here.txt", "both.txt", "soma", 3, ""])
+    assert found.arguments == ((str(tmp_path / "here.txt"), "both.txt", "soma", 3, ""), {})
+
+
 @pytest.mark.parametrize("name, text, options, message", [
     ("none.hoc", None, {}, r"no file .*none\.hoc; expected a hoc template"),
     ("cell.xml", "", {}, r"cell\.xml is no kind of cell; expected a file that ends in \.hoc"),

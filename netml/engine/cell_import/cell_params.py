@@ -100,7 +100,6 @@ def cell_params(h: Any, cell: Any, sections: list[Any], defaults: Mapping[str, f
         for seg in sec:
             for point in seg.point_processes():
                 _add_synapse(h, point, f"{name}({seg.x:g})", kinds, synapses)
-    _refuse_netcons(h, sections)
     changed = {name: value for name, value in globals_of(h).items() if defaults.get(name) != value}
     lists = {}
     for label, value in attributes(cell):
@@ -191,8 +190,8 @@ def _add_synapse(h: Any, point: Any, where: str, kinds: Mapping, synapses: dict[
     mechanism = point.hname().partition("[")[0]
     if not kinds[mechanism][1]:
         raise ModelError(
-            f"on the cell stands {mechanism} at {where}, which takes no events: it belongs to an experiment, not "
-            "to the cell; leave it out of the source"
+            f"on the cell stands {mechanism} at {where}, which passes a current of its own and takes no events; "
+            "NetPyNE's cellParams cannot hold it: leave it out of the source"
         )
     values = {variable: float(getattr(point, variable)) for variable, size in variables(h, mechanism, PARAMETER).items()
               if size == 1}  # fmt: skip
@@ -200,18 +199,6 @@ def _add_synapse(h: Any, point: Any, where: str, kinds: Mapping, synapses: dict[
     if kind not in synapses.values():
         count = sum(one["mod"] == mechanism for one in synapses.values())
         synapses[mechanism if not count else f"{mechanism}_{count}"] = kind
-
-
-def _refuse_netcons(h: Any, sections: list[Any]) -> None:
-    """A source inside the cell (an autapse, a NetStim of its own) would be lost."""
-    members = set(sections)
-    for netcon in h.List("NetCon"):
-        target = netcon.syn()
-        if target is not None and target.has_loc() and target.get_segment().sec in members:
-            raise ModelError(
-                f"the cell makes a connection to its own {target.hname()}; leave it out of the source, and "
-                "connect the cell in netParams.py"
-            )
 
 
 def facts(h: Any, sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -50,6 +50,7 @@ def import_cell(
     mods: Iterable[str | Path] = (),
     biophysics: str | Callable = "",
     arguments: Any = (),
+    load: Iterable[str | Path] = (),
     label: str = "",
     celsius: float | None = None,
     v_init: float | None = None,
@@ -70,6 +71,7 @@ def import_cell(
         biophysics: For a morphology: "file.py:function", or a function; it is called with the cell (lists soma, dend,
             apic, axon and all, of sections) and inserts the channels.
         arguments: List or dictionary for the template or function.
+        load: Hoc files to load before a hoc file that expects it, in this order.
         label: Of the cell, its population and files; by default the template's or function's name.
         celsius: Temperature, degC; by default what the source leaves in NEURON.
         v_init: Voltage at the start, mV; by default what the source leaves in NEURON.
@@ -94,7 +96,7 @@ def import_cell(
         >>> netml.record("project", population="Pyramidal")
     """
     say = say or (lambda line: None)
-    found = find_source(_written(source), _written(biophysics), arguments)
+    found = find_source(_written(source), _written(biophysics), arguments, load)
     for name, value in (("celsius", celsius), ("v_init", v_init), ("threshold", threshold), ("rate", rate)):
         if value is not None and not math.isfinite(value):
             raise ModelError(f"{name} is {value}; expected a number")
@@ -127,6 +129,8 @@ def import_cell(
         )
         size = f"{len(table.sections)} sections, {len(table)} segments"
         say(f"{values.cell}: {size}, {values.celsius:g} degC, starting at {values.v_init:g} mV")
+        for note in built.notes:
+            say(note)
         with importing(folder) as made:
             kinds = _synapse_types(built.synapses, files)
             used = _mechanisms(built.spec) | {str(kind.get("mod")) for kind in kinds.values()}

@@ -12,6 +12,7 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell_source import CellSource
 from netml.engine.cell_import.cell_params import cell_params, check_variables, facts, globals_of
+from netml.engine.cell_import.experiment import set_aside
 from netml.engine.cell_import.user_cell import build_cell
 from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
@@ -71,6 +72,7 @@ class Built:
     v_init: float | None
     response: Response | None = None
     facts: Mapping[str, Mapping] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def build_original(job: BuildJob) -> Built:
     load_mechanisms(h, build_mechanisms([toolchain.source_folder("mod"), *map(Path, job.mods)]))
     defaults = globals_of(h)
     cell, sections = build_cell(h, job.source)
+    notes, _kept = set_aside(h, sections)
     spec, synapses = cell_params(h, cell, sections, defaults)
     celsius = float(h.celsius if job.celsius is None else job.celsius)
     v_init = float(getattr(h, "v_init", -65.0) if job.v_init is None else job.v_init)
@@ -108,7 +111,7 @@ def build_original(job: BuildJob) -> Built:
     by_name = dict(zip(spec["secs"], sections, strict=True))
     found = facts(h, by_name)
     root = next(sec for sec in sections if sec.parentseg() is None)
-    return Built(spec, synapses, celsius, v_init, _respond(h, root, sections[-1], v_init, None), found)
+    return Built(spec, synapses, celsius, v_init, _respond(h, root, sections[-1], v_init, None), found, notes)
 
 
 def replay_import(job: ReplayJob) -> tuple[Response, dict]:

@@ -12,10 +12,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from netml.circuit.cell_source import CellSource, templates
+from netml.circuit.cell_source import CellSource
+from netml.circuit.hoc_files import defining, templates, with_loaded
 from netml.errors import ModelError
 
 SEGMENT_UM = 80.0  # length that no segment of a morphology reaches, unless its biophysics sets nseg
+_MISSING = re.compile(r"(\w+) (?:is not a template|not declared at the top level|undefined function)")
 READERS = {".swc": "Import3d_SWC_read", ".asc": "Import3d_Neurolucida3"}
 
 
@@ -37,29 +39,72 @@ def build_cell(h: Any, source: CellSource) -> tuple[Any, list[Any]]:
     os.chdir(source.file.parent)  # so that what the source loads is found as when it is run there
     try:
         h.load_file("stdrun.hoc")  # a source may set what it defines, such as v_init
-        made = {"hoc": _hoc, "python": _python, "morphology": _morphology}[source.kind](h, source)
+        h.load_file("import3d.hoc")  # so do the templates of published cells; nrngui.hoc brings both
+        made = {"hoc": _hoc, "python": _python, "morphology": _morphology}[source.kind](h, source, Path(folder))
     finally:
         os.chdir(folder)
     return made, _tree(h, made, source)
 
 
-def _hoc(h: Any, source: CellSource) -> Any:
+def _hoc(h: Any, source: CellSource, start: Path) -> Any:
     before = set(h.allsec())
-    if not _neuron(lambda: h.load_file(source.file.name), f"{source.file} does not load"):
-        raise ModelError(f"{source.file} does not load")
-    if not source.name:
-        return [sec for sec in h.allsec() if sec not in before]
-    template = getattr(h, source.name, None)
+    for file in (*source.load, source.file):
+        _load(h, file, start)
+    os.chdir(source.file.parent)
+    made = [sec for sec in h.allsec() if sec not in before]
+    name = source.name or ("" if made else _only_template(source, start))
+    if not name:
+        return made
+    template = getattr(h, name, None)
     if template is None:
-        known = ", ".join(templates(source.file)) or "none"
-        raise ModelError(f"{source.file} defines no template {source.name!r}; it has {known}")
+        known = ", ".join(_templates(source, start)) or "none"
+        raise ModelError(f"{source.file} defines no template {name!r}; it has {known}")
     positional, named = source.arguments
     if named:
-        raise ModelError(f"template {source.name} got arguments by name ({', '.join(named)}); give hoc a list")
-    return _neuron(lambda: template(*positional), f"template {source.name} of {source.file} fails")
+        raise ModelError(f"template {name} got arguments by name ({', '.join(named)}); give hoc a list")
+    return _neuron(lambda: template(*positional), f"template {name} of {source.file} fails")
 
 
-def _python(h: Any, source: CellSource) -> Any:
+def _load(h: Any, file: Path, start: Path) -> None:
+    """Load a hoc file in its folder; of a name that another file defines, say which."""
+    os.chdir(file.parent)
+    what = f"{file} does not load"
+    try:
+        if not _neuron(lambda: h.load_file(file.name), what):
+            raise ModelError(what)
+    except ModelError as error:
+        missing = _MISSING.search(str(error))
+        if not missing or missing[1].startswith("Import3d"):
+            raise
+        others = [path for path in defining(missing[1], (file.parent, start)) if path != file]
+        if not others:
+            raise ModelError(
+                f"{error}; name the hoc file that defines {missing[1]} by --load, it is loaded first"
+            ) from error
+        choice = (
+            f"{others[0]} defines it" if len(others) == 1 else f"{len(others)} files do: {', '.join(map(str, others))}"
+        )
+        raise ModelError(f"{error}; {choice}: give --load {others[0]}, which loads it first") from error
+
+
+def _only_template(source: CellSource, start: Path) -> str:
+    """The template of a file that has none and makes no section itself: the only one in the files that it loads."""
+    known = _templates(source, start)
+    if len(known) > 1:
+        raise ModelError(
+            f"{source.file.name} makes no section and has no template; the files that it loads have "
+            f"{', '.join(known)}: say which is the cell, {source.file.name}:{known[-1]}"
+        )
+    return "".join(known)
+
+
+def _templates(source: CellSource, start: Path) -> list[str]:
+    """Names of the templates in the source and in the files that it loads."""
+    files = with_loaded((*source.load, source.file), (source.file.parent, start))
+    return list(dict.fromkeys(name for file in files for name in templates(file)))
+
+
+def _python(h: Any, source: CellSource, start: Path) -> Any:
     function = _function(source.file, source.name)
     positional, named = source.arguments
     return _call(function, source.file, source.name, *positional, **named)
@@ -72,7 +117,7 @@ class Cell:
         return "cell"
 
 
-def _morphology(h: Any, source: CellSource) -> Any:
+def _morphology(h: Any, source: CellSource, start: Path) -> Any:
     h.load_file("stdlib.hoc")
     h.load_file("import3d.hoc")
     reader = getattr(h, READERS[source.file.suffix.lower()])()
