@@ -23,6 +23,9 @@ def command(
     arguments: Annotated[
         str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
     ] = "[]",
+    load: Annotated[
+        list[Path] | None, typer.Option(help="Hoc file that a hoc file expects before it; may be given several times.")
+    ] = None,
     minutes: Annotated[
         float, typer.Option(help="Wall time for all of it; more than before adds to what is there.")
     ] = 20.0,
@@ -46,11 +49,28 @@ def command(
     from netml.stages.reduce import reduce
 
     made = reduce(
-        source, output=output, population=population, mods=mod or (), biophysics=biophysics,
-        arguments=parse_arguments(arguments), minutes=minutes, ranks=ranks, size=size, seed=seed, folder=folder,
-        overwrite=overwrite, progress=progress, say=lambda line: print(line, flush=True), rate=rate, label=label,
-        celsius=celsius, v_init=v_init, dt=dt, threshold=threshold,
-    )  # fmt: skip
+        source,
+        output=output,
+        population=population,
+        mods=mod or (),
+        biophysics=biophysics,
+        arguments=parse_arguments(arguments),
+        load=load or (),
+        minutes=minutes,
+        ranks=ranks,
+        size=size,
+        seed=seed,
+        folder=folder,
+        overwrite=overwrite,
+        progress=progress,
+        say=lambda line: print(line, flush=True),
+        rate=rate,
+        label=label,
+        celsius=celsius,
+        v_init=v_init,
+        dt=dt,
+        threshold=threshold,
+    )
     for name, seconds in made.seconds.items():
         print(f"  {name}: {seconds:.0f} s")
     for warning in made.validation["warnings"]:

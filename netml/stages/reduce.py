@@ -38,12 +38,29 @@ class Reduced:
 
 
 def reduce(
-    source: str | Path | Callable, *, output: str | Path, population: str = "", mods: Iterable[str | Path] = (),
-    biophysics: str | Callable = "", arguments: Any = (), minutes: float = 20.0, ranks: int | None = None,
-    size: str = "small", seed: int = 1, label: str = "", celsius: float | None = None, v_init: float | None = None,
-    dt: float = 0.025, threshold: float = -20.0, rate: float = 4.0, folder: str | Path | None = None,
-    overwrite: bool = False, progress: bool = True, say: Callable[[str], None] | None = print,
-) -> Reduced:  # fmt: skip
+    source: str | Path | Callable,
+    *,
+    output: str | Path,
+    population: str = "",
+    mods: Iterable[str | Path] = (),
+    biophysics: str | Callable = "",
+    arguments: Any = (),
+    load: Iterable[str | Path] = (),
+    minutes: float = 20.0,
+    ranks: int | None = None,
+    size: str = "small",
+    seed: int = 1,
+    label: str = "",
+    celsius: float | None = None,
+    v_init: float | None = None,
+    dt: float = 0.025,
+    threshold: float = -20.0,
+    rate: float = 4.0,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] | None = print,
+) -> Reduced:
     """Make a reduction of a cell, in so many minutes, and say whether it may be used.
 
     Args:
@@ -53,6 +70,7 @@ def reduce(
         mods: Of a cell: folders of its mod files.
         biophysics: Of a morphology: the function that inserts its channels, as in :func:`netml.import_cell`.
         arguments: Of a template or function.
+        load: Hoc files that a hoc source expects before it.
         minutes: Wall time for all of it. A call with more minutes adds trials to those that are there and trains
             longer.
         ranks: MPI ranks that record; by default as many as this process has cores, at most 8.
@@ -82,12 +100,20 @@ def reduce(
     """
     output = Path(output)
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}-reduce")
-    cell = {"label": label, "celsius": celsius, "v_init": v_init, "dt": dt, "threshold": threshold, "rate": rate}
-    folders = [str(path) for path in mods]
+    cell: dict[str, Any] = {
+        "mods": [str(path) for path in mods],
+        "load": [str(path) for path in load],
+        "label": label,
+        "celsius": celsius,
+        "v_init": v_init,
+        "dt": dt,
+        "threshold": threshold,
+        "rate": rate,
+    }
     settings = {
         "source": getattr(source, "__qualname__", str(source)), "population": population,
         "arguments": repr(arguments), "biophysics": getattr(biophysics, "__qualname__", str(biophysics)),
-        "mods": folders, "size": size, "seed": int(seed), "cell": cell,
+        "size": size, "seed": int(seed), "cell": cell,
     }  # fmt: skip
     project = None
     if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix == ".npjson" or population):
@@ -97,7 +123,7 @@ def reduce(
     work = Work(folder, output, settings, float(minutes), ranks, progress, say or (lambda line: None))
     work.open(overwrite)
     if project is None:
-        project = work.imported(source, folders, biophysics, arguments, cell)
+        project = work.imported(source, {"biophysics": biophysics, "arguments": arguments} | cell)
     else:
         work.population = population
     work.probe(project)

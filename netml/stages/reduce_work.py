@@ -103,16 +103,12 @@ class Work:
 
     # ---- the stages -----------------------------------------------------------------------------------------------
 
-    def imported(self, source, mods, biophysics, arguments, cell) -> Path:
-        """The project that is made of a cell."""
+    def imported(self, source: str | Path | Callable, cell: dict[str, Any]) -> Path:
+        """The project that is made of a cell; ``cell`` are the arguments of :func:`netml.import_cell`."""
         project = self.folder / "project"
         if not (project / "cells" / "values.json").is_file():
             self.say("[1/4] import: build the cell and the same as a NetPyNE project; compare the two")
-            self.timed(
-                "import",
-                lambda: import_cell(source, project, mods=mods, biophysics=biophysics, arguments=arguments,
-                                    progress=self.progress, say=self.say, **cell),
-            )  # fmt: skip
+            self.timed("import", lambda: import_cell(source, project, progress=self.progress, say=self.say, **cell))
         else:
             self.say(f"[1/4] import: found in {project}")
         self.population = json.loads((project / "cells" / "values.json").read_text())["cell"]
