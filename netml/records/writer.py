@@ -1,6 +1,5 @@
 """Writing records: one HDF5 shard a rank, then the index over them."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from netml import keys
 from netml.errors import RecordsError
 from netml.files import replacing
 from netml.hdf5 import OutputFile
+from netml.plain import to_json
 from netml.records.trial import CellInfo, Trial
 
 INDEX = "index.json"
@@ -139,5 +139,5 @@ def write_index(folder, cell: CellInfo, provenance: dict, earlier: Sequence[dict
     }
     path = folder / INDEX
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(index, indent=1))
+        temporary.write_text(to_json(index, indent=1))
     return path

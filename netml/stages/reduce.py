@@ -13,6 +13,7 @@ from typing import Any
 
 from netml.circuit.project import find_project
 from netml.errors import NetmlError
+from netml.plain import plain_arguments
 from netml.stages.reduce_work import Work
 
 
@@ -37,6 +38,7 @@ class Reduced:
     seconds: dict[str, float]
 
 
+@plain_arguments
 def reduce(
     source: str | Path | Callable,
     *,

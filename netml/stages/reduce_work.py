@@ -17,6 +17,7 @@ from netml.engine.mechanisms.build import build_mechanisms
 from netml.engine.recording.record import record
 from netml.errors import NetmlError, RecordsError, TrainingError
 from netml.files import output_folder, replacing
+from netml.plain import to_json
 from netml.records import Records
 from netml.records.trial import NETWORK
 from netml.records.writer import INDEX
@@ -85,7 +86,7 @@ class Work:
     def keep(self, **known: Any) -> None:
         self.state |= known
         with replacing(self.folder / STATE) as path:
-            path.write_text(json.dumps(self.state, indent=1))
+            path.write_text(to_json(self.state, indent=1))
 
     def left(self) -> float:
         """Seconds of the budget that are left, with what earlier calls took."""

@@ -1,12 +1,12 @@
 """`netml validate`: a reduction against the records of the cell it stands for, free-running, on unseen trials."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from netml.artifact import Artifact
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments, to_json
 from netml.records import Records
 from netml.report.cell_report import write_report
 from netml.validation.cell import SKIP_MS, check_same_cell, choose_trials, measure, warnings
@@ -15,6 +15,7 @@ from netml.validation.uncertainty import uncertainty
 from netml.validation.verdict import verdict
 
 
+@plain_arguments
 def validate(
     artifact: Artifact | str | Path, records: Records | str | Path, *, output: str | Path | None = None,
     split: str = "test", kinds: Sequence[str] | None = None, skip_ms: float = SKIP_MS, physics: bool = True,
@@ -90,5 +91,5 @@ def validate(
         result["report"] = str(write_report(folder, result, predictions))
         result["json"] = str(folder / "validation.json")
         with replacing(folder / "validation.json") as path:
-            path.write_text(json.dumps(result, indent=1, default=str))
+            path.write_text(to_json(result, indent=1))
     return result

@@ -33,6 +33,7 @@ from netml.engine.mechanisms.build import collect_mod_files
 from netml.engine.mechanisms.syntax_tree import companions
 from netml.engine.ranks.launch import launch
 from netml.errors import ModelError
+from netml.plain import plain_arguments
 
 #: Largest difference of the imported cell's voltage from the original's, mV. Both take the same steps through the same
 #: equations; what differs is rounding, which a spike's upstroke amplifies.
@@ -43,6 +44,7 @@ INHIBITION = (40, 20.0, 0.05)
 EXCITATORY_ABOVE_MV = -45.0
 
 
+@plain_arguments
 def import_cell(
     source: str | Path | Callable,
     output: str | Path,

@@ -28,6 +28,7 @@ from netml.engine.mechanisms.build import MODES, Library, build_mechanisms, load
 from netml.engine.mechanisms.coreneuron import ONLY_IN_NEURON
 from netml.engine.ranks.mpi import World
 from netml.errors import ModelError
+from netml.plain import is_number
 from netml.progress import Silent, reporter
 
 ENGINES = ("neuron", "coreneuron")
@@ -75,7 +76,7 @@ class SimulateConfig:
         if self.build not in MODES:
             raise ModelError(f"unknown build {self.build!r}; expected {' or '.join(MODES)}")
         for name, value in (("duration", self.duration), ("dt", self.dt)):
-            if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+            if value is not None and not (is_number(value) and 0 < value < float("inf")):
                 raise ModelError(f"{name} is {value}; expected a positive number of ms")
         if not 0 <= self.fraction <= 1:
             raise ModelError(f"fraction to swap is {self.fraction}; expected 0 to 1")
@@ -163,7 +164,7 @@ class CircuitRun:
                 raise ModelError("CoreNEURON has no variable time step (cfg.cvode_active); use --engine neuron")
         for name in ("duration", "dt", "recordStep"):
             value = getattr(cfg, name)
-            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+            if not (is_number(value) and 0 < value < float("inf")):
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def mods_belong(self) -> str:

@@ -19,6 +19,7 @@ from netml.engine.recording.earlier import Earlier
 from netml.engine.recording.sampling import whole_milliseconds
 from netml.engine.recording.tasks import NetworkJob, NetworkResult, ProtocolJob, record_network, record_protocol
 from netml.errors import LaunchError, ModelError, RecordsError
+from netml.plain import plain_arguments
 from netml.records import write_index
 from netml.records.folder import prepare, recording
 from netml.stimuli.random_input import FROM_NETWORK, KINDS, TURNS
@@ -29,6 +30,7 @@ PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
 FROM_THE_RUN = ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
 
 
+@plain_arguments
 @renamed_arguments(sites="probes")
 def record(
     model: str | Path,
