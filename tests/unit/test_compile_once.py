@@ -85,11 +85,14 @@ def run(words: list[str], told: dict[str, str]) -> int:
     return subprocess.run([sys.executable, compile_once.__file__, *words], env=told, check=False).returncode
 
 
-def test_the_folder_of_a_build_is_no_part_of_its_objects(compiled, tmp_path):
-    for name in ("here", "there"):
+def test_the_folder_and_the_time_of_a_build_are_no_part_of_its_objects(compiled, tmp_path):
+    """NEURON's translator writes its folder into its C++, CoreNEURON's the time."""
+    for name, now in (("here", "Mon Nov 30 22:48:04 2026"), ("there", "Tue Dec 1 01:00:00 2026")):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "one.cpp").write_text(f'extern "C" const char* where() {{ return "{folder}/one.mod"; }}\n')
+        (folder / "one.cpp").write_text(
+            f'/****\nCreated         : {now}\n****/\nextern "C" const char* where() {{ return "{folder}/one.mod"; }}\n'
+        )
         assert run(command(folder / "one.cpp", folder / "one.o"), environment(tmp_path / "objects", folder)) == 0
         assert (folder / "one.o").is_file()
     assert compiled.sources() == ["one.cpp"]

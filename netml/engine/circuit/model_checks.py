@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import numpy as np
+
 from netml.circuit.conditions import conditions_hold
+from netml.errors import ModelError
 
 #: Cell models that are artificial cells, whatever rules of sections would apply to them.
 ARTIFICIAL = ("NetStim", "DynamicNetStim", "VecStim", "IntFire1", "IntFire2", "IntFire4")
@@ -131,3 +134,30 @@ def unmatched(net_params: Any) -> list[str]:
     rules += [("stimTargetParams", name, rule, "conds") for name, rule in net_params.stimTargetParams.items()]
     return [f"{kind} {name!r}: no population has {key} {rule[key]}" for kind, name, rule, key in rules
             if rule.get(key) and not any(conditions_hold(rule[key], cell) for cell in cells)]  # fmt: skip
+
+
+def check_connections(cells: Iterable[Any], here: Collection[int] | None, dt: float) -> None:
+    """Refuse connections that NEURON takes without a word and that spoil all that follows, or that end its run.
+
+    Args:
+        cells: NetPyNE's, of this rank.
+        here: Their gids, where others have ranks of their own: spikes come from there once in a shortest delay.
+        dt: Time step, ms; 0 for a variable one.
+
+    Raises:
+        ModelError: A weight or a delay that is no number; a delay between ranks below the time step.
+    """
+    for cell in cells:
+        for conn in getattr(cell, "conns", ()):
+            weight, delay, source = np.asarray(conn.get("weight", 0.0)), conn.get("delay", 0.0), conn.get("preGid")
+            what = f"cell {cell.gid}, connection from {source} ({conn.get('label') or 'a stimulation'}): "
+            if not (np.isfinite(weight).all() and 0 <= delay < np.inf):
+                raise ModelError(
+                    f"{what}weight {conn.get('weight')}, delay {delay} ms; expected numbers, and a delay of 0 or more"
+                )
+            far = here is not None and isinstance(source, (int, np.integer)) and source not in here
+            if far and not conn.get("gapJunction") and delay < max(dt - 1e-9, 1e-9):
+                raise ModelError(
+                    f"{what}delay {delay:g} ms; between cells of different ranks expected "
+                    f"{f'the time step of {dt:g} ms or more' if dt else 'above 0'}: lengthen it, or use --ranks 1"
+                )

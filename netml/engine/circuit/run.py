@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from netml import toolchain
 from netml.circuit.project import find_project, fingerprint, load_project
 from netml.engine.circuit import load_balance as balance
@@ -200,7 +198,7 @@ class CircuitRun:
         """Create the network with NetPyNE, on all ranks.
 
         Raises:
-            ModelError: fewer cells than ranks; a weight or a delay that is no number.
+            ModelError: fewer cells than ranks; a weight or a delay that is no number, or that NEURON cannot take.
         """
         from netpyne import sim
 
@@ -217,7 +215,8 @@ class CircuitRun:
             )
         sim.net.connectCells()
         sim.net.addStims()
-        _check_connections(sim.net.cells)
+        here = {cell.gid for cell in sim.net.cells} if self.world.size > 1 else None
+        wanted.check_connections(sim.net.cells, here, 0.0 if cfg.cvode_active else cfg.dt)
         sim.net.addRxD()
         if cfg.coreneuron:
             self._traces = output.EveryStep.instead_of_netpyne(sim)
@@ -302,19 +301,6 @@ class CircuitRun:
         self.sim.pc.barrier()
         self.progress.close()
         return folder
-
-
-def _check_connections(cells: list) -> None:
-    """Refuse weights and delays that NEURON would take without a word, and that spoil all that follows."""
-    for cell in cells:
-        for conn in getattr(cell, "conns", ()):
-            weight, delay = np.asarray(conn.get("weight", 0.0)), conn.get("delay", 0.0)
-            if np.isfinite(weight).all() and 0 <= delay < np.inf:
-                continue
-            raise ModelError(
-                f"cell {cell.gid}, connection from {conn.get('preGid')} ({conn.get('label') or 'a stimulation'}): "
-                f"weight {conn.get('weight')}, delay {delay} ms; expected numbers, and a delay of 0 or more"
-            )
 
 
 def run(config: SimulateConfig) -> Path:

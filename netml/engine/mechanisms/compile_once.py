@@ -11,6 +11,7 @@ Runs as a program, once an object: it imports nothing of netml, and starts in so
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ import sys
 
 #: Environment variable with what it is told, in JSON: see `launcher`.
 TOLD = "NETML_COMPILE_ONCE"
+#: The time at which CoreNEURON's translator made its C++.
+CREATED = re.compile(r"^Created +: [^\n]*\n", re.MULTILINE)
 
 
 def launcher(compiler, *, objects, root, salt, headers, coreneuron_flags=""):
@@ -39,7 +42,7 @@ def launcher(compiler, *, objects, root, salt, headers, coreneuron_flags=""):
 def digest_of(command, source, told):
     """Return what names the object of a command: the same wherever the build lies."""
     with open(source, encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read()
+        text = CREATED.sub("", file.read())
     seen = told["headers"] if any(f'"{name}"' in text for name in told["headers"]) else {}
     arguments = [os.path.basename(word) if word == source else word for word in command]
     parts = json.dumps([told["salt"], seen, arguments, text])
