@@ -162,6 +162,32 @@ def test_morphology_and_biophysics(tmp_path, form):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("function", ("stub_axon", "appended_axon", "Stubbed", "left_in_neuron"))
+def test_functions_that_replace_sections(tmp_path, function):
+    """Lists hold the living alone, and there is one of every kind."""
+    axon = tmp_path / "cell.swc"
+    axon.write_text(
+        "1 1 0 0 0 8 -1\n2 3 8 0 0 1 1\n3 3 60 0 0 1 2\n"
+        "4 2 -8 0 0 1 1\n5 2 -90 0 0 1 4\n6 2 -99 9 0 1 5\n7 2 -99 -9 0 1 5\n"
+    )
+    by_class = function in ("Stubbed", "left_in_neuron")
+    source, options = (
+        (f"{CELLS}/cells.py:{function}", {}) if by_class else (axon, {"biophysics": f"{CELLS}/cells.py:{function}"})
+    )
+    spec, said = make(source, tmp_path / "project", **options)
+    assert spikes_and_agreement(said)[1] == "exactly the original's"
+    if function == "left_in_neuron":
+        assert list(spec["secs"]) == ["soma", "dend"]
+        return
+    assert (
+        spec["secs"]["axon_0"]["topol"]["parentX"] == 0.5 and spec["secs"]["axon_1"]["topol"]["parentSec"] == "axon_0"
+    )
+    assert "axon_2" not in spec["secs"] and spec["secLists"]["axon"] == ["axon_0", "axon_1"]
+    assert all("pas" in sec["mechs"] for sec in spec["secs"].values())
+    assert set(spec["secLists"]["all"]) == set(spec["secs"])
+
+
+@pytest.mark.slow
 def test_cell_params(pyr, tmp_path):
     """The cell that came from hoc, handed on as a pickle, as NetPyNE users do: the same numbers."""
     file = tmp_path / "cell.pkl"
@@ -209,7 +235,7 @@ HOC = {
         load_file("nrngui.hoc")
         create soma, dend
         access soma
-        objectvar clamp, alpha, synapse, counter, stimulator, input, plot
+        objectvar clamp, alpha, synapse, counter, stimulator, input, picture
         soma { L = 20  diam = 20  insert hh }
         dend { L = 100  diam = 2  insert pas  connect dend(0), soma(1) }
         clamp = new IClamp(0.5)
@@ -223,8 +249,8 @@ HOC = {
         stimulator.start = 1
         input = new NetCon(stimulator, synapse)
         input.weight = 0.01
-        plot = new Graph()
-        graphList[0].append(plot)
+        picture = new Graph()
+        graphList[0].append(picture)
         celsius = 20
         tstop = 20
         run()""",

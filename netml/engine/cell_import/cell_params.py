@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from netml.engine.cell_import.sections import is_alive
 from netml.engine.cell_import.user_cell import attributes
 from netml.errors import ModelError
 
@@ -104,7 +105,8 @@ def cell_params(h: Any, cell: Any, sections: list[Any], defaults: Mapping[str, f
     lists = {}
     for label, value in attributes(cell):
         if type(value).__name__ == "SectionList" or (isinstance(value, (list, tuple)) and value):
-            members = [names.get(sec) if type(sec).__name__ == "Section" else None for sec in value]
+            members = [names.get(sec) if type(sec).__name__ == "Section" else None for sec in value
+                       if type(sec).__name__ != "Section" or is_alive(sec)]  # fmt: skip
             if members and all(members):
                 lists[label] = members
     return {"secs": secs, "secLists": lists, "globals": changed}, synapses

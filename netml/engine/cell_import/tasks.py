@@ -162,6 +162,12 @@ def _respond(h: Any, root: Any, last: Any, v_init: float, currents: tuple[float,
     at = [round(ms / h.dt) - 1 for ms in (DELAY_MS, DELAY_MS + PULSE_MS)]
     rest, probe = step(0.0)[0], step(PROBE_NA)[0]
     resistance = float((probe[at[1]] - rest[at[1]]) / PROBE_NA)
+    if not np.isfinite(resistance) or resistance <= 0:  # it fires by itself: what its channels pass at the start
+        h.finitialize(v_init)
+        impedance = h.Impedance()
+        impedance.loc(root(0.5))
+        impedance.compute(0)
+        resistance = float(impedance.input(root(0.5)))
     if not np.isfinite(resistance) or resistance <= 0:
         raise ModelError(f"the cell's input resistance came out as {resistance:g} MOhm; its voltage does not settle")
     currents = currents or tuple(float(f"{mv / resistance:.3g}") for mv in STEPS_MV)

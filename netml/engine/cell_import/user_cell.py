@@ -14,6 +14,7 @@ from typing import Any
 
 from netml.circuit.cell_source import CellSource
 from netml.circuit.hoc_files import defining, templates, with_loaded
+from netml.engine.cell_import.sections import Cell, is_alive
 from netml.errors import ModelError
 
 SEGMENT_UM = 80.0  # length that no segment of a morphology reaches, unless its biophysics sets nseg
@@ -107,14 +108,11 @@ def _templates(source: CellSource, start: Path) -> list[str]:
 def _python(h: Any, source: CellSource, start: Path) -> Any:
     function = _function(source.file, source.name)
     positional, named = source.arguments
-    return _call(function, source.file, source.name, *positional, **named)
-
-
-class Cell:
-    """What Import3d makes of a morphology: lists soma, dend, apic, axon of sections, and all."""
-
-    def __str__(self) -> str:
-        return "cell"
+    before = set(h.allsec())
+    made = _call(function, source.file, source.name, *positional, **named)
+    if made is None:  # a script's function that makes its sections in NEURON, as Import3d does without an object
+        return [sec for sec in h.allsec() if sec not in before] or None
+    return made
 
 
 def _morphology(h: Any, source: CellSource, start: Path) -> Any:
@@ -128,10 +126,9 @@ def _morphology(h: Any, source: CellSource, start: Path) -> Any:
         h.Import3d_GUI(reader, 0).instantiate(cell)
 
     _neuron(read, f"{source.file} is no morphology that NEURON can read")
-    sections = list(getattr(cell, "all", ()))
-    if not sections:
+    if not cell.all:
         raise ModelError(f"{source.file} is no morphology that NEURON can read: it gives no section")
-    for sec in sections:
+    for sec in cell.all:
         sec.nseg = 1 + 2 * int(sec.L / SEGMENT_UM)
     file, colon, name = source.biophysics.rpartition(":")
     if not colon or not name.isidentifier():
@@ -238,7 +235,8 @@ def sections_in(value: Any, depth: int = 2) -> Iterable[Any]:
     import nrn
 
     if isinstance(value, nrn.Section):
-        yield value
+        if is_alive(value):
+            yield value
     elif isinstance(value, (list, tuple, set)) or type(value).__name__ == "SectionList":
         for item in value:
             yield from sections_in(item, 0)
