@@ -1,8 +1,9 @@
 """A NetPyNE project folder -> netParams and simConfig, as plain NetPyNE specs.
 
-A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPyNE writes it), or `cfg.py` and
-`netParams.py` in the folder or in its `src/`. Its files run as its authors expect: in the project's folder, with
-`from __main__ import cfg` and `from cfg import cfg` both giving the configuration, changed values included.
+A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPyNE writes it), an `init.py` that names its
+files, or `cfg.py` and `netParams.py`, in the folder or in its `src/`. Its files run as its authors expect: in the
+project's folder, with `from __main__ import cfg` and `from cfg import cfg` both giving the configuration, changed values
+included.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 import os
 import sys
 import traceback
@@ -26,12 +28,17 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell import canonical
 from netml.circuit.cell_files import check_imported
+from netml.circuit.init_file import InitFile, read_init_file
 from netml.errors import ModelError
 from netml.plain import is_number, make_plain
 
 INDEX = "index.npjson"
 HOLDS = {"simConfig": "hParams", "netParams": "popParams"}  # what is one has this
-MOD_FOLDERS = ("mod", "mechanisms", "src/mod")
+#: In this order; "." is the folder of the project, or of its cfg.py, itself.
+MOD_FOLDERS = ("mod", "mechanisms", "src/mod", "mods", "mechs", ".")
+
+
+logger = logging.getLogger("netml")
 
 
 @dataclass(frozen=True)
@@ -41,20 +48,27 @@ class Project:
     Attributes:
         folder: its folder; the working folder while its files run.
         config, net_params: the two files, .py or .json.
-        config_name, net_params_name: the variables in them.
-        mods: its own mod folder, None if it has none.
+        config_name, net_params_name: the variables in them; None: the only one of its kind.
+        mods: the folder of its mod files, None if it has none.
+        init: its own init file, which netml reads and does not run; None if it has none.
     """
 
     folder: Path
     config: Path
     net_params: Path
-    config_name: str
-    net_params_name: str
+    config_name: str | None
+    net_params_name: str | None
     mods: Path | None
+    init: InitFile | None = None
 
     @property
     def name(self) -> str:
         return self.folder.name
+
+    def warn_of_init(self) -> None:
+        """Say what the project's own init file does that is not run, if it does anything."""
+        if self.init and self.init.beyond:
+            logger.warning("%s", self.init)
 
 
 def find_project(model: str | Path) -> Project:
@@ -74,19 +88,33 @@ def find_project(model: str | Path) -> Project:
     if path.is_file() or (path / INDEX).is_file():
         return _from_index(path if path.is_file() else path / INDEX)
     for source in (path, path / "src"):
-        files = source / "cfg.py", source / "netParams.py"
-        if all(file.is_file() for file in files):
-            return Project(path, *files, "cfg", "netParams", _mod_folder(path))
-    raise ModelError(f"no NetPyNE project in {path}: neither {INDEX} nor cfg.py and netParams.py there or in src/")
+        init = _init_file(source)
+        named = (init.config, init.net_params) if init else (None, None)
+        for config, net_params in (named, ("cfg.py", "netParams.py")):
+            # NetPyNE takes what init.py names from the folder that it runs in.
+            names = config or "cfg.py", net_params or "netParams.py"
+            files = [next((one for one in (path / name, source / name) if one.is_file()), None) for name in names]
+            if files[0] and files[1]:
+                mods = _mod_folder(path, files[0].parent)
+                return Project(path, files[0].resolve(), files[1].resolve(), None, None, mods, init)
+    inside = sorted(file.parent for file in path.glob("*/cfg.py") if (file.parent / "netParams.py").is_file())
+    hint = f"; there is one in {' and one in '.join(map(str, inside))}" if inside else ""
+    raise ModelError(
+        f"no NetPyNE project in {path}: neither {INDEX} nor cfg.py and netParams.py there or in src/, and no init.py "
+        f"that names others{hint}"
+    )
 
 
-def _mod_folder(folder: Path, named: str | None = None) -> Path | None:
-    """The project's mod folder: the one named by its index, else the usual one that holds mod files."""
-    if named:
-        if not os.path.isdir(folder / named):
-            raise ModelError(f"{folder / INDEX} names the mod folder {named!r:.99}, which is not there")
-        return (folder / named).resolve()
-    return next((folder / name for name in MOD_FOLDERS if any((folder / name).glob("*.mod"))), None)
+def _init_file(folder: Path) -> InitFile | None:
+    """A folder's init.py, or the only init_SOMETHING.py."""
+    found = [file for file in (folder / "init.py",) if file.is_file()] or sorted(folder.glob("init_*.py"))
+    return read_init_file(found[0]) if len(found) == 1 else None
+
+
+def _mod_folder(folder: Path, source: Path) -> Path | None:
+    """Where a project's mod files are: the first of the usual folders that holds any, in it or beside its cfg.py."""
+    places = [parent / name for parent in dict.fromkeys((folder, source)) for name in MOD_FOLDERS]
+    return next((place.resolve() for place in places if any(place.glob("*.mod"))), None)
 
 
 def _from_index(index: Path) -> Project:
@@ -98,14 +126,19 @@ def _from_index(index: Path) -> Project:
     for key, file in files.items():
         if not os.path.isfile(file):  # unlike Path's, of any text
             raise ModelError(f"{index} names {file.name!r:.99} as {key}, which is not there")
-    python = files["simConfig"].suffix == ".py"
+    named = entries.mod_folder or entries.modFolder
+    if named and not os.path.isdir(index.parent / named):
+        raise ModelError(f"{index} names the mod folder {named!r:.99}, which is not there")
+    init = entries.python_run and index.parent / entries.python_run
+    read = read_init_file(init) if init and os.path.isfile(init) else _init_file(files["simConfig"].parent)
     return Project(
         folder=index.parent,
         config=files["simConfig"],
         net_params=files["netParams"],
-        config_name=entries.simConfig_variable or ("cfg" if python else "simConfig"),
-        net_params_name=entries.netParams_variable or "netParams",
-        mods=_mod_folder(index.parent, entries.mod_folder or entries.modFolder),
+        config_name=entries.simConfig_variable,
+        net_params_name=entries.netParams_variable,
+        mods=(index.parent / named).resolve() if named else _mod_folder(index.parent, files["simConfig"].parent),
+        init=read,
     )
 
 
@@ -125,23 +158,22 @@ def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -
     """
     check_imported(project.folder, project.config)
     with _inside(project):
-        cfg = _read(project.config, project.config_name, "simConfig")
+        called, cfg = _read(project.config, project.config_name, "simConfig")
         for name, value in (overrides or {}).items():
             set_value(cfg, name, value)
-        main = sys.modules["__main__"]
-        missing = object()
-        previous = getattr(main, "cfg", missing)
-        main.cfg = cfg  # type: ignore[attr-defined]
+        main = vars(sys.modules["__main__"])
+        names = {"cfg", called}
+        previous = {name: main[name] for name in names & main.keys()}
+        main.update(dict.fromkeys(names, cfg))
         if "cfg" not in sys.modules:  # a JSON configuration, or one in a file of another name
             sys.modules["cfg"] = ModuleType("cfg")
         sys.modules["cfg"].cfg = cfg  # type: ignore[attr-defined]
         try:
-            net_params = _read(project.net_params, project.net_params_name, "netParams")
+            _, net_params = _read(project.net_params, project.net_params_name, "netParams")
         finally:
-            if previous is missing:
-                del main.cfg  # type: ignore[attr-defined]
-            else:
-                main.cfg = previous  # type: ignore[attr-defined]
+            for name in names:
+                main.pop(name, None)
+            main.update(previous)
     for holder in (net_params, cfg):
         for name, value in vars(holder).items():
             setattr(holder, name, make_plain(value))
@@ -171,8 +203,8 @@ def _inside(project: Project) -> Iterator[None]:
         sys.modules.update({name: before[name] for name in own if name in before})
 
 
-def _read(file: Path, variable: str, kind: str) -> Any:
-    """Run or read one file and return its variable as the specs object of its kind."""
+def _read(file: Path, variable: str | None, kind: str) -> tuple[str, Any]:
+    """Run or read one file and return the name and the specs object of its kind."""
     from netpyne import specs
 
     made = specs.SimConfig if kind == "simConfig" else specs.NetParams
@@ -183,11 +215,13 @@ def _read(file: Path, variable: str, kind: str) -> Any:
             sys.modules[file.stem] = module
             SourceFileLoader(file.stem, str(file)).exec_module(module)
             values = vars(module)
+            variable = variable or _only(values, made, kind)
         else:
             content = json.loads(file.read_text())
             values = (
                 content.get("net", content) if kind == "netParams" and "params" in content.get("net", {}) else content
             )
+            variable = variable or kind
             values = {variable: made(values.get(variable) or values.get("params") or values[kind])}
     except ModelError:
         raise
@@ -208,7 +242,25 @@ def _read(file: Path, variable: str, kind: str) -> Any:
     for name, entries in vars(value).items() if kind == "netParams" else ():
         if name.endswith("Params") and name in vars(made()) and not isinstance(entries, Mapping):
             raise ModelError(f"{name} of {file} is a {type(entries).__name__}; expected entries by label")
-    return value
+    return variable, value
+
+
+def _only(values: Mapping[str, Any], made: type, kind: str) -> str:
+    """The name of a file's specs object: NetPyNE's usual one, else the only one that there is.
+
+    Raises:
+        ModelError: Several, none of which has a usual name.
+    """
+    usual = ("cfg", "simConfig") if kind == "simConfig" else ("netParams",)
+    found = {id(value): name for name, value in values.items() if isinstance(value, made)}
+    if several := [name for name in usual if name in values] or list(found.values()):
+        if len(several) == 1 or several[0] in usual:
+            return several[0]
+        raise ModelError(
+            f"{values['__file__']} has {len(several)} {made.__name__} ({', '.join(several)}) and none called "
+            f"{' or '.join(usual)}: name one as {kind}_variable in {INDEX}"
+        )
+    return usual[0]
 
 
 def set_value(cfg: Any, name: str, value: Any) -> None:

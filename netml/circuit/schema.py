@@ -33,6 +33,7 @@ class Index(Checked):
     netParams_variable: str | None = None
     mod_folder: str | None = None
     modFolder: str | None = None
+    python_run: str | None = None
 
 
 class Drive(Checked):

@@ -309,6 +309,8 @@ def run(config: SimulateConfig) -> Path:
 
     world = mpi.start()
     simulation = CircuitRun(config, world)
+    if world.rank == 0:
+        simulation.project.warn_of_init()
     folder = output.reserve(config.output, simulation.project.name, config.overwrite, world)
     try:
         simulation.build()

@@ -118,6 +118,7 @@ def record(
         known = ", ".join((*KINDS, *FROM_NETWORK))
         raise ModelError(f"unknown kind of protocol {', '.join(sorted(unknown))}; known: {known}")
     project = find_project(model)
+    project.warn_of_init()
     config = SimulateConfig(
         model=str(model),
         duration=whole_milliseconds(preset_duration if duration is None else duration),
