@@ -50,6 +50,7 @@ netParams.defaultThreshold = np.float32(-20)
     return folder
 
 
+@pytest.mark.slow
 def test_a_run(model, tmp_path):
     ours = {"duration": 100.0, "seed": 2, "cfg": {"rate": 80.0}}
     theirs = {"duration": np.int64(100), "seed": np.arange(4)[2], "cfg": {"rate": np.float32(80)}}
