@@ -18,8 +18,8 @@ RUNS = (CREATES - {"create"}) | {"simulate", "runSim", "intervalSimulate", "dist
 READS = {"readCmdLineArgs", "loadFromIndexFile"}
 #: Of NetPyNE's sim: what the steps are made of, and what only looks at, saves or plots what is there.
 HARMLESS = CREATES | RUNS | READS | {
-    "initialize", "analyze", "gatherData", "gatherDataFromFiles", "saveData", "saveDataInNodes", "checkOutput", "timing",
-    "pc.timeout", "pc.barrier", "pc.done", "pc.runworker", *(f"net.{step}" for step in STEPS), "setupRecording",
+    "initialize", "analyze", "gatherData", "gatherDataFromFiles", "saveData", "saveDataInNodes", "checkOutput",
+    "timing", "pc.timeout", "pc.barrier", "pc.done", "pc.runworker", *(f"net.{step}" for step in STEPS), "setupRecording",
 }  # fmt: skip
 #: Of other modules and Python.
 CALLS = ("print", "matplotlib.", "pylab.", "time.", "sys.exit", "exit", "quit", "len", "range", "str", "int", "float",
@@ -99,7 +99,11 @@ class _Reader:
             return self._statements(self._functions[node.value.func.id].body)  # type: ignore[attr-defined]
         if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass, ast.Global)):
             return False
-        if isinstance(node, (ast.Expr, ast.Return)) or isinstance(node, ast.Assign) and all(_plain_name(target) for target in node.targets):
+        if (
+            isinstance(node, (ast.Expr, ast.Return))
+            or isinstance(node, ast.Assign)
+            and all(_plain_name(target) for target in node.targets)
+        ):
             value = node.value
         else:
             return self._unknown(node)

@@ -1,9 +1,9 @@
 """A NetPyNE project folder -> netParams and simConfig, as plain NetPyNE specs.
 
-A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPyNE writes it), an `init.py` that names its
-files, or `cfg.py` and `netParams.py`, in the folder or in its `src/`. Its files run as its authors expect: in the
-project's folder, with `from __main__ import cfg` and `from cfg import cfg` both giving the configuration, changed values
-included.
+A project has an `index.npjson` (keys simConfig, netParams, mod_folder, as NetPyNE writes it), an `init.py` that names
+its files, or `cfg.py` and `netParams.py`, in the folder or in its `src/`. Its files run as its authors expect: in the
+project's folder, with `from __main__ import cfg` and `from cfg import cfg` both giving the configuration, changed
+values included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A project's own init.py: what it does beyond NetPyNE's steps is told with its line; what only saves or plots is not."""
+"""A project's own init.py: what it does beyond NetPyNE's steps is told with its line; saving and plotting is not."""
 
 import logging
 
