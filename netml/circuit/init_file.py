@@ -89,8 +89,8 @@ class _Reader:
 
     def _statement(self, node: ast.stmt) -> bool:
         if isinstance(node, (ast.If, ast.Try, ast.With)):
-            heads = [node.test] if isinstance(node, ast.If) else [
-                item.context_expr for item in getattr(node, "items", ())]  # fmt: skip
+            items = [item.context_expr for item in getattr(node, "items", ())]
+            heads = [node.test] if isinstance(node, ast.If) else items
             if not all(self._pure(head) for head in heads):
                 return self._unknown(node)
             parts = [node.body, getattr(node, "orelse", []), getattr(node, "finalbody", [])]
