@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see of the names that are
     from netml.stages.compare import compare as compare
     from netml.stages.demo import demo as demo
     from netml.stages.describe import describe as describe
+    from netml.stages.reduce import reduce as reduce
     from netml.stages.train_ensemble import train_ensemble as train_ensemble
     from netml.stages.validate import validate as validate
     from netml.stages.validate_cells import validate_cells as validate_cells
@@ -44,6 +45,7 @@ _HOME = {
     "import_cell": "netml.engine.cell_import.import_cell",
     "import_neuronio": "netml.records.neuronio",
     "record": "netml.engine.recording.record",
+    "reduce": "netml.stages.reduce",
     "simulate": "netml.engine.circuit.simulate",
     "swap": "netml.engine.circuit.swap",
     "train": "netml.training",

@@ -18,6 +18,7 @@ from netml import keys
 from netml.artifact_schema import Header, check_arrays
 from netml.errors import ArtifactError
 from netml.files import replacing
+from netml.plain import to_json
 from netml.toolchain import shipped
 
 MOST_BYTES = 2**31  # unpacked; an ensemble of large cells has 1 MB
@@ -96,7 +97,7 @@ class Artifact:
 
     def _write_to(self, file) -> None:
         with zipfile.ZipFile(file, "w") as archive:
-            _write(archive, "header.json", json.dumps(self.header, indent=1, sort_keys=True).encode())
+            _write(archive, "header.json", to_json(self.header, indent=1, sort_keys=True).encode())
             for name in sorted(self.arrays):
                 buffer = io.BytesIO()
                 np.save(buffer, self.arrays[name], allow_pickle=False)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from netml.plain import to_json
+
 #: Set for the ranks of a launch: rank 0 appends its progress to this file and the parent draws it.
 FILE_VARIABLE = "NETML_PROGRESS"
 
@@ -35,7 +37,7 @@ class Lines(Silent):
 
     def _say(self, *words: Any) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps(words) + "\n")
+            file.write(to_json(words) + "\n")
 
     def begin(self, label: str, total: float | None = None) -> None:
         self._say("begin", label, total)

@@ -18,6 +18,7 @@ from netml import keys
 from netml.errors import RunError
 from netml.files import replacing
 from netml.hdf5 import OutputFile, column, reading
+from netml.plain import to_json
 
 SPIKES, RUN = "spikes.h5", "run.h5"
 SONATA_MAGIC, SONATA_VERSION = 0x0A7A, (0, 1)
@@ -63,7 +64,7 @@ def writing_run(folder: str | Path, metadata: dict) -> Iterator[tuple[h5py.File,
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / RUN) as run_path, replacing(folder / SPIKES) as spikes_path:
             with OutputFile(run_path) as run, OutputFile(spikes_path) as spikes:
-                run.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=json.dumps(metadata))
+                run.attrs.update(format=keys.RUN_FORMAT, version=keys.RUN_VERSION, metadata=to_json(metadata))
                 spikes.attrs["magic"] = np.uint32(SONATA_MAGIC)
                 spikes.attrs["version"] = np.array(SONATA_VERSION, np.uint32)
                 yield spikes, run

@@ -84,20 +84,20 @@ def shipped(path: str | Path) -> Path:
 
 
 @functools.cache
-def compiler() -> str:
-    """Return the path of the C++ compiler: $CXX if set, else the first of g++, c++, clang++ on the PATH."""
+def compiler() -> tuple[str, ...]:
+    """Return the C++ compiler as words of a command: $CXX ("ccache g++" too), else g++, c++ or clang++ of the PATH."""
     chosen = shlex.split(os.environ.get("CXX", ""))
-    for name in (*chosen[:1], "g++", "c++", "clang++"):
-        path = shutil.which(name)
+    for words in (chosen, ["g++"], ["c++"], ["clang++"]):
+        path = shutil.which(words[0]) if words else None
         if path:
-            return path
+            return path, *words[1:]
     raise CompileError("no C++ compiler found (g++, c++ or clang++); install one, for example: apt-get install g++")
 
 
 @functools.cache
 def compiler_version() -> str:
     """Return the first line of the compiler's own version text."""
-    return run_command([compiler(), "--version"]).splitlines()[0]
+    return run_command([*compiler(), "--version"]).splitlines()[0]
 
 
 @functools.cache
@@ -228,13 +228,13 @@ def build_library(sources: Sequence[Path], flags: Sequence[str], name: str) -> P
         "sources": [(path.name, path.read_bytes()) for path in (*sources, *headers_beside(sources))],
         "flags": list(flags),
         "library": library,
-        "compiler": [compiler(), compiler_version()],
+        "compiler": [shlex.join(compiler()), compiler_version()],
         "cpu": cpu_model() if any("native" in flag for flag in flags) else platform.machine(),
     }
 
     def build(folder: Path) -> None:
         command: list[str | Path] = [
-            compiler(),
+            *compiler(),
             "-shared",
             "-fPIC",
             *flags,

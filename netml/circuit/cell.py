@@ -15,6 +15,7 @@ import numpy as np
 
 from netml.circuit.conditions import conditions_hold
 from netml.errors import ModelError
+from netml.plain import plain
 
 
 @dataclass(frozen=True)
@@ -221,10 +222,10 @@ def canonical(value):
 
 
 def to_plain_python(value: Any) -> Any:
-    """NetPyNE's Dict, ODict and lists as Python's own."""
+    """NetPyNE's Dict, ODict and lists, and NumPy's numbers, as Python's own."""
     if isinstance(value, Mapping):
         return {str(key): to_plain_python(item) for key, item in value.items()}
-    return [to_plain_python(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return [to_plain_python(item) for item in value] if isinstance(value, (list, tuple)) else plain(value)
 
 
 def threshold_mv(net_params: Any, spec: dict) -> float:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from netml.circuit.cell import segment_table
 from netml.errors import ModelError
+from netml.plain import is_number
 
 
 def read_entry(path: Path) -> dict:
@@ -102,5 +101,4 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _is_number(value: Any) -> bool:
-    plain = value.item() if isinstance(value, (np.integer, np.floating)) else value
-    return isinstance(plain, (int, float)) and abs(plain) < 1e300
+    return is_number(value) and abs(value) < 1e300

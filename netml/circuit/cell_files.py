@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from netml.circuit.cell_entry import read_entry, read_json
 from netml.errors import ModelError
 from netml.files import output_folder
+from netml.plain import to_json
 
 TEMPLATE = Path(__file__).parent / "cell_project"
 PARTS = ("mod", "cfg.py", "netParams.py", "cells")
@@ -90,13 +90,13 @@ def write_cell(folder: Path, spec: dict, synapses: dict, values: CellValues, mod
     for path in mods:
         shutil.copyfile(path, folder / "mod" / path.name)
     for name, content in ((f"{values.cell}.json", spec), ("synapses.json", synapses)):
-        (folder / "cells" / name).write_text(json.dumps(content, indent=1) + "\n")
+        (folder / "cells" / name).write_text(to_json(content, indent=1) + "\n")
     write_values(folder, values)
 
 
 def write_values(folder: Path, values: CellValues) -> None:
     """Write cells/values.json, by which the folder is known as a whole project."""
-    (folder / "cells" / "values.json").write_text(json.dumps(asdict(values), indent=1) + "\n")
+    (folder / "cells" / "values.json").write_text(to_json(asdict(values), indent=1) + "\n")
 
 
 def check_imported(folder: Path, config: Path) -> None:

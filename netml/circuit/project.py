@@ -27,6 +27,7 @@ from netml import toolchain
 from netml.circuit.cell import canonical
 from netml.circuit.cell_files import check_imported
 from netml.errors import ModelError
+from netml.plain import is_number, make_plain
 
 INDEX = "index.npjson"
 HOLDS = {"simConfig": "hParams", "netParams": "popParams"}  # what is one has this
@@ -141,6 +142,9 @@ def load_project(project: Project, overrides: Mapping[str, Any] | None = None) -
                 del main.cfg  # type: ignore[attr-defined]
             else:
                 main.cfg = previous  # type: ignore[attr-defined]
+    for holder in (net_params, cfg):
+        for name, value in vars(holder).items():
+            setattr(holder, name, make_plain(value))
     return net_params, cfg
 
 
@@ -243,7 +247,7 @@ def _check_kind(name: str, present: Any, value: Any) -> None:
         kind = "mapping"
     elif isinstance(present, (list, tuple)):
         kind = "list"
-    elif isinstance(present, (int, float)) and not isinstance(present, bool) and name in vars(specs.SimConfig()):
+    elif is_number(present) and name in vars(specs.SimConfig()):
         kind = "number"
     else:
         return

@@ -22,6 +22,7 @@ def app():
         doctor,
         importing,
         record,
+        reduce,
         simulate,
         train,
         tune,
@@ -48,7 +49,7 @@ def app():
     def root(version: Annotated[bool, version] = False) -> None:
         """Detailed circuit -> learned reduction -> swapped network."""
 
-    for module in (demo, doctor, simulate, record, train, tune, validate, validate_cells, compare, describe):
+    for module in (demo, doctor, reduce, simulate, record, train, tune, validate, validate_cells, compare, describe):
         application.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
     application.add_typer(importing.group, name="import")
     return application

@@ -32,16 +32,27 @@ def command(
 ) -> None:
     """Make a NetPyNE project of a cell of yours, checked against the original, to record and train on."""
     from netml.engine.cell_import.import_cell import import_cell
-    from netml.errors import ModelError
 
-    try:
-        given = json.loads(arguments)
-    except ValueError:
-        given = None
-    if not isinstance(given, (list, dict)):
-        raise ModelError(f"""--arguments is {arguments!r}; expected a JSON list or object, e.g. '["morphology.asc"]'""")
+    given = parse_arguments(arguments)
     folder = import_cell(
         source, output, mods=mod or (), biophysics=biophysics, arguments=given, load=load or (), label=label,
         celsius=celsius, v_init=v_init, dt=dt, threshold=threshold, rate=rate, overwrite=overwrite, say=print,
     )  # fmt: skip
     print(folder)
+
+
+def parse_arguments(text: str) -> list | dict:
+    """The command line's arguments of a template or function.
+
+    Raises:
+        ModelError: No JSON list or object.
+    """
+    from netml.errors import ModelError
+
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, (list, dict)):
+        raise ModelError(f"""--arguments is {text!r}; expected a JSON list or object, e.g. '["morphology.asc"]'""")
+    return given

@@ -48,6 +48,7 @@ def command(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the records.")] = Path("records"),
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Add the trials to records that are there.")] = False,
     progress: Annotated[bool, typer.Option(help="Show a progress bar on a terminal.")] = True,
 ) -> None:
     """Record what chosen cells of a model receive and do, in its network and alone under random input."""
@@ -84,6 +85,7 @@ def command(
         cfg=parse_settings(settings or []),
         output=output,
         overwrite=overwrite,
+        extend=extend,
         progress=progress,
     )
     for folder in [made] if len(population) == 1 else [made / one for one in population]:

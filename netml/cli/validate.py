@@ -26,4 +26,6 @@ def command(
     beside = artifact if artifact.exists() else Path(artifact.name)  # one that travels with netml: here
     folder = output or beside.with_name(f"{artifact.stem}-validation")
     result = validate(artifact, records, output=folder, split=split, kinds=kind, skip_ms=skip, physics=physics)
+    if not json:
+        typer.echo(result["verdict"]["sentence"])
     show(result, [*cell_report.tables(result, kinds=2), *current_report.tables(result["f_i"])], json)

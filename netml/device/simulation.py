@@ -18,11 +18,13 @@ from netml.device.time import TICKS_PER_MS
 from netml.errors import ModelError
 from netml.network.compile import add_projections, add_synapses, compile_circuit, load_reductions, seeds_of
 from netml.network.stims import Stimulations, sources
+from netml.plain import plain_arguments
 
 #: A current into the soma of a cell.
 CLAMP = np.dtype([("cell", "i8"), ("start_ms", "f8"), ("end_ms", "f8"), ("na", "f8")])
 
 
+@plain_arguments
 def build(
     netParams: Any, reductions: Mapping[str, str | Path], simConfig: Any = None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None, device: str = "cuda",

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 from neuron import h
 
 from netml.artifact import Artifact
 from netml.circuit.cell import segment_table
 from netml.errors import ArtifactError, ModelError
+from netml.population.c_interface import TICKS_PER_MS
+from netml.population.checks import LONGEST_MS
 from netml.population.ensemble import population_of
+from netml.population.from_artifact import HEADROOM_EVENTS, quantum, synaptic_gain
 from netml.population.plasticity import ShortTerm
 
 
@@ -32,6 +36,7 @@ class NeuronPopulation:
         self.population = population_of(artifact, label)
         self.skipped_traces: set[str] = set()
         self._synapses = {name: i for i, name in enumerate(artifact.header["synapses"])}
+        self._quanta_per_us = synaptic_gain(artifact).astype(float) / quantum(artifact)
         self._projections: dict[str, int] = {}  # by synapse type
         self._sources: dict[int, tuple[int, Any]] = {}  # gid -> (row, NetCon)
         self._context = h.ParallelContext()
@@ -61,6 +66,19 @@ class NeuronPopulation:
                 f"{', '.join(self._synapses)}: record and train with that synapse, or keep {self.label} detailed"
             )
         return self.table.find(section, loc) * len(self._synapses) + self._synapses[synapse]
+
+    def beyond(self, synapse_site: int, weight_us: float, delay_ms: float) -> str:
+        """Return what of a synapse the population cannot hold, in words; "" if it can.
+
+        The population says so too, when it is frozen, but knows the connection no more.
+        """
+        if not 0.5 < delay_ms * TICKS_PER_MS < 2**31:
+            return f"a delay of {delay_ms} ms; expected above 0 (1e-6 ms or more) and at most {LONGEST_MS:.0f} ms"
+        if np.rint(weight_us * self._quanta_per_us[synapse_site]) >= 2**31:
+            return (
+                f"a weight of {weight_us} uS, over {HEADROOM_EVENTS} times the largest weight in training; expected uS"
+            )
+        return ""
 
     def projection(self, synapse: str, params) -> int:
         """Number of the projection of a synapse type's connections: static, or with its short-term plasticity.

@@ -18,6 +18,7 @@ from netml.network.cells import CellKind
 from netml.network.contacts import Circuit
 from netml.network.layout import Layout
 from netml.network.rules import Rule
+from netml.plain import is_number
 from netml.population.plasticity import RewardStdp, ShortTerm
 
 # simConfig's part in what is connected, with NetPyNE's defaults.
@@ -67,7 +68,7 @@ def network_fingerprint(netParams, artifacts: Mapping[str, Artifact], switches: 
     names = ("popParams", "connParams", "stimSourceParams", "stimTargetParams", "synMechParams")
     digest = hashlib.sha256(json.dumps(canonical([
         {name: dict(getattr(netParams, name)) for name in names},
-        {name: value for name, value in vars(netParams).items() if isinstance(value, (int, float, str))},
+        {name: value for name, value in vars(netParams).items() if isinstance(value, (bool, str)) or is_number(value)},
         switches, {label: repr(rule) for label, rule in (plasticity or {}).items()},
         {label: artifact.header for label, artifact in artifacts.items()},
     ]), sort_keys=True).encode())  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from netml.circuit.conditions import TAGS, conditions_hold
 from netml.errors import ModelError
 from netml.network.random123 import uniform
+from netml.plain import is_number
 
 AXES = ("x", "y", "z")
 POSITIONS = frozenset((*AXES, *(f"{axis}norm" for axis in AXES)))
@@ -159,7 +160,7 @@ class Layout:
 
     def _random(self, tags: Mapping, size: str, where: str, first: int) -> np.ndarray:
         count = tags.get(size, 1)
-        if not isinstance(count, (int, float)) or not 0 <= count < math.inf:
+        if not is_number(count) or not 0 <= count < math.inf:
             raise ModelError(f"{where} has {size} {count!r}; netml.build takes a number, 0 or more")
         ranges = [self._range(tags, axis, where) for axis in range(3)]
         if size == "density":

@@ -14,14 +14,17 @@ UNFINISHED = ".recording-"
 
 
 def prepare(folder: Path, overwrite: bool) -> Path:
-    """A folder that may take records: finished ones are replaced only on demand, other files never.
+    """A folder that may take records: finished ones are replaced or extended only on demand, other files never.
 
     Raises:
         RecordsError: Records, or other files, are there already.
         OutputError: The folder cannot be written.
     """
     if (folder / INDEX).exists() and not overwrite:
-        raise RecordsError(f"{folder} holds records already; choose another --output or give --overwrite")
+        raise RecordsError(
+            f"{folder} holds records already; choose another --output, or give --extend to add trials to them or "
+            "--overwrite to replace them"
+        )
     if strangers := [path.name for path in folder.glob("*") if not path.name.startswith(("shard-", INDEX, UNFINISHED))]:
         raise RecordsError(
             f"{folder} holds other files ({', '.join(strangers[:3])}); choose an empty folder as --output"
@@ -30,17 +33,23 @@ def prepare(folder: Path, overwrite: bool) -> Path:
 
 
 @contextmanager
-def recording(folder: Path) -> Iterator[Path]:
-    """A folder to record into, inside the one of the records, whose content it replaces if the block succeeds."""
+def recording(folder: Path, extend: bool = False) -> Iterator[Path]:
+    """A folder to record into, inside the one of the records, whose content it replaces if the block succeeds.
+
+    Args:
+        folder: Of the records.
+        extend: The shards that are there stay; those of the block have other names.
+    """
     for killed in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(killed)
     made = folder / f"{UNFINISHED}{os.getpid()}"
     made.mkdir()
     try:
         yield made
-        (folder / INDEX).unlink(missing_ok=True)
-        for path in folder.glob("shard-*"):
-            path.unlink()
+        if not extend:
+            (folder / INDEX).unlink(missing_ok=True)
+            for path in folder.glob("shard-*"):
+                path.unlink()
         for path in sorted(made.iterdir(), key=lambda path: path.name == INDEX):  # the index last: it says "complete"
             os.replace(path, folder / path.name)
     finally:

@@ -17,6 +17,7 @@ import numpy as np
 
 from netml import unpickle
 from netml.errors import RecordsError
+from netml.plain import plain_arguments
 from netml.progress import track
 from netml.records.folder import prepare, recording
 from netml.records.neuronio_cell import SPIKE_MV, cell_of
@@ -27,6 +28,7 @@ KIND = "neuronio"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
+@plain_arguments
 def import_neuronio(
     files: Iterable[str | Path], *, output: str | Path, overwrite: bool = False, progress: bool = True
 ) -> Path:

@@ -1,13 +1,13 @@
 """The cell of a file of the NeuronIO data set, from its ``Params``."""
 
 import hashlib
-import json
 import logging
 
 import numpy as np
 
 from netml.circuit.cell import SegmentTable
 from netml.errors import RecordsError
+from netml.plain import to_json
 from netml.records.trial import CellInfo
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def cell_of(params: dict, path: str, nexus: bool) -> tuple[CellInfo, str, tuple[
     if not isinstance(rate, (int, float, np.integer, np.floating)) or not 1e-3 <= rate <= 1e6:
         raise RecordsError(f"{path}, Params: numSamplesPerMS_HighRes is {rate!r:.60}; expected samples a ms")
     mechanisms = {excitatory: fast, inhibitory: slow}
-    identity = json.dumps([segments.to_dict(), mechanisms], sort_keys=True)
+    identity = to_json([segments.to_dict(), mechanisms], sort_keys=True)
     probes = {"soma": ("soma", 0.5)} | ({"nexus": NEXUS} if nexus else {})
     cell = CellInfo(
         label="L5PC", fingerprint=hashlib.sha256(identity.encode()).hexdigest(), synapses=tuple(mechanisms),

@@ -23,6 +23,7 @@ class Records:
         folder: Where it lies.
         cell: The recorded cell.
         provenance: Where the records come from.
+        shards: As given.
         kinds: (trials) kind of each trial, str.
         durations_ms: (trials) float64, ms.
         spike_counts: (trials) int64.
@@ -35,7 +36,7 @@ class Records:
     """
 
     def __init__(self, folder: Path, cell: CellInfo, provenance: dict, shards: list[dict]):
-        self.folder, self.cell, self.provenance = folder, cell, provenance
+        self.folder, self.cell, self.provenance, self.shards = folder, cell, provenance, shards
         self._shards = [Shard.read(folder / one["file"], cell.probes, one["trials"]) for one in shards]
         place = [(shard, row) for shard in self._shards for row in range(len(shard))]
         named = [(shard.kind[row], int(shard.seed[row]), int(shard.gid[row])) for shard, row in place]
@@ -46,6 +47,8 @@ class Records:
         self.durations_ms = np.concatenate([shard.duration_ms for shard in self._shards])[order]
         self.spike_counts = np.concatenate([shard.counts("spikes") for shard in self._shards])[order]
         self.with_current = np.concatenate([shard.counts("current") > 0 for shard in self._shards])[order]
+        added = [np.full(len(shard), one.get("extension", 0)) for shard, one in zip(self._shards, shards, strict=True)]
+        self._extension = np.concatenate(added)[order]
 
     @classmethod
     def open(cls, folder: str | Path) -> "Records":
@@ -96,7 +99,8 @@ class Records:
     def split(self, seed: int = 0, held_out: tuple[float, float] = HELD_OUT) -> dict[str, list[int]]:
         """Numbers of the trials for training, validation and test; whole trials, every kind in its share.
 
-        Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.
+        Depends on the seed and the trials alone, so that train and validate agree without exchanging lists.  A trial
+        keeps its part when records are extended.
 
         Args:
             seed: Of the choice.
@@ -112,12 +116,22 @@ class Records:
             >>> test = [records.trial(k) for k in records.split(seed=0)["test"]]
         """
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-        for i, kind in enumerate(sorted(set(self.kinds))):
-            trials = np.random.default_rng([seed, i]).permutation(np.flatnonzero(self.kinds == kind))
-            held = [max(1, round(f * trials.size)) if trials.size >= 3 else 0 for f in held_out]
-            parts["validation"] += trials[: held[0]].tolist()
-            parts["test"] += trials[held[0] : sum(held)].tolist()
-            parts["train"] += trials[sum(held) :].tolist()
+        first = {kind: int(self._extension[self.kinds == kind].min()) for kind in set(self.kinds.tolist())}
+        for i, kind in enumerate(sorted(first, key=lambda kind: (first[kind], kind))):
+            total = 0
+            taken = [0, 0]  # by validation and test
+            for extension in np.unique(self._extension):
+                own = np.flatnonzero((self.kinds == kind) & (self._extension == extension))
+                drawn = [seed, i] if extension == 0 else [seed, i, int(extension)]
+                trials = np.random.default_rng(drawn).permutation(own)
+                total += trials.size
+                wanted = [max(1, round(f * total)) if total >= 3 else 0 for f in held_out]
+                held = [max(0, want - had) for want, had in zip(wanted, taken, strict=True)]
+                validation, test, train = np.split(trials, np.minimum(np.cumsum(held), trials.size))
+                taken = [taken[0] + validation.size, taken[1] + test.size]
+                parts["validation"] += validation.tolist()
+                parts["test"] += test.tolist()
+                parts["train"] += train.tolist()
         if empty := [name for name, trials in parts.items() if not trials]:
             raise RecordsError(
                 f"{self.folder} holds {len(self)} trials, too few to give {' and '.join(empty)} one; record at least 3 "

@@ -28,6 +28,7 @@ class Shard(Checked):
     file: Annotated[str, Field(pattern=r"^shard-\d{4,}\.h5$")]
     trials: Annotated[int, Field(ge=0, lt=2**31)]
     bytes: Whole
+    extension: Whole = 0  # 0: of the first recording, k: of the k-th that was added
 
 
 class Segments(Checked):

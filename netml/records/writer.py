@@ -1,7 +1,7 @@
 """Writing records: one HDF5 shard a rank, then the index over them."""
 
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -11,6 +11,7 @@ from netml import keys
 from netml.errors import RecordsError
 from netml.files import replacing
 from netml.hdf5 import OutputFile
+from netml.plain import to_json
 from netml.records.trial import CellInfo, Trial
 
 INDEX = "index.json"
@@ -109,13 +110,14 @@ def shards_of(folder: Path) -> list[dict]:
     return shards
 
 
-def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
+def write_index(folder, cell: CellInfo, provenance: dict, earlier: Sequence[dict] = ()) -> Path:
     """Write ``index.json`` over the shards of a folder; with it the records are complete.
 
     Args:
         folder: Where all ranks have closed their shards.
         cell: The recorded cell.
         provenance: Where the records come from (model, seeds, engine, build, versions).
+        earlier: Shards that these extend, as the index lists them.
 
     Raises:
         RecordsError: No shard, or an unfinished one.
@@ -125,14 +127,17 @@ def write_index(folder, cell: CellInfo, provenance: dict) -> Path:
         raise RecordsError(f"{folder} holds unfinished shards ({', '.join(unfinished)}): a rank failed; record again")
     if not (shards := shards_of(folder)):
         raise RecordsError(f"{folder} holds no shard")
+    if earlier:
+        extension = 1 + max(shard.get("extension", 0) for shard in earlier)
+        shards = [shard | {"extension": extension} for shard in shards]
     index = {
         "format": keys.RECORDS_FORMAT,
         "version": keys.RECORDS_VERSION,
         "cell": cell.to_dict(),
-        "shards": shards,
+        "shards": [*earlier, *shards],
         "provenance": provenance,
     }
     path = folder / INDEX
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(index, indent=1))
+        temporary.write_text(to_json(index, indent=1))
     return path

@@ -200,6 +200,7 @@ def write_report(folder: Path, result: dict, predictions) -> Path:
     detection, voltage, intervals, published, *others = tables(result)
     page = html.Page(
         title=f"Reduced cell {source['cell']}",
+        verdict=f"On all {source['split']} trials: {result['verdict']['sentence']}.",
         summary=(
             f"How well the reduction predicts the detailed cell it stands for, on {source['trials']} {source['split']} "
             f"trials, running free: it gets the synaptic events and the current of a trial and its own emitted spikes."

@@ -34,7 +34,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report. ``headline`` holds pairs of a label and a figure; ``facts`` pairs of a name and a value."""
+    """A report. ``headline`` holds pairs of a label and a figure; ``facts`` pairs of a name and a value.
+
+    ``verdict`` is the sentence that the page opens with, if it has one.
+    """
 
     title: str
     summary: str
@@ -43,6 +46,7 @@ class Page:
     sections: list[Section]
     facts: list[tuple[str, str]]
     facts_title: str = "What was compared"
+    verdict: str = ""
 
 
 def render(page: Page) -> str:

@@ -1,11 +1,11 @@
 """`netml compare`: two runs of a circuit, population by population, beside the noise floor."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments, to_json
 from netml.report.network_report import write_report
 from netml.runs import Run
 from netml.validation import network
@@ -31,6 +31,7 @@ FACTS = (
 )
 
 
+@plain_arguments
 def compare(
     run_a: Run | str | Path, run_b: Run | str | Path, *, output: str | Path | None = None,
     floor: Iterable[Run | str | Path] = (), skip_ms: float | None = None, bin_ms: float = BIN_MS,
@@ -95,7 +96,7 @@ def compare(
         result["report"] = str(write_report(folder, result, runs))
         result["json"] = str(folder / "comparison.json")
         with replacing(folder / "comparison.json") as path:
-            path.write_text(json.dumps(result, indent=1, default=str))
+            path.write_text(to_json(result, indent=1))
     return result
 
 

@@ -4,7 +4,6 @@ Each stage is the public call that a user would make and leaves a finished file 
 way goes on where it was.
 """
 
-import json
 import os
 import shutil
 import time
@@ -17,6 +16,7 @@ from netml.engine.circuit.simulate import simulate
 from netml.engine.recording.record import record
 from netml.errors import NetmlError
 from netml.files import output_folder
+from netml.plain import plain_arguments, to_json
 from netml.stages.compare import compare
 from netml.stages.validate import validate
 from netml.toolchain import source_folder
@@ -44,6 +44,7 @@ class DemoResult:
     seconds: dict
 
 
+@plain_arguments
 def demo(
     output: str | Path = "netml-demo",
     *,
@@ -75,7 +76,7 @@ def demo(
         >>> netml.demo("netml-demo", ranks=2).report  # PosixPath('netml-demo/report/report.html'), after minutes
     """
     folder = Path(output)
-    marker, made_with = folder / ".netml-demo", json.dumps({"seed": seed, "duration": float(duration)})
+    marker, made_with = folder / ".netml-demo", to_json({"seed": seed, "duration": float(duration)})
     if overwrite and folder.exists():
         if not marker.is_file():
             raise NetmlError(f"{folder} was not made by the demo; choose another --output or remove it yourself")

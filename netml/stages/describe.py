@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ from netml.engine.circuit.simulate import simulate
 from netml.engine.experiments.cell_survey import DRIVES_MV, StepsJob, survey_connections, survey_steps
 from netml.engine.ranks.launch import launch
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments, to_json
 from netml.report.circuit_report import write_report
 from netml.runs import Run
 from netml.validation import network
 from netml.validation.network_metrics import BIN_MS
 
 
+@plain_arguments
 def describe(
     model: str | Path,
     output: str | Path = "circuit-report",
@@ -86,5 +87,5 @@ def describe(
     }  # fmt: skip
     result |= {"report": str(write_report(folder, result, shown)), "json": str(folder / "circuit.json")}
     with replacing(folder / "circuit.json") as path:
-        path.write_text(json.dumps(result) + "\n")
+        path.write_text(to_json(result) + "\n")
     return result

@@ -6,6 +6,7 @@ from typing import Any
 
 from netml.artifact import Artifact
 from netml.errors import TrainingError
+from netml.plain import plain_arguments
 from netml.records import Records
 from netml.training import train
 from netml.training.config import TrainConfig
@@ -14,6 +15,7 @@ from netml.validation import uncertainty
 from netml.validation.prediction import predict
 
 
+@plain_arguments
 def train_ensemble(
     records: Records | str | Path, *, output: str | Path, members: int = 4, seed: int = 0, fresh: bool = False,
     **options: Any,

@@ -1,19 +1,21 @@
 """`netml validate`: a reduction against the records of the cell it stands for, free-running, on unseen trials."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from netml.artifact import Artifact
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments, to_json
 from netml.records import Records
 from netml.report.cell_report import write_report
 from netml.validation.cell import SKIP_MS, check_same_cell, choose_trials, measure, warnings
 from netml.validation.prediction import predict
 from netml.validation.uncertainty import uncertainty
+from netml.validation.verdict import verdict
 
 
+@plain_arguments
 def validate(
     artifact: Artifact | str | Path, records: Records | str | Path, *, output: str | Path | None = None,
     split: str = "test", kinds: Sequence[str] | None = None, skip_ms: float = SKIP_MS, physics: bool = True,
@@ -36,8 +38,8 @@ def validate(
         :func:`netml.validation.cell_metrics.all_trials`), ``published`` (headline protocol of the literature, for
         comparison), each with ``interval_95`` (see :mod:`netml.validation.bootstrap`), ``physics`` (laws, and whether
         they hold), ``unseen`` (see :func:`unseen`), ``f_i`` (rate against current), ``doubt`` (see
-        :mod:`netml.validation.uncertainty`), what was measured, ``warnings``,
-        and ``report`` / ``json`` (paths, or None).
+        :mod:`netml.validation.uncertainty`), ``verdict`` (see :func:`netml.validation.verdict.verdict`), what was
+        measured, ``warnings``, and ``report`` / ``json`` (paths, or None).
 
     Raises:
         ArtifactError: Unreadable, or a reduction of another cell than the recorded one.
@@ -81,6 +83,7 @@ def validate(
         "artifact_provenance": artifact.header["provenance"],
         "records_provenance": records.provenance,
     }
+    result["verdict"] = verdict(result)
     result["warnings"] = warnings(result, artifact, records, split)
     result["report"] = result["json"] = None
     if output is not None:
@@ -88,5 +91,5 @@ def validate(
         result["report"] = str(write_report(folder, result, predictions))
         result["json"] = str(folder / "validation.json")
         with replacing(folder / "validation.json") as path:
-            path.write_text(json.dumps(result, indent=1, default=str))
+            path.write_text(to_json(result, indent=1))
     return result

@@ -13,10 +13,12 @@ from netml.engine.experiments.current_clamp import ClampJob, run_clamps
 from netml.engine.experiments.paired_recording import PairJob, run_pairs
 from netml.engine.ranks.launch import launch
 from netml.errors import ModelError
+from netml.plain import plain_arguments
 from netml.validation import pairs as pair_recordings
 from netml.validation.physiology import OWN_FEATURES, load_efel, scores
 
 
+@plain_arguments
 def validate_cells(
     model: str | Path,
     cells: Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from netml.artifact import Artifact
 from netml.device.choice import usable
 from netml.errors import TrainingError
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments
 from netml.progress import Silent, track
 from netml.records import Records
 from netml.reductions.kernel import LANES
@@ -21,6 +22,7 @@ from netml.training.team import Team, launched
 from netml.training.trainer import Trainer
 
 
+@plain_arguments
 def train(
     records: Records | str | Path, *, output: str | Path, teachers: Iterable[str | Path] = (), fresh: bool = False,
     progress: bool = True, device: str = "cpu", tensorboard: str | Path | None = None,

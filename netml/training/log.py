@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from netml.errors import TrainingError
+from netml.plain import to_json
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -57,7 +58,7 @@ class TrainingLog:
                 "loss": _mean(self._losses), **scores}  # fmt: skip
         self._losses = []
         try:
-            file.write(json.dumps(line) + "\n")
+            file.write(to_json(line) + "\n")
             file.flush()
         except OSError as error:
             raise TrainingError(f"cannot write {self._path}: {error.strerror}") from error
@@ -77,7 +78,7 @@ class TrainingLog:
         """Keep what an earlier process wrote about the updates before this one."""
         kept = [line for line in read(self._path) if line["update"] < update] if update > 1 else []
         self._file = file = self._path.open("w")
-        file.writelines(json.dumps(line) + "\n" for line in kept)
+        file.writelines(to_json(line) + "\n" for line in kept)
         if self._folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -13,6 +13,7 @@ from typing import Any
 from netml.artifact import Artifact
 from netml.errors import OutputError, TrainingError
 from netml.files import output_folder, replacing
+from netml.plain import plain_arguments, to_json
 from netml.progress import track
 from netml.records import Records
 from netml.training.api import train
@@ -34,6 +35,7 @@ HEARTBEAT_S = 60
 PRUNE_AFTER = 4  # trials that run to their end before any is stopped early
 
 
+@plain_arguments
 def tune(
     records: Records | str | Path, *, output: str | Path, trials: int = 30, space: Mapping[str, Any] | None = None,
     seed: int = 0, progress: bool = True, heartbeat_s: int = HEARTBEAT_S, **fields: Any,
@@ -122,7 +124,7 @@ def _study(folder: Path, space: dict, fields: dict, records: Records, seed: int,
         storage=storage, study_name="netml", load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=PRUNE_AFTER),
     )  # fmt: skip
-    about = json.dumps({"space": space, "fields": fields, "records": records.cell.fingerprint}, sort_keys=True)
+    about = to_json({"space": space, "fields": fields, "records": records.cell.fingerprint}, sort_keys=True)
     if study.user_attrs.setdefault("about", about) != about:
         raise TrainingError(f"{folder} holds another search, {study.user_attrs['about']}; choose another --output")
     study.set_user_attr("about", about)
@@ -188,7 +190,7 @@ def _write(study, folder: Path) -> None:
         fields = json.loads(study.user_attrs["about"])["fields"] | best.params
         with replacing(folder / "best.json") as path:
             about = {"fields": fields, "loss": best.value, "trial": best.number, **best.user_attrs}
-            path.write_text(json.dumps(about, indent=1))
+            path.write_text(to_json(about, indent=1))
 
 
 def _note(study) -> str:

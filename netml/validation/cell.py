@@ -141,6 +141,13 @@ def warnings(result: dict, artifact: Artifact, records: Records, split: str) -> 
         )
     if spikes["spikes_model"] == 0 and spikes["spikes_true"]:
         found.append("The reduction emitted no spike: its threshold is too high, or it was trained too little.")
+    silent = [
+        kind for kind, m in result["kinds"].items() if m["spikes"]["spikes_true"] and not m["spikes"]["spikes_model"]
+    ]
+    if silent and spikes["spikes_model"]:
+        found.append(
+            f"The reduction is silent in all trials of kind {', '.join(silent)}, where the detailed cell fires."
+        )
     gamma = result["all"]["spikes"]["gamma"]
     if gamma is None and spikes["spikes_true"]:
         found.append("The reduction fires so fast that the coincidence factor is undefined.")

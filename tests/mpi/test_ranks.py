@@ -140,21 +140,48 @@ def test_default_folders_are_numbered_and_a_failed_one_goes(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_mechanism_that_nobody_has_is_refused(tmp_path):
+def test_mechanisms_that_nobody_has_are_refused_at_once(tmp_path):
     model = tmp_path / "tiny"
     shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("mod", "__pycache__"))
-    with pytest.raises(ModelError, match=r"no mechanism 'tiny_leak' \(section 'soma' of cellParams .*; put its mod"):
+    (model / "netParams.py").write_text(
+        (model / "netParams.py").read_text()
+        + 'netParams.popParams["drive"] = {"cellModel": "VecStim", "numCells": 1, "spkTimes": [5]}\n'
+        + 'netParams.stimSourceParams["noise"] = {"type": "NoisyClamp", "amp": 0.1}\n'
+        + 'netParams.stimTargetParams["noise"] = {"source": "noise", "conds": {"pop": "E"}, "sec": "soma"}\n'
+    )
+    missing = (
+        r"^no mechanism 'tiny_leak' \(section 'soma' of cellParams .*'VecStim' \(popParams 'drive'\), "
+        r"'NoisyClamp' \(stimSourceParams 'noise'\); put its mod[^\n]*$"
+    )
+    with pytest.raises(ModelError, match=missing):
         netml.simulate(model, output=tmp_path / "run")
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    """The small model with other words in its netParams.py."""
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (folder / "netParams.py").read_text()
+    assert old in script
+    (folder / "netParams.py").write_text(script.replace(old, new))
+    return folder
 
 
 def test_an_error_of_neuron_on_several_ranks_is_one_message(tmp_path):
     """NEURON's own way is to abort all ranks at once, before anybody can say why."""
-    model = tmp_path / "tiny"
-    shutil.copytree(TINY, model, ignore=shutil.ignore_patterns("__pycache__"))
-    script = (model / "netParams.py").read_text()
-    (model / "netParams.py").write_text(script.replace('"delay": "1 + uniform(0, 2)"', '"delay": 0.0'))
-    with pytest.raises(LaunchError, match=r"^rank \d failed: RuntimeError: .*usable mindelay is 0[^\n]*$"):
+    first = "netParams.defaultThreshold = -20.0\n"
+    failing = 'from neuron import h\nnetParams.failing = h.FInitializeHandler(\'execerror("made to", "fail")\')\n'
+    model = changed(tmp_path / "tiny", first, first + failing)
+    with pytest.raises(LaunchError, match=r"^rank \d failed: RuntimeError: .*made to fail[^\n]*$"):
         netml.simulate(model, ranks=2, duration=5, output=tmp_path / "run")
+
+
+def test_a_delay_between_ranks_below_the_time_step_is_named_before_the_run(tmp_path):
+    """On one rank NEURON takes it, on several its run would end without saying which connection it was."""
+    model = changed(tmp_path / "tiny", '"delay": "1 + uniform(0, 2)"', '"delay": 0.01')
+    named = r"^cell \d+, connection from \d+ \([EI]->[EI]\): delay 0.01 ms; .* time step of 0\.\d+ ms or more: lengthen"
+    with pytest.raises(ModelError, match=named):
+        netml.simulate(model, ranks=2, duration=5, output=tmp_path / "run")
+    assert netml.simulate(model, ranks=1, duration=5, output=tmp_path / "run").is_dir()
 
 
 def test_bad_settings_are_refused_before_any_rank_starts(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 
 import netml
 from netml.engine.mechanisms import coreneuron
-from netml.engine.mechanisms.build import HIDDEN, build_mechanisms
+from netml.engine.mechanisms.build import build_mechanisms
+from netml.engine.mechanisms.installation import HIDDEN
 from netml.errors import CompileError
 
 pytestmark = pytest.mark.slow

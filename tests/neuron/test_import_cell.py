@@ -24,6 +24,7 @@ from netml.training import train
 
 CELLS = Path(__file__).resolve().parent.parent / "fixtures" / "cells"
 MODS = [CELLS / "mod"]
+DEMO = "NEURON { POINT_PROCESS demo_stimulus POINTER other }\nASSIGNED { other }\n"  # which the cell does not use
 RECIPE = {"updates": 10, "branches": 3, "memory": 8, "hidden": 12, "batch_size": 16, "window_ms": 100.0}
 
 
@@ -46,6 +47,7 @@ def pyr(tmp_path_factory):
     """A hoc template with arguments, other hoc files, and mod files with a header: the example of the page on them."""
     folder = tmp_path_factory.mktemp("pyr") / "cells"
     shutil.copytree(CELLS, folder)
+    (folder / "mod" / "demo.mod").write_text(DEMO)
     page = (Path(netml.__file__).parent / "circuit" / "README.md").read_text()
     line = re.search(r"```bash\nnetml (import cell .*)\n", page)[1]
     done = subprocess.run(
@@ -57,6 +59,7 @@ def pyr(tmp_path_factory):
 
 @pytest.mark.slow
 def test_hoc_template(pyr):
+    """With all that is its own; of the mod files those that it uses."""
     folder, spec, said = pyr
     assert spikes_and_agreement(said) == (42, "exactly the original's")
     names = ["soma_0", "dend_0", "dend_1", "dend_2", "apic_0", "apic_1", "apic_2", "apic_3", "axon_0"]

@@ -113,6 +113,40 @@ def together(request, tmp_path_factory):
     return folder / "model", {name: Records.open(made / name) for name in ("E+E2", "I")}
 
 
+def test_records_are_extended_by_trials_of_the_same_cell(recorded, tmp_path):
+    """Trials that are there stay, seeds go on behind theirs, and the new ones replay as well as the old."""
+    engine, model = recorded.provenance["engine"], recorded.folder.parent / "model"
+    folder = tmp_path / "records"
+    shutil.copytree(recorded.folder, folder)
+    wanted = COMMON | {"engine": engine, "output": folder, "extend": True}
+    record(model, **wanted, network_trials=0, protocol_trials=2, current_trials=0, cfg={"rate": 150.0},
+           kinds=("dense", "shuffled"), probes={"tip": ("dend_1", 0.9)})  # fmt: skip
+    record(model, **wanted, network_trials=1, protocol_trials=0, current_trials=0, cfg={"rate": 150.0},
+           probes={"tip": ("dend_1", 0.9)})  # fmt: skip
+    extended = Records.open(folder)
+    assert len(extended) == len(recorded) + 2 + 6
+    assert extended.provenance["seeds"] == [1, 3] and extended.provenance["protocol_seeds"] == [1, 2, 3]
+    assert [extended.provenance[name] for name in ("network_trials", "protocol_trials")] == [2, 12]
+    named = {(kind, extended.trial(k).seed, extended.trial(k).gid): k for k, kind in enumerate(extended.kinds)}
+    assert len(named) == len(extended)  # none is there twice
+    for k, kind in enumerate(recorded.kinds):
+        old = recorded.trial(k)
+        np.testing.assert_array_equal(old.spike_time, extended.trial(named[kind, old.seed, old.gid]).spike_time)
+    check_replay(TINY, "E", extended, tmp_path / "replay.npz")
+
+
+def test_other_records_are_not_extended(recorded, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(recorded.folder, folder)
+    before = sorted((path.name, path.stat().st_size) for path in folder.iterdir())
+    wanted = COMMON | {"output": folder, "extend": True, "network_trials": 1, "protocol_trials": 0}
+    with pytest.raises(RecordsError, match="cannot be extended: the recorded voltages were"):
+        record(TINY, **wanted)
+    with pytest.raises(RecordsError, match=r"cannot be extended: the time steps in ms were 0.05 and are 0.1 now"):
+        record(TINY, **wanted, dt=0.1, probes={"tip": ("dend_1", 0.9)})
+    assert sorted((path.name, path.stat().st_size) for path in folder.iterdir()) == before
+
+
 @pytest.mark.slow
 def test_populations_are_recorded_together(together, tmp_path):
     model, records = together

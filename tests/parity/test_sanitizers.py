@@ -35,7 +35,7 @@ k.init_state(shape_of(dims).ctypes.data, params.ctypes.data, state.ctypes.data, 
 
 def sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A Python with the runtime of the sanitizers, whose kernel is built for them."""
-    libraries = [run_command([compiler(), f"-print-file-name=lib{name}.so"]).strip() for name in ("asan", "ubsan")]
+    libraries = [run_command([*compiler(), f"-print-file-name=lib{name}.so"]).strip() for name in ("asan", "ubsan")]
     if not all(os.path.isabs(library) for library in libraries):
         pytest.skip("the compiler has no AddressSanitizer")
     environment = os.environ | {

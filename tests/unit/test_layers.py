@@ -13,7 +13,7 @@ ROOT = Path(netml.__file__).parent
 # Floors from the ground up, each a set of rooms: a folder or a single file.  A module may import its own room and those
 # of the floors below; two rooms of one floor know nothing of each other.
 FLOORS = [
-    ("errors", "keys", "deprecation", "metrics"),
+    ("errors", "keys", "deprecation", "metrics", "plain"),
     ("files", "hdf5", "checked", "artifact_schema", "toolchain", "progress", "unpickle"),
     ("run_schema",),
     ("artifact", "runs"),

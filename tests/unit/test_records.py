@@ -102,6 +102,33 @@ def test_split_gives_every_kind_its_share(tmp_path, cell):
     }  # fmt: skip
 
 
+def test_a_trial_keeps_its_part_when_records_are_extended(tmp_path, cell):
+    """Else what a reduction was trained on would judge it; and the shares stay what was asked for."""
+
+    def added(rank, trials):
+        earlier = [] if rank == 0 else Records.open(tmp_path).shards
+        with RecordWriter(tmp_path / "new", rank, cell) as writer:
+            for trial in trials:
+                writer.add(trial)
+        write_index(tmp_path / "new", cell, {"model": "test"}, earlier)
+        for path in (tmp_path / "new").iterdir():
+            path.rename(tmp_path / path.name)
+        records = Records.open(tmp_path)
+        named = [(records.kinds[k], records.trial(k).gid) for k in range(len(records))]
+        return {named[k]: part for part, trials in records.split(3).items() for k in trials}
+
+    parts = added(0, [make_trial(k, kind) for k in range(6) for kind in ("network", "sparse")])
+    for rank, kinds in enumerate((["dense", "network"], ["sparse"], ["network"]), start=1):
+        first = 6 + 7 * rank
+        extended = added(rank, [make_trial(k, kind) for k in range(first, first + 7) for kind in kinds])
+        assert len(extended) > len(parts) and all(extended[trial] == part for trial, part in parts.items())
+        parts = extended
+    for kind, size in {"network": 20, "sparse": 13, "dense": 7}.items():
+        own = [part for (k, _), part in parts.items() if k == kind]
+        assert len(own) == size
+        assert own.count("test") == own.count("validation") == max(1, round(0.15 * size))
+
+
 def test_units_and_shapes_are_in_the_file(tmp_path, cell):
     write(tmp_path, cell, [[make_trial(0)]])
     with h5py.File(tmp_path / "shard-0000.h5") as file:

@@ -105,6 +105,8 @@ def test_coreneuron(net, path):
         ("delay", 0.01, "delay of 0.01 ms"),
         ("delay", -1.0, "delay of -1"),
         ("delay", float("nan"), "delay of nan"),
+        ("delay", 5e3, r"connection 'I->E' from \d+ onto reduced E \d+ has a delay of 5000.0 ms; .* at most 2147 ms"),
+        ("weight", 1e5, r"connection 'I->E' from \d+ onto reduced E \d+ has a weight of 100000.0 uS, over 1024 times"),
         ("weight", -0.1, "weight of -0.1"),
         ("weight", float("nan"), "weight of nan"),
         ("plast", {"mech": "STDP", "params": {}}, "plasticity"),

@@ -32,8 +32,10 @@ from netml.engine.cell_import.tasks import (
 )
 from netml.engine.mechanisms import mod_file
 from netml.engine.mechanisms.build import collect_mod_files
+from netml.engine.mechanisms.syntax_tree import companions
 from netml.engine.ranks.launch import launch
 from netml.errors import ModelError
+from netml.plain import plain_arguments
 
 #: Largest difference of the imported cell's voltage from the original's, mV. Both take the same steps through the same
 #: equations; what differs is rounding, which a spike's upstroke amplifies.
@@ -44,6 +46,7 @@ INHIBITION = (40, 20.0, 0.05)
 EXCITATORY_ABOVE_MV = -45.0
 
 
+@plain_arguments
 def import_cell(
     source: str | Path | Callable,
     output: str | Path,
@@ -68,7 +71,7 @@ def import_cell(
         source: "cell.hoc:Template", "cell.hoc" (with one template, or sections at top level), "cells.json:PYR",
             "cells.pkl", "cell.py:function", a function that stands in a file, "cell.swc" or "cell.asc".
         output: Folder of the project.
-        mods: Folders of its mod files; they are built beside netml's and copied into the project.
+        mods: Folders of its mod files; they are built beside netml's, and those that it uses copied into the project.
         biophysics: For a morphology: "file.py:function", or a function; it is called with the cell (lists soma, dend,
             apic, axon and all, of sections) and inserts the channels.
         arguments: List or dictionary for the template or function.
@@ -136,7 +139,9 @@ def import_cell(
             say(note)
         with importing(folder) as made:
             kinds = _synapse_types(built.synapses, files)
-            write_cell(made, built.spec, kinds, values, [*own, *toolchain.headers_beside(own)])
+            used = _mechanisms(built.spec) | {str(kind.get("mod")) for kind in kinds.values()}
+            own = mod_file.needed(own, used)
+            write_cell(made, built.spec, kinds, values, [*own, *companions(own)])
             _finish(made, built, entry, values, kinds, rate, progress, say)
     finally:
         with suppress(OSError):  # nothing was written
@@ -227,10 +232,14 @@ def _check(spec: Mapping, root: str, files: Mapping[str, Path]) -> None:
             f"the root of the cell's sections is {root}, not {somata[0]}; netml takes the root as the soma: connect "
             "the others to it, not it to them"
         )
-    used = {mechanism for sec in spec["secs"].values() for mechanism in sec.get("mechs") or ()}
+    used = _mechanisms(spec)
     for path in files.values():
         if used.intersection(mod_file.mechanism_names(path)) and (names := mod_file.pointers(path)):
             raise ModelError(f"{path} has the pointer or random stream {names[0]}, which nothing sets in NetPyNE")
+
+
+def _mechanisms(spec: Mapping) -> set[str]:
+    return {mechanism for sec in spec["secs"].values() for mechanism in sec.get("mechs") or ()}
 
 
 def _synapse_types(synapses: Mapping[str, Mapping], files: Mapping[str, Path]) -> dict[str, dict]:

@@ -147,6 +147,8 @@ class ReducedCell(CompartCell):
         if not (math.isfinite(weight) and weight >= 0):
             raise ModelError(f"{what} has a weight of {weight} uS; expected 0 or more")
         synapse_site = self.hPopulation.synapse_site(conn["sec"], conn["loc"], conn["synMech"])
+        if beyond := self.hPopulation.beyond(synapse_site, weight, delay):
+            raise ModelError(f"{what} has {beyond}")
         projection = self.hPopulation.projection(conn["synMech"], sim.net.params.synMechParams[conn["synMech"]])
         if stim is None:
             self.hPopulation.connect_gid(conn["preGid"], self.hIndex, synapse_site, weight, delay, projection)

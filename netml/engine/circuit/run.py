@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from netml import toolchain
 from netml.circuit.project import find_project, fingerprint, load_project
 from netml.engine.circuit import load_balance as balance
@@ -28,6 +26,7 @@ from netml.engine.mechanisms.build import MODES, Library, build_mechanisms, load
 from netml.engine.mechanisms.coreneuron import ONLY_IN_NEURON
 from netml.engine.ranks.mpi import World
 from netml.errors import ModelError
+from netml.plain import is_number
 from netml.progress import Silent, reporter
 
 ENGINES = ("neuron", "coreneuron")
@@ -75,7 +74,7 @@ class SimulateConfig:
         if self.build not in MODES:
             raise ModelError(f"unknown build {self.build!r}; expected {' or '.join(MODES)}")
         for name, value in (("duration", self.duration), ("dt", self.dt)):
-            if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+            if value is not None and not (is_number(value) and 0 < value < float("inf")):
                 raise ModelError(f"{name} is {value}; expected a positive number of ms")
         if not 0 <= self.fraction <= 1:
             raise ModelError(f"fraction to swap is {self.fraction}; expected 0 to 1")
@@ -163,7 +162,7 @@ class CircuitRun:
                 raise ModelError("CoreNEURON has no variable time step (cfg.cvode_active); use --engine neuron")
         for name in ("duration", "dt", "recordStep"):
             value = getattr(cfg, name)
-            if not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+            if not (is_number(value) and 0 < value < float("inf")):
                 raise ModelError(f"cfg.{name} is {value!r}; expected a positive number of ms")
 
     def mods_belong(self) -> str:
@@ -171,7 +170,7 @@ class CircuitRun:
         return str(self.project.mods or self.project.folder / "mod")
 
     def _check_mechanisms(self, net_params: Any) -> None:
-        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves out the first and trips on the second.
+        """Refuse mechanisms and synapses that nobody has: NetPyNE leaves them out, or trips on them.
 
         Of NEURON's own, CoreNEURON lacks some. Sections that are not there get a warning.
         """
@@ -185,6 +184,7 @@ class CircuitRun:
             raise ModelError(f"no synMech {', '.join(absent)} in synMechParams; it has {known}")
         self._warn(wanted.unknown_sections(net_params), "NetPyNE puts these on the soma")
         self._warn(wanted.unmatched(net_params), "these rules make nothing")
+        self._warn(wanted.unmade_plasticity(net_params, lambda mech: hasattr(h, mech)), "NetPyNE connects without it")
         needed |= wanted.from_outside(net_params)
         self._leave_coreneuron(", ".join(f"{mech} ({needed[mech]})" for mech in sorted(ONLY_IN_NEURON & needed.keys())))
 
@@ -198,7 +198,7 @@ class CircuitRun:
         """Create the network with NetPyNE, on all ranks.
 
         Raises:
-            ModelError: fewer cells than ranks; a weight or a delay that is no number.
+            ModelError: fewer cells than ranks; a weight or a delay that is no number, or that NEURON cannot take.
         """
         from netpyne import sim
 
@@ -215,7 +215,8 @@ class CircuitRun:
             )
         sim.net.connectCells()
         sim.net.addStims()
-        _check_connections(sim.net.cells)
+        here = {cell.gid for cell in sim.net.cells} if self.world.size > 1 else None
+        wanted.check_connections(sim.net.cells, here, 0.0 if cfg.cvode_active else cfg.dt)
         sim.net.addRxD()
         if cfg.coreneuron:
             self._traces = output.EveryStep.instead_of_netpyne(sim)
@@ -300,19 +301,6 @@ class CircuitRun:
         self.sim.pc.barrier()
         self.progress.close()
         return folder
-
-
-def _check_connections(cells: list) -> None:
-    """Refuse weights and delays that NEURON would take without a word, and that spoil all that follows."""
-    for cell in cells:
-        for conn in getattr(cell, "conns", ()):
-            weight, delay = np.asarray(conn.get("weight", 0.0)), conn.get("delay", 0.0)
-            if np.isfinite(weight).all() and 0 <= delay < np.inf:
-                continue
-            raise ModelError(
-                f"cell {cell.gid}, connection from {conn.get('preGid')} ({conn.get('label') or 'a stimulation'}): "
-                f"weight {conn.get('weight')}, delay {delay} ms; expected numbers, and a delay of 0 or more"
-            )
 
 
 def run(config: SimulateConfig) -> Path:

@@ -13,8 +13,10 @@ from netml.engine.circuit import output as run_folder
 from netml.engine.circuit.run import SimulateConfig, run
 from netml.engine.ranks import mpi
 from netml.engine.ranks.launch import launch
+from netml.plain import plain_arguments
 
 
+@plain_arguments
 @renamed_arguments(swap="reductions")
 def simulate(
     model: str | Path,

@@ -17,9 +17,11 @@ from netml.circuit.cell import cell_label
 from netml.circuit.fits import check_cell
 from netml.deprecation import renamed_arguments
 from netml.errors import ModelError
+from netml.plain import plain_arguments
 from netml.toolchain import shipped
 
 
+@plain_arguments
 @renamed_arguments(artifacts="reductions")
 def swap(
     netParams: Any, reductions: Mapping[str, str | Path], fraction: float | Mapping[str, float] = 1.0, seed: int = 0

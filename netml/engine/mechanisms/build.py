@@ -7,11 +7,9 @@ cells share a rank.
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import importlib.util
 import os
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -21,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from netml import toolchain
-from netml.engine.mechanisms import coreneuron
-from netml.engine.mechanisms.mod_file import explain, mechanism_names
+from netml.engine.mechanisms import compile_once, coreneuron
+from netml.engine.mechanisms.installation import neuron_installation, nrnivmodl, tool_environment
+from netml.engine.mechanisms.mod_file import explain, mechanism_names, unfit_name
+from netml.engine.mechanisms.syntax_tree import companions
 from netml.errors import CompileError
 from netml.reductions import kernel
 
 TARGETS = ("neuron", "coreneuron")
 MODES = ("exact", "fast")
-#: What nrnivmodl must not inherit: of an outer make; and what NEURON's Python modules set when they are imported, with
-#: which NEURON 9's nmodl looks for its units in the wrong place.
-HIDDEN = ("MAKEFLAGS", "MAKELEVEL", "NEURONHOME", "NMODLHOME", "NMODL_PYLIB")
 #: In an entry of the cache: what CoreNEURON does not take, instead of its library.
 REFUSED = "refused.txt"
 FAST_FLAGS = "-O3 -march=native -ffast-math -fno-math-errno"
@@ -68,8 +65,8 @@ def collect_mod_files(folders: Iterable[Path]) -> dict[str, Path]:
     The same file (equal content) in two folders is one file.
 
     Raises:
-        CompileError: a folder is missing, two different files define one mechanism or share a name, or one defines
-            what NEURON has itself.
+        CompileError: a folder is missing, two different files define one mechanism or share a name, or one has
+            a name that NEURON cannot take or defines what NEURON has itself.
     """
     files: dict[str, Path] = {}
     owner: dict[str, Path] = {}
@@ -77,6 +74,8 @@ def collect_mod_files(folders: Iterable[Path]) -> dict[str, Path]:
         if not folder.is_dir():
             raise CompileError(f"no mod folder {folder}; give a folder of .mod files")
         for path in sorted(folder.glob("*.mod")):
+            if unfit := unfit_name(path):
+                raise CompileError(unfit)
             names = mechanism_names(path)
             if known := BUILT_IN.intersection(names):
                 raise CompileError(
@@ -96,38 +95,6 @@ def collect_mod_files(folders: Iterable[Path]) -> dict[str, Path]:
                 files[path.name] = path
                 owner.update(dict.fromkeys(names, path))
     return files
-
-
-@functools.cache
-def _neuron_installation() -> tuple[str, str]:
-    """Return (version, folder) of NEURON without importing it."""
-    spec = importlib.util.find_spec("neuron")
-    if spec is None or spec.origin is None:
-        raise CompileError("NEURON is not installed in this Python; pip install neuron")
-    for distribution in ("neuron", "neuron-nightly"):
-        try:
-            return importlib.metadata.version(distribution), str(Path(spec.origin).parent)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown", str(Path(spec.origin).parent)
-
-
-def nrnivmodl() -> Path:
-    """Return NEURON's mod compiler of the running Python's environment, else the one on the PATH.
-
-    Raises:
-        CompileError: it, or the `make` that it calls, is not there.
-    """
-    if shutil.which("make") is None:
-        raise CompileError("no `make`, which NEURON's nrnivmodl needs to build mod files; apt-get install make")
-    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
-        path = Path(folder) / "nrnivmodl"
-        if path.is_file():
-            return path
-    found = shutil.which("nrnivmodl")
-    if found is None:
-        raise CompileError("nrnivmodl not found; it comes with NEURON: pip install neuron")
-    return Path(found)
 
 
 def build_mechanisms(
@@ -159,15 +126,16 @@ def build_mechanisms(
     files = collect_mod_files(folders)
     if not files:
         raise CompileError(f"no .mod files in {', '.join(str(folder) for folder in folders)}")
-    flags = " ".join(part for part in (FAST_FLAGS if mode == "fast" else "", incflags) if part)
+    fast = FAST_FLAGS if mode == "fast" else ""
+    flags = " ".join(part for part in (fast, incflags) if part)
     key = {
         "mods": [(name, path.read_bytes()) for name, path in sorted(files.items())],
-        "headers": [(path.name, path.read_bytes()) for path in toolchain.headers_beside(files.values())],
-        "neuron": _neuron_installation(),
+        "headers": [(path.name, path.read_bytes()) for path in companions(files.values())],
+        "neuron": neuron_installation(),
         "python": sys.version_info[:2],
         "target": target,
         "flags": [flags, loadflags],
-        "compiler": [toolchain.compiler(), toolchain.compiler_version()],
+        "compiler": [shlex.join(toolchain.compiler()), toolchain.compiler_version()],
         "cpu": toolchain.cpu_model() if "native" in flags else sysconfig.get_platform(),
         "depends": depends,
     }
@@ -177,7 +145,7 @@ def build_mechanisms(
 
     def builder(folder: Path) -> None:
         try:
-            refused = _compile(folder, files, target, flags, loadflags)
+            refused = _compile(folder, files, target, fast, incflags, loadflags)
         except CompileError as error:
             refused = coreneuron.refusal(str(error.__cause__ or error), files) if target == "coreneuron" else ""
             if not refused:
@@ -196,21 +164,34 @@ def build_mechanisms(
     return Library(entry / "libnrnmech.so", core, names, toolchain.digest(key))
 
 
-def _compile(folder: Path, files: dict[str, Path], target: str, flags: str, loadflags: str) -> str:
-    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries; says what CoreNEURON refuses."""
+def _compile(folder: Path, files: dict[str, Path], target: str, fast: str, incflags: str, loadflags: str) -> str:
+    """Run nrnivmodl on copies of the files in folder/mod and keep only the libraries; says what CoreNEURON refuses.
+
+    With CoreNEURON, NEURON only sets the cells up: its side is built exactly in both modes, so that its objects serve
+    all commands.
+    """
     mods = folder / "mod"
     mods.mkdir()
-    for path in (*files.values(), *toolchain.headers_beside(files.values())):
+    headers = companions(files.values())
+    for path in (*files.values(), *headers):
         shutil.copy(path, mods / path.name)
     command: list[str | Path] = [nrnivmodl()]
     if target == "coreneuron":
         command.append("-coreneuron")
-    if flags:
-        command += ["-incflags", flags]
+    elif fast:
+        incflags = f"{fast} {incflags}".strip()
+    if incflags:
+        command += ["-incflags", incflags]
     if loadflags:
         command += ["-loadflags", loadflags]
-    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-    environment["CXX"] = toolchain.compiler()
+    environment = tool_environment() | compile_once.launcher(
+        toolchain.compiler(),
+        objects=toolchain.cache_folder() / "objects",
+        root=folder,
+        salt=[neuron_installation(), toolchain.compiler_version(), toolchain.cpu_model() if fast else ""],
+        headers={path.name: toolchain.digest(path.read_bytes()) for path in headers},
+        coreneuron_flags=fast,
+    )
     where = ", ".join(sorted(str(path) for path in files.values()))
     try:
         output = toolchain.run_command(

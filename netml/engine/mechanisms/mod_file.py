@@ -7,15 +7,13 @@ C): https://nrn.readthedocs.io/en/latest/guide/porting_mechanisms_to_cpp.html
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+
+from netml.engine.mechanisms.syntax_tree import mod_facts
 
 GUIDE = "https://nrn.readthedocs.io/en/latest/guide/porting_mechanisms_to_cpp.html"
 
-_COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
-_DECLARED = re.compile(r"\b(?:SUFFIX|POINT_PROCESS|ARTIFICIAL_CELL)\s+(\w+)")
-_POINTER = re.compile(r"\b(?:BBCORE)?POINTER\s+(\w+)|\bRANDOM\s+(\w+)")
-_EVENT = re.compile(r"\bNET_RECEIVE\s*\(([^)]*)\)")
 _ERROR = re.compile(r"(?P<stem>[^/\s:]+)\.cpp:\d+:\d+: error: (?P<what>[^\n]*)\n(?:\s*\d+ \| ?(?P<code>[^\n]*))?")
 _EXPANDED = re.compile(r"note: in expansion of macro [^\n]*\n\s*\d+ \| ?(?P<code>[^\n]*)")
 _TRANSLATOR = re.compile(r"(?:[Ee]rror: ?)?(?P<what>[^\n]*) at line (?P<line>\d+) in file (?P<name>[^\s/]+\.mod)")
@@ -45,31 +43,53 @@ _REMEDIES = (
 _OLD_STYLE_REMEDY = "C++ has no old-style definitions: write the types into the parentheses, f(double a, double b)"
 
 
-def _text(mod_file: Path) -> str:
-    return _COMMENT.sub("", mod_file.read_text(errors="replace"))
-
-
 def mechanism_names(mod_file: Path) -> list[str]:
     """Return the SUFFIX, POINT_PROCESS or ARTIFICIAL_CELL names a mod file declares ("nothing" declares none)."""
-    return [name for name in _DECLARED.findall(_text(mod_file)) if name != "nothing"]
+    return list(mod_facts(mod_file).names)
 
 
 def pointers(mod_file: Path) -> list[str]:
     """Return the names of pointers and random streams, which somebody must set on each instance."""
-    return ["".join(names) for names in _POINTER.findall(_text(mod_file))]
+    return list(mod_facts(mod_file).pointers)
 
 
 def thread_safety(mod_file: Path) -> str:
     """Return why threads must not share a mod file that NEURON did not take as safe for them, with the remedy."""
-    parts = [part for part in ("VERBATIM", "POINTER") if re.search(rf"\b{part}\b", _text(mod_file))]
+    facts = mod_facts(mod_file)
+    parts = ["VERBATIM"] * facts.verbatim + ["POINTER"] * bool(facts.pointers)
     has = f"it has {' and '.join(parts)}" if parts else "it is not safe for threads"
     return f"{has} without THREADSAFE in its NEURON block (say so there if its code is)"
 
 
 def event_arguments(mod_file: Path) -> int:
     """Return how many numbers a connection onto the mechanism carries: more than the weight is state of its own."""
-    found = _EVENT.search(_text(mod_file))
-    return len([word for word in found[1].split(",") if word.strip()]) if found else 0
+    return mod_facts(mod_file).event_arguments
+
+
+def needed(mod_files: Iterable[Path], mechanisms: Collection[str]) -> list[Path]:
+    """Return those of some mod files that a model of certain mechanisms needs.
+
+    Where one of these takes variables or functions of other files, which need not name themselves, all are needed.
+
+    Args:
+        mod_files: To choose from.
+        mechanisms: Names of all that the model inserts: membrane mechanisms, synapses and other point processes.
+    """
+    mod_files = list(mod_files)
+    # A file without a SUFFIX defines the mechanism of its own name.
+    used = [path for path in mod_files if set(mechanisms).intersection(mechanism_names(path) or [path.stem])]
+    return mod_files if any(mod_facts(path).outside for path in used) else used
+
+
+def unfit_name(mod_file: Path) -> str:
+    """Return what is wrong with a file's name, of which NEURON makes the name of a C function; "" if nothing is."""
+    if re.fullmatch(r"\w+", mod_file.stem, re.ASCII):
+        return ""
+    fit = re.sub(r"\W+", "_", mod_file.stem, flags=re.ASCII)
+    return (
+        f"the file name of {mod_file} is no name in C, as NEURON needs it (letters, digits and _): "
+        f"rename the file, e.g. to {fit}.mod; its SUFFIX can stay"
+    )
 
 
 def explain(output: str, files: Mapping[str, Path]) -> str:
@@ -89,9 +109,14 @@ def explain(output: str, files: Mapping[str, Path]) -> str:
             return _explain_cpp(path, match["what"], code.strip())
     for match in _TRANSLATOR.finditer(output):
         if (path := files.get(match["name"])) is not None:
-            line = _line(path, int(match["line"]))
-            what = f"{match['what'].strip()}\n  {line}\n  NEURON's translator does not take it"
-            return f"building {path} failed in line {match['line']}: {what}"
+            number, said = int(match["line"]), match["what"].strip()
+            remedy = "NEURON's translator does not take it"
+            if "on-Ascii character" in output[: match.start("line")][-400:]:
+                number += 1  # it counts a line when it has read it
+                mark = path.read_bytes().startswith(b"\xef\xbb\xbf")
+                said = "a byte order mark before the text" if mark else "a character beyond ASCII"
+                remedy = "NEURON's translator takes ASCII alone, in remarks too: save the file as plain ASCII"
+            return f"building {path} failed in line {number}: {said}\n  {_line(path, number)}\n  {remedy}"
     return ""
 
 

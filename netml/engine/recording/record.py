@@ -15,17 +15,22 @@ from netml.deprecation import renamed_arguments
 from netml.engine.circuit.run import SimulateConfig
 from netml.engine.ranks import mpi
 from netml.engine.ranks.launch import launch
+from netml.engine.recording.earlier import Earlier
 from netml.engine.recording.sampling import whole_milliseconds
 from netml.engine.recording.tasks import NetworkJob, NetworkResult, ProtocolJob, record_network, record_protocol
-from netml.errors import LaunchError, ModelError
+from netml.errors import LaunchError, ModelError, RecordsError
+from netml.plain import plain_arguments
 from netml.records import write_index
 from netml.records.folder import prepare, recording
 from netml.stimuli.random_input import FROM_NETWORK, KINDS, TURNS
 
 #: Network runs, protocol trials, ms a trial. models/cortex has 40 pyramidal cells: 5 and 31 minutes of one cell.
 PRESETS = {"demo": (2, 40, 2500.0), "default": (12, 120, 3000.0)}
+#: What the first run of the network says of all records.
+FROM_THE_RUN = ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
 
 
+@plain_arguments
 @renamed_arguments(sites="probes")
 def record(
     model: str | Path,
@@ -47,6 +52,7 @@ def record(
     cfg: Mapping[str, Any] | None = None,
     output: str | Path = "records",
     overwrite: bool = False,
+    extend: bool = False,
     progress: bool = True,
 ) -> Path:
     """Record what cells receive and do, in runs of the network and alone under random input.
@@ -72,6 +78,9 @@ def record(
         cfg: Further cfg values by dotted name.
         output: Folder of the records; of several populations, of their folders.
         overwrite: Replace records that are there.
+        extend: Add the trials to records that are there, of the same cell; the seeds go on behind theirs, and trials
+            keep their part in training, validation or test. Without network trials, those that are there give what
+            single cells get.
         progress: Show it, where standard error is a terminal.
 
     Returns:
@@ -79,7 +88,7 @@ def record(
 
     Raises:
         ModelError: Unknown population, cells, probe; joined populations of different cells; numbers that do not fit.
-        RecordsError: Records, or other files, are there already.
+        RecordsError: Records, or other files, are there already; those to extend are of another cell, or damaged.
         OutputError: The folder cannot be written.
         LaunchError: More ranks than cells or trials; a rank died. Earlier records are still there then.
         CompileError: The mod files do not compile.
@@ -95,7 +104,13 @@ def record(
     trials = preset_trials if protocol_trials is None else protocol_trials
     current_trials = trials // 5 if current_trials is None else current_trials
     folders = _folders(population, cells, Path(output))
-    _check(runs, trials, current_trials, cells, ranks)
+    earlier = {one: before for one, folder in folders.items() if extend and (before := Earlier.found(folder))}
+    if earlier and len(earlier) < len(folders):
+        missing = ", ".join(str(folder) for one, folder in folders.items() if one not in earlier)
+        raise RecordsError(f"{missing} holds no records to extend, others do; record it without them first")
+    _check(runs, trials, current_trials, cells, ranks, bool(earlier))
+    seed = max([seed, *(before.next_seed for before in earlier.values())])
+    first_shard = max([0, *(before.next_shard for before in earlier.values())])
     if taken := [label for label in probes or {} if label in ("soma", "ptr") or "/" in label or not label]:
         raise ModelError(f"site label {taken[0]!r} has a meaning of its own in records; choose another, without /")
     kinds = tuple(kinds or TURNS)
@@ -113,27 +128,24 @@ def record(
         cfg=dict(cfg or {}),
         progress=progress,
     )
-    folders = {one: prepare(folder, overwrite) for one, folder in folders.items()}
+    folders = {one: prepare(folder, overwrite or one in earlier) for one, folder in folders.items()}
     with ExitStack() as stack:
         stack.callback(_remove_empty, Path(output))
-        made = {one: stack.enter_context(recording(folder)) for one, folder in folders.items()}
+        made = {one: stack.enter_context(recording(folder, one in earlier)) for one, folder in folders.items()}
         found: list[NetworkResult] = []
         for run in range(runs):
             job = NetworkJob(
                 config=replace(config, seed=seed + run),
                 folders={one: str(folder) for one, folder in made.items()},
-                first_shard=run * ranks,
+                first_shard=first_shard + run * ranks,
                 cells=cells,
                 probes=dict(probes or {}),
+                earlier={one: (str(before.records.folder), before.records.cell) for one, before in earlier.items()},
                 label=f"network {run + 1} of {runs}",
             )
             found.append(launch(record_network, job, ranks=ranks, progress=progress))
             config = replace(config, engine=found[0].metadata["engine"])  # NEURON, if CoreNEURON did not take the model
         about = {
-            key: found[0].metadata[key]
-            for key in ("model", "engine", "build", "ranks", "dt_ms", "duration_ms", "cfg", "mechanisms", "versions")
-        }
-        about |= {
             "seeds": [seed + run for run in range(runs)],
             "project": project.name,
             "network_trials": runs,
@@ -142,23 +154,33 @@ def record(
             "protocol_seed": seed,
             "protocol_kinds": sorted(set(kinds)),
         }
+        if found:
+            about = {key: found[0].metadata[key] for key in FROM_THE_RUN} | about
         for one, folder in made.items():
-            cell = found[0].cells[one]
+            before = earlier.get(one)
+            if before and not found:
+                config = replace(config, engine=before.records.provenance.get("engine", engine))
+            cell = found[0].cells[one] if found else earlier[one].records.cell
             if trials + current_trials:
+                drives = [run.drives[one] for run in found] + ([before.drive] if before else [])
                 alone = ProtocolJob(
                     config=config,
                     folder=str(folder),
                     population=one,
-                    first_shard=runs * ranks,
+                    first_shard=first_shard + runs * ranks,
                     cell=cell,
                     trials=trials,
                     current_trials=current_trials,
                     kinds=kinds,
                     label="single cells" if len(made) == 1 else f"single cells of {one}",
-                    drive=reduce(add, [run.drives[one] for run in found]),
+                    drive=reduce(add, drives),
+                    earlier=str(before.records.folder) if before else None,
                 )
                 launch(record_protocol, alone, ranks=ranks, progress=progress)
-            write_index(folder, cell, about | {"population": one})
+            if before:
+                write_index(folder, cell, before.provenance(about), before.records.shards)
+            else:
+                write_index(folder, cell, about | {"population": one})
     return Path(output)
 
 
@@ -182,13 +204,15 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _check(runs: int, trials: int, current_trials: int, cells: int | list[int] | None, ranks: int) -> None:
+def _check(
+    runs: int, trials: int, current_trials: int, cells: int | list[int] | None, ranks: int, extending: bool
+) -> None:
     size = mpi.launched_size()
     if size is not None and size > 1:
         raise LaunchError("record starts its own ranks, several times; call it outside mpirun, with --ranks")
     if ranks < 1:
         raise LaunchError(f"ranks is {ranks}; expected 1 or more")
-    if runs < 1 or min(trials, current_trials) < 0:
+    if runs < (not extending) or min(trials, current_trials) < 0 or not runs + trials + current_trials:
         raise ModelError(
             f"{runs} network, {trials} protocol and {current_trials} current trials asked for; expected at least 1 "
             f"network trial (the protocol takes its rates and weights from it) and 0 or more of the others"

@@ -10,8 +10,11 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.ranks import mpi
+from netml.engine.recording.earlier import check_same
 from netml.engine.recording.network_recorder import NetworkRecorder, gather, joined
 from netml.engine.recording.protocol import Protocol, isolate
 from netml.errors import ModelError, RecordsError
@@ -36,6 +39,7 @@ class NetworkJob:
         cells, probes: See :class:`netml.engine.recording.network_recorder.NetworkRecorder`.
         first_shard: Number of rank 0's shard. The run of the first, 0, says what was silent.
         label: What the progress bar calls it.
+        earlier: By population, folder and cell of records that are extended.
     """
 
     config: SimulateConfig
@@ -44,6 +48,7 @@ class NetworkJob:
     cells: int | list[int] | None = None
     probes: dict = field(default_factory=dict)
     label: str = ""
+    earlier: dict[str, tuple[str, CellInfo]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class ProtocolJob:
         cell, drive: What the network's runs recorded.
         trials, current_trials: Numbers over all ranks, see :meth:`netml.engine.recording.protocol.Protocol.run`.
         ranges: How far the input leaves the network's.
+        earlier: Folder of records that are extended.
     """
 
     config: SimulateConfig
@@ -69,6 +75,7 @@ class ProtocolJob:
     ranges: Ranges = field(default_factory=Ranges)
     kinds: tuple[str, ...] = TURNS
     label: str = ""
+    earlier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,9 @@ def record_network(job: NetworkJob) -> NetworkResult:
     for population in job.folders:
         recorders[population] = NetworkRecorder(sim, population, job.cells, job.probes, last_gid)
         last_gid = recorders[population].last_gid
+        if population in job.earlier:
+            folder, cell = job.earlier[population]
+            check_same(recorders[population].cell, cell, folder)
     simulation.run()
     drives, spikes = {}, {}
     for population, recorder in recorders.items():
@@ -163,9 +173,12 @@ def _pool(job: ProtocolJob) -> list[Trial]:
     """Trials of the network for those made of them, evenly chosen."""
     if not FROM_NETWORK.keys() & set(job.kinds):
         return []
-    recorded = Records(Path(job.folder), job.cell, {}, shards_of(Path(job.folder)))
-    network = [k for k in range(len(recorded)) if recorded.kinds[k] == NETWORK]
-    return [recorded.trial(k) for k in network[:: -(-len(network) // POOL)]]
+    own = shards_of(Path(job.folder))
+    parts = [Records(Path(job.folder), job.cell, {}, own)] if own else []
+    if job.earlier:
+        parts.append(Records.open(job.earlier))
+    network = [(part, k) for part in parts for k in np.flatnonzero(part.kinds == NETWORK).tolist()]
+    return [part.trial(k) for part, k in network[:: -(-len(network) // POOL)]]
 
 
 def record_protocol(job: ProtocolJob) -> None:

@@ -29,6 +29,7 @@ from netml.network.compile import (
     seeds_of,
 )
 from netml.network.stims import Stimulations, sources
+from netml.plain import plain_arguments
 from netml.population.c_interface import TICKS_PER_MS
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ BEFORE_BORDER_MS = 1e-6
 SHORTEST_MS = 0.025
 
 
+@plain_arguments
 def build(
     netParams: Any, reductions: Mapping[str, str | Path], simConfig: Any = None, *, seed: int | None = None,
     plasticity: Mapping[str, Any] | None = None,

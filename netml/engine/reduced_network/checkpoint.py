@@ -9,7 +9,6 @@ seeds.  It appears whole or not at all.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from netml.engine.reduced_network.injection import EVENT, Pending
 from netml.errors import CheckpointError, ModelError, OutputError
 from netml.files import replacing
 from netml.network.trains import STATE
+from netml.plain import to_json
 from netml.population import state as population_state
 from netml.population.c_interface import TICKS_PER_MS
 
@@ -57,7 +57,7 @@ def save(path: Path, network, context, now: int, gids: np.ndarray, spikes_ms: np
                 for rank in range(world.size):
                     for name, array in (mine if rank == 0 else _receive(rank)).items():
                         _write(archive, f"{rank}/{name}.npy", array)
-                archive.writestr("header.json", json.dumps(header))  # last: it says that all parts are there
+                archive.writestr("header.json", to_json(header))  # last: it says that all parts are there
         except OSError as error:
             failure = f"cannot write {path}: {error.strerror or error}"
     else:
