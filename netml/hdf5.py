@@ -31,10 +31,17 @@ def reading(path: Path, error: type[NetmlError], remedy: str) -> Iterator[h5py.F
     Raises:
         error: What h5py makes of a damaged file, or what the block raises of its content.
     """
-    try:
+    with damage(path, error, remedy):
         _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
+
+
+@contextmanager
+def damage(path: Path, error: type[NetmlError], remedy: str) -> Iterator[None]:
+    """While a file is read: whatever is wrong in it is one error; arguments and errors as of :func:`reading`."""
+    try:
+        yield
     except NetmlError:
         raise
     except MemoryError:

@@ -52,7 +52,7 @@ def is_number(value: Any) -> bool:
 
 
 def plain_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a public call: it gets Python's numbers for NumPy's.
+    """Decorate a public call: it gets Python's numbers for NumPy's, and lists for its arrays.
 
     Example:
         >>> @plain_arguments
@@ -64,9 +64,13 @@ def plain_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return function(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+        return function(*map(_argument, args), **{name: _argument(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
 
     return call
+
+
+def _argument(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else plain(value)
 
 
 def to_json(value: Any, **options: Any) -> str:

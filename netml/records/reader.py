@@ -1,5 +1,7 @@
 """Reading records."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +95,31 @@ class Records:
         Raises:
             RecordsError: Damaged data, or data unfit for learning (see :meth:`Trial.check`).
         """
-        shard, row = self._place[k]
-        return shard.trial(row, self.cell)
+        (trial,) = self.trials([k])
+        return trial
+
+    def trials(self, numbers: Iterable[int]) -> Iterator[Trial]:
+        """Read and check trials one by one, each file opened once.
+
+        Args:
+            numbers: As :meth:`trial` takes them, in any order.
+
+        Yields:
+            A :class:`netml.records.trial.Trial` for each number, in their order.
+
+        Raises:
+            RecordsError: See :meth:`trial`.
+
+        Example:
+            >>> spikes = [trial.spike_time for trial in records.trials(records.split()["test"])]
+        """
+        with ExitStack() as stack:
+            opened: dict = {}
+            for k in numbers:
+                shard, row = self._place[k]
+                if shard.path not in opened:
+                    opened[shard.path] = stack.enter_context(shard.opened(self.cell.probes))
+                yield shard.trial(opened[shard.path], row, self.cell)
 
     def split(self, seed: int = 0, held_out: tuple[float, float] = HELD_OUT) -> dict[str, list[int]]:
         """Numbers of the trials for training, validation and test; whole trials, every kind in its share.
@@ -113,7 +138,7 @@ class Records:
             RecordsError: Too few trials to give each part one.
 
         Example:
-            >>> test = [records.trial(k) for k in records.split(seed=0)["test"]]
+            >>> test = list(records.trials(records.split(seed=0)["test"]))
         """
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         first = {kind: int(self._extension[self.kinds == kind].min()) for kind in set(self.kinds.tolist())}

@@ -1,5 +1,7 @@
 """A shard of records, opened and checked: what its datasets are, and where the trials lie in them."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 
 from netml import keys
 from netml.errors import RecordsError
-from netml.hdf5 import column, reading
+from netml.hdf5 import column, damage, reading
 from netml.records.trial import CellInfo, Trial
 
 REMEDY = "record again"
@@ -73,28 +75,34 @@ class Shard:
                 raise ValueError("voltage/ptr gives a trial another number of samples than its duration, one a ms")
         return cls(path, kind, gid, seed, duration, ptr)
 
-    def trial(self, row: int, cell: CellInfo) -> Trial:
-        """One trial, checked.
+    @contextmanager
+    def opened(self, probes) -> Iterator[dict[str, h5py.Dataset]]:
+        """Its datasets by name, to read trials from; each keeps the chunk that it unpacked last."""
+        with reading(self.path, RecordsError, REMEDY) as file:
+            yield {name: file[name] for name, _ in _datasets(file, probes)}
+
+    def trial(self, data: Mapping[str, h5py.Dataset], row: int, cell: CellInfo) -> Trial:
+        """One trial, checked, from the datasets of :meth:`opened`.
 
         Raises:
             RecordsError: Damaged data, or data unfit for learning (see :meth:`Trial.check`).
         """
         inside = {group: slice(*ptr[row : row + 2].tolist()) for group, ptr in self.ptr.items()}
-        with reading(self.path, RecordsError, REMEDY) as file:
+        with damage(self.path, RecordsError, REMEDY):
             current = {}
             if "current" in inside:
-                current = {"current_time": file["current/time"][inside["current"]],
-                           "current_na": file["current/amplitude"][inside["current"]]}  # fmt: skip
+                current = {"current_time": data["current/time"][inside["current"]],
+                           "current_na": data["current/amplitude"][inside["current"]]}  # fmt: skip
             trial = Trial(
                 kind=self.kind[row],
                 gid=int(self.gid[row]),
                 seed=int(self.seed[row]),
                 duration_ms=float(self.duration_ms[row]),
-                event_time=file["events/time"][inside["events"]],
-                event_synapse_site=file["events/channel"][inside["events"]],
-                event_weight=file["events/weight"][inside["events"]],
-                spike_time=file["spikes/time"][inside["spikes"]],
-                voltage={probe: file[f"voltage/{probe}"][inside["voltage"]] for probe in cell.probes},
+                event_time=data["events/time"][inside["events"]],
+                event_synapse_site=data["events/channel"][inside["events"]],
+                event_weight=data["events/weight"][inside["events"]],
+                spike_time=data["spikes/time"][inside["spikes"]],
+                voltage={probe: data[f"voltage/{probe}"][inside["voltage"]] for probe in cell.probes},
                 **current,
             )
         try:
@@ -106,14 +114,16 @@ class Shard:
 
 def _sizes(file: h5py.File, probes) -> dict[str, int]:
     """Length of every dataset, each of the type that ``keys`` declares."""
-    sizes = {}
+    return {name: column(file, name, dtype).shape[0] for name, dtype in _datasets(file, probes)}
+
+
+def _datasets(file: h5py.File, probes) -> Iterator[tuple[str, str]]:
+    """Names of those that there must be, and their types."""
     for name, quantity in keys.RECORDS.items():
         if name.startswith("current/") and "current" not in file:
             continue
         for probe in probes if "<site>" in name else [""]:
-            own = name.replace("<site>", probe)
-            sizes[own] = column(file, own, quantity.dtype).shape[0]
-    return sizes
+            yield name.replace("<site>", probe), quantity.dtype
 
 
 def _expect(name: str, found: int, expected: int, whose: str) -> None:

@@ -97,8 +97,8 @@ def reduce(
         NetmlError: As the stages raise; a folder that another call was started in.
 
     Example:
-        >>> netml.reduce("cell.hoc:Pyramidal", mods=["mod"], output="PYR.netml", minutes=20).verdict["word"]
-        'usable'
+        >>> made = netml.reduce("cell.hoc:Pyramidal", mods=["mod"], output="PYR.netml", minutes=20)
+        >>> made.verdict["word"]  # "usable", "usable within" or "not yet"
     """
     output = Path(output)
     folder = Path(folder) if folder is not None else output.with_name(f"{output.stem}-reduce")

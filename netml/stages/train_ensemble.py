@@ -61,7 +61,7 @@ def train_ensemble(
     if any(config != configs[0] for config in configs):
         raise TrainingError(f"{output}.member-* are of different trainings; delete them, or start again with --fresh")
     acting, config = made[0].with_members(made[1:], {}), made[0].header["provenance"]["config"]
-    trials = [records.trial(k) for k in TrainConfig.of(**config).split(records)["validation"]]
+    trials = list(records.trials(TrainConfig.of(**config).split(records)["validation"]))
     if not acting.header.get("current"):
         trials = [trial for trial in trials if not trial.current_na.any()]
     predictions = list(predict(acting, trials))

@@ -60,10 +60,10 @@ def validate(
     if output is not None:
         output_folder(output)
     by_length = sorted(chosen, key=lambda k: records.durations_ms[k])
-    found = dict(zip(by_length, predict(artifact, map(records.trial, by_length)), strict=True))
+    found = dict(zip(by_length, predict(artifact, records.trials(by_length)), strict=True))
     predictions = [found[k] for k in chosen]
     result = measure(predictions, artifact, skip_ms)
-    result["doubt"] = uncertainty(artifact, predictions, map(records.trial, chosen), skip_ms)
+    result["doubt"] = uncertainty(artifact, predictions, records.trials(chosen), skip_ms)
     result["physics"] = []
     if physics:
         from netml.validation.physics import physics as laws  # needs torch, which the scores do not

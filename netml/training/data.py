@@ -40,8 +40,7 @@ class TrialTable:
         self.current = bool(records.with_current[trials].any())
         self.with_current = records.with_current[trials]
         self.forced = self.with_current & (records.kinds[trials] != NETWORK)
-        for k in trials:
-            trial = records.trial(k)
+        for trial in records.trials(trials):
             n = windows.steps(trial.duration_ms, dt_r_ms)
             step, *what = windows.events(trial, dt_r_ms, records.cell.synapse_sites if self.current else None)
             rows.append(np.bincount(step, minlength=n))

@@ -23,8 +23,8 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
         ``reasons`` (what does not hold), ``spikes`` and ``trials`` it rests on, and ``sentence``, all of it in words.
 
     Example:
-        >>> verdict(netml.validate("PYR.netml", "records"))["word"]
-        'usable'
+        >>> scores = netml.validate("PYR.netml", "records")
+        >>> verdict(scores)["word"]  # as scores["verdict"] has it
     """
     everything, kinds = result["all"], result["kinds"]
     failing = {kind: why for kind, scores in kinds.items() if (why := _fails(scores, MIN_KIND_AUC, chance=True))}

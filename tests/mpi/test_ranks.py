@@ -175,6 +175,7 @@ def test_an_error_of_neuron_on_several_ranks_is_one_message(tmp_path):
         netml.simulate(model, ranks=2, duration=5, output=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_delay_between_ranks_below_the_time_step_is_named_before_the_run(tmp_path):
     """On one rank NEURON takes it, on several its run would end without saying which connection it was."""
     model = changed(tmp_path / "tiny", '"delay": "1 + uniform(0, 2)"', '"delay": 0.01')

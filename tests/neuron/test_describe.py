@@ -19,6 +19,7 @@ def found(tmp_path_factory) -> dict:
     return netml.describe(TINY, folder, duration=200.0, engine="neuron", build="exact", progress=False)
 
 
+@pytest.mark.slow
 def test_cells_rest_and_fire(found):
     assert {name: cell["segments"] for name, cell in found["cells"].items()} == {"E": 7, "I": 4}
     for name, cell in found["cells"].items():
@@ -30,6 +31,7 @@ def test_cells_rest_and_fire(found):
     assert found["cells"]["E"]["resistance_mohm"] < found["cells"]["I"]["resistance_mohm"]
 
 
+@pytest.mark.slow
 def test_cells_without_points_are_drawn(found):
     lines = found["cells"]["E"]["lines"]
     assert len(lines) == found["cells"]["E"]["sections"] == 3
@@ -39,6 +41,7 @@ def test_cells_without_points_are_drawn(found):
     assert len({tuple(line[1]) for _, line, _ in lines}) == 3  # none lies on another
 
 
+@pytest.mark.slow
 def test_every_rule_is_one_spike(found):
     by_pair = {(pair["pre"], pair["post"]): pair for pair in found["psps"]}
     assert by_pair.keys() == {("E", "E"), ("E", "I"), ("I", "E")}
@@ -50,6 +53,7 @@ def test_every_rule_is_one_spike(found):
         assert abs(pair["voltage_mv"][-1]) < 0.3 * abs(pair["amplitude_mv"])  # over before the next
 
 
+@pytest.mark.slow
 def test_the_page(found):
     page = Path(found["report"]).read_text()
     for text in ("Types of cells", "What one spike does", "Activity", "E → I", "What was run"):

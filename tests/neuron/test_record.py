@@ -113,6 +113,7 @@ def together(request, tmp_path_factory):
     return folder / "model", {name: Records.open(made / name) for name in ("E+E2", "I")}
 
 
+@pytest.mark.slow
 def test_records_are_extended_by_trials_of_the_same_cell(recorded, tmp_path):
     """Trials that are there stay, seeds go on behind theirs, and the new ones replay as well as the old."""
     engine, model = recorded.provenance["engine"], recorded.folder.parent / "model"
@@ -135,6 +136,7 @@ def test_records_are_extended_by_trials_of_the_same_cell(recorded, tmp_path):
     check_replay(TINY, "E", extended, tmp_path / "replay.npz")
 
 
+@pytest.mark.slow
 def test_other_records_are_not_extended(recorded, tmp_path):
     folder = tmp_path / "records"
     shutil.copytree(recorded.folder, folder)

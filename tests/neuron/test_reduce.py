@@ -51,6 +51,7 @@ def test_goes_on_where_it_was_killed_and_ends_in_a_verdict(killed):
     assert f"[3/4] train: found {killed / 'E.netml'}" in again.stdout and (killed / "E.netml").read_bytes() == made
 
 
+@pytest.mark.slow
 def test_refuses_a_folder_of_another_call(killed):
     def reduce(**changed):
         netml.reduce(TINY, **{"output": killed / "E.netml", "population": "E"} | changed, say=None)

@@ -38,7 +38,7 @@ def trained(request, tmp_path_factory):
 
 def test_a_trained_reduction_obeys_every_law(trained):
     artifact, records = trained
-    predictions = list(predict(artifact, map(records.trial, choose_trials(artifact, records, "all", None, 0.0))))
+    predictions = list(predict(artifact, records.trials(choose_trials(artifact, records, "all", None, 0.0))))
     laws = physics.physics(artifact, predictions)
     assert len(laws) == 7 and all(law["passed"] is True for law in laws), laws
     assert "1,000,000 steps" in laws[5]["name"]
@@ -114,7 +114,7 @@ def test_excitation_is_told_from_inhibition_and_its_effect_judged(trained):
     artifact, records = trained
     excites = Driver(artifact).excites
     assert excites.tolist() == [True, False]
-    predictions = list(predict(artifact, map(records.trial, range(len(records)))))
+    predictions = list(predict(artifact, records.trials(range(len(records)))))
     assert physics.excitation(predictions, excites).passed
     saturated = [
         replace(p, spike=np.arange(p.spike.size) % int(5 + p.input_us_per_s[0] * 60) == 0) for p in predictions

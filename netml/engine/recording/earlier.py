@@ -54,7 +54,7 @@ class Earlier:
         Raises:
             RecordsError: There is none; damaged data.
         """
-        trials = [self.records.trial(k) for k in np.flatnonzero(self.records.kinds == NETWORK).tolist()]
+        trials = list(self.records.trials(np.flatnonzero(self.records.kinds == NETWORK).tolist()))
         if not trials:
             raise RecordsError(f"{self.records.folder} has no trial of a network, which trials of single cells start "
                                "from; add one, too (--network-trials 1)")  # fmt: skip

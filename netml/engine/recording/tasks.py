@@ -178,7 +178,8 @@ def _pool(job: ProtocolJob) -> list[Trial]:
     if job.earlier:
         parts.append(Records.open(job.earlier))
     network = [(part, k) for part in parts for k in np.flatnonzero(part.kinds == NETWORK).tolist()]
-    return [part.trial(k) for part, k in network[:: -(-len(network) // POOL)]]
+    chosen = network[:: -(-len(network) // POOL)]
+    return [trial for part in parts for trial in part.trials(k for own, k in chosen if own is part)]
 
 
 def record_protocol(job: ProtocolJob) -> None:
