@@ -1,4 +1,4 @@
-"""What belongs to an experiment and not to a cell: a session file's electrodes are set aside, the temperature is said."""
+"""What belongs to an experiment and not to a cell: electrodes of a session file are set aside, temperature is said."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def default_conditions(h: Any, mechanisms: Iterable[str], celsius: float, v_init
     Args:
         h: neuron.h.
         mechanisms: Density mechanisms of the cell.
-        celsius, v_init: degC and mV that the cell is run at, chosen by nobody but, maybe, its source.
+        celsius: degC that the cell is run at, chosen by nobody but, maybe, its source.
+        v_init: mV, as celsius.
     """
     if celsius != DEFAULTS["celsius"]:
         return ()
@@ -76,9 +77,10 @@ def default_conditions(h: Any, mechanisms: Iterable[str], celsius: float, v_init
     if not warm:
         return ()
     also = f", and v_init {v_init:g} mV" if v_init == DEFAULTS["v_init"] else ""
+    depend = f"{', '.join(warm)} depend{'s' if len(warm) == 1 else ''} on the temperature"
     return (
-        f"celsius is {celsius:g} degC{also}: NEURON's defaults, on which {', '.join(warm)} depend{'s' * (len(warm) == 1)}"
-        "; if the cell was made for others, give --celsius and --v-init",
+        f"celsius is {celsius:g} degC{also}, NEURON's default; {depend}. If the cell was made for another, give "
+        "--celsius and --v-init",
     )
 
 
