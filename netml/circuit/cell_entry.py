@@ -64,6 +64,9 @@ def check_entry(entry: Mapping) -> None:
                 for key, value in _mapping(values, f"{where}: {mechanism}").items():
                     if not all(map(_is_number, _flat(value))):
                         raise ModelError(f"{where}: {key} of {mechanism} is {value!r:.80}; expected a number")
+    for name, value in _mapping(entry.get("globals"), "the cell's globals").items():
+        if not all(map(_is_number, _flat(value))):
+            raise ModelError(f"globals of the cell: {name} is {value!r:.80}; expected a number")
     for name, members in _mapping(entry.get("secLists"), "the cell's secLists").items():
         if not isinstance(members, (list, tuple)) or not all(isinstance(one, str) for one in members):
             raise ModelError(f"secLists of the cell: {name} is {members!r:.80}; expected names of sections")

@@ -18,6 +18,8 @@ KINDS = {
     ".hoc": "hoc", ".tem": "hoc", ".json": "cellParams", ".pkl": "cellParams", ".pickle": "cellParams", ".py": "python",
     ".swc": "morphology", ".asc": "morphology",
 }  # fmt: skip
+#: What NEURON starts with: degC, mV.
+DEFAULTS = {"celsius": 6.3, "v_init": -65.0}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _template(source: CellSource) -> str:
 
 def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     """Return (label, cellParams entry, synMechParams) of a JSON or pickle file: an entry, several by label, or a saved
-    network of NetPyNE.
+    network of NetPyNE. Where the network was saved with celsius and v_init, they are among the entry's globals.
 
     Raises:
         ModelError: Not JSON, no cell in it, several and none named, or see :func:`check_entry`.
@@ -136,16 +138,29 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     if not isinstance(data, Mapping):
         raise ModelError(f"{file} holds a {type(data).__name__}; expected {expected}")
     synapses: Mapping = {}
+    settings = _inside(data, ("simConfig", "hParams")) or _inside(data, ("net", "simConfig", "hParams")) or {}
     for path in (("net", "params"), ("netParams",), ("params",), ()):
-        inner: Any = data
-        for key in path:
-            inner = inner.get(key) if isinstance(inner, Mapping) else None
-        if isinstance(inner, Mapping) and isinstance(inner.get("cellParams"), Mapping):
+        inner = _inside(data, path)
+        if inner and isinstance(inner.get("cellParams"), Mapping):
             data, synapses = inner["cellParams"], inner.get("synMechParams") or {}
             break
-    if "secs" in data:
-        check_entry(data)
-        return source.label, dict(data), dict(synapses)
+    label = source.label
+    if "secs" not in data:
+        label, data = _chosen(source, data, expected)
+    check_entry(data)
+    return label, _with_settings(data, settings), dict(synapses)
+
+
+def _inside(data: Any, path: tuple[str, ...]) -> Mapping | None:
+    """The dictionary at a path of keys, if there is one."""
+    for key in path:
+        data = data.get(key) if isinstance(data, Mapping) else None
+    return data if isinstance(data, Mapping) else None
+
+
+def _chosen(source: CellSource, data: Mapping, expected: str) -> tuple[str, Mapping]:
+    """Label and entry of the one that is asked for, or the only one."""
+    file = source.file
     cells = {str(label): entry for label, entry in data.items() if isinstance(entry, Mapping) and "secs" in entry}
     if not cells:
         raise ModelError(f"{file} holds no cell; expected {expected}")
@@ -154,8 +169,19 @@ def read_cell_params(source: CellSource) -> tuple[str, dict, dict]:
     if not source.name and len(cells) > 1:
         raise ModelError(f"{file} holds cells {', '.join(cells)}; say which: {file.name}:{next(iter(cells))}")
     label = source.name or next(iter(cells))
-    check_entry(cells[label])
-    return label, dict(cells[label]), dict(synapses)
+    return label, cells[label]
+
+
+def _with_settings(entry: Mapping, settings: Mapping) -> dict:
+    """An entry whose globals have celsius and v_init: those that the network was run at, as in NetPyNE before the
+    cell's own, unless the network left NEURON's."""
+    own = dict(entry.get("globals") or {})
+    if "vinit" in own:
+        own.setdefault("v_init", own.pop("vinit"))
+    for name, default in DEFAULTS.items():
+        if name in settings and (settings[name] != default or name not in own):
+            own[name] = settings[name]
+    return {**entry, "globals": own} if own else dict(entry)
 
 
 def check_swc(path: Path) -> None:

@@ -1,11 +1,13 @@
-"""What an experiment put onto a cell, such as a session file's electrodes, is told from the cell and set aside."""
+"""What belongs to an experiment and not to a cell: electrodes of a session file are set aside, temperature is said."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from netml.circuit.cell_source import DEFAULTS
 from netml.errors import ModelError
 
 _COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
@@ -54,6 +56,35 @@ def _of_an_experiment(h: Any, mechanism: str) -> bool:
     kind.select(mechanism)
     if kind.is_netcon_target(kind.selected()):
         return False
-    code = _COMMENT.sub("", kind.code())
+    code = _code(kind, mechanism)
     passes = re.search(r"\b(NONSPECIFIC_CURRENT|WRITE)\b", code)
     return mechanism == "AlphaSynapse" or "ELECTRODE_CURRENT" in code or (bool(code) and not passes)
+
+
+def default_conditions(h: Any, mechanisms: Iterable[str], celsius: float, v_init: float) -> tuple[str, ...]:
+    """A line where the temperature is NEURON's own and mechanisms depend on it; else none.
+
+    Args:
+        h: neuron.h.
+        mechanisms: Density mechanisms of the cell.
+        celsius: degC that the cell is run at, chosen by nobody but, maybe, its source.
+        v_init: mV, as celsius.
+    """
+    if celsius != DEFAULTS["celsius"]:
+        return ()
+    kind = h.MechanismType(0)
+    warm = [name for name in sorted(set(mechanisms)) if re.search(r"\bcelsius\b", _code(kind, name))]
+    if not warm:
+        return ()
+    also = f", and v_init {v_init:g} mV" if v_init == DEFAULTS["v_init"] else ""
+    depend = f"{', '.join(warm)} depend{'s' if len(warm) == 1 else ''} on the temperature"
+    return (
+        f"celsius is {celsius:g} degC{also}, NEURON's default; {depend}. If the cell was made for another, give "
+        "--celsius and --v-init",
+    )
+
+
+def _code(kind: Any, mechanism: str) -> str:
+    """Text of a mechanism's mod file, as NEURON kept it, without comments."""
+    kind.select(mechanism)
+    return _COMMENT.sub("", kind.code())

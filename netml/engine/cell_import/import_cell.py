@@ -16,14 +16,16 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell import segment_table, to_plain_python
 from netml.circuit.cell_files import SYNAPSES, CellValues, importing, prepare_folder, write_cell, write_values
-from netml.circuit.cell_source import find_source, read_cell_params
+from netml.circuit.cell_source import DEFAULTS, find_source, read_cell_params
 from netml.engine.cell_import.cell_params import check_facts
 from netml.engine.cell_import.tasks import (
     BuildJob,
     Built,
+    EntryJob,
     ReplayJob,
     Response,
     TuneJob,
+    build_entry,
     build_original,
     replay_import,
     tune_weights,
@@ -113,8 +115,10 @@ def import_cell(
     try:
         if found.kind == "cellParams":
             name, spec, synapses = read_cell_params(found)
-            built = Built(_entry(spec), to_plain_python(synapses), celsius, v_init)
+            built = _of_entry(spec, synapses, celsius, v_init)
+            entry = EntryJob(built.spec, tuple(map(str, folders)), built.celsius, built.v_init, dt, celsius is None)
         else:
+            entry = None
             job = BuildJob(found, tuple(map(str, folders)), celsius, v_init, dt)
             name, built = found.label, launch(build_original, job, progress=progress)
         table = segment_table(built.spec)
@@ -122,8 +126,8 @@ def import_cell(
         values = CellValues(
             cell=label or re.sub(r"\W", "_", name),
             root=table.sections[0][0],
-            celsius=6.3 if built.celsius is None else built.celsius,
-            v_init=-65.0 if built.v_init is None else built.v_init,
+            celsius=built.celsius,
+            v_init=built.v_init,
             dt=dt,
             threshold=threshold,
             background={},
@@ -138,7 +142,7 @@ def import_cell(
             used = _mechanisms(built.spec) | {str(kind.get("mod")) for kind in kinds.values()}
             own = mod_file.needed(own, used)
             write_cell(made, built.spec, kinds, values, [*own, *companions(own)])
-            _finish(made, built, values, kinds, rate, progress, say)
+            _finish(made, built, entry, values, kinds, rate, progress, say)
     finally:
         with suppress(OSError):  # nothing was written
             folder.rmdir()
@@ -146,15 +150,22 @@ def import_cell(
 
 
 def _finish(
-    project: Path, built: Built, values: CellValues, kinds: Mapping, rate: float, progress: bool, say: Callable
-) -> None:
+    project: Path, built: Built, entry: EntryJob | None, values: CellValues, kinds: Mapping, rate: float,
+    progress: bool, say: Callable,
+) -> None:  # fmt: skip
     """Show that the project's cell is the original, and give it a background."""
     currents = built.response.currents if built.response else None
-    job = ReplayJob(str(project), values.cell, values.root, currents)
-    response, found = launch(replay_import, job, progress=progress)
-    if built.response:
-        check_facts(built.facts, found)
-        say(_compare(built.response, response, values.threshold))
+    replay = ReplayJob(str(project), values.cell, values.root, currents)
+    response, found = launch(replay_import, replay, progress=progress)
+    if entry:
+        job = replace(entry, root=values.root, currents=response.currents)
+        original, facts, notes = launch(build_entry, job, progress=progress)
+        for note in notes:
+            say(note)
+    else:
+        original, facts = built.response, built.facts
+    check_facts(facts, found)
+    say(_compare(original, response, values.threshold))
     say(f"rests at {response.rest_mv:.1f} mV, input resistance {response.input_mohm:.4g} MOhm")
     exciting = tuple(label for label, kind in kinds.items() if _excites(kind))
     background: dict[str, dict[str, float]] = {}
@@ -190,6 +201,16 @@ def _written(function: str | Path | Callable) -> str:
             f"{name} cannot be run in another process; give a function at the top level of a file, or file.py:function"
         )
     return f"{file}:{name}"
+
+
+def _of_entry(spec: Mapping, synapses: Mapping, celsius: float | None, v_init: float | None) -> Built:
+    """A cell that NetPyNE holds: at the user's temperature and initial voltage, else those among its globals."""
+    entry = _entry(spec)
+    found = {name: float(entry.get("globals", {}).pop(name, value)) for name, value in DEFAULTS.items()}
+    return Built(
+        entry, to_plain_python(synapses), found["celsius"] if celsius is None else celsius,
+        found["v_init"] if v_init is None else v_init,
+    )  # fmt: skip
 
 
 def _entry(spec: Mapping) -> dict:

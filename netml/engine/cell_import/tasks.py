@@ -12,7 +12,7 @@ import numpy as np
 from netml import toolchain
 from netml.circuit.cell_source import CellSource
 from netml.engine.cell_import.cell_params import cell_params, check_variables, facts, globals_of
-from netml.engine.cell_import.experiment import set_aside
+from netml.engine.cell_import.experiment import default_conditions, set_aside
 from netml.engine.cell_import.user_cell import build_cell
 from netml.engine.circuit.run import CircuitRun, SimulateConfig
 from netml.engine.mechanisms.build import build_mechanisms, load_mechanisms
@@ -68,11 +68,34 @@ class Built:
 
     spec: dict
     synapses: dict
-    celsius: float | None
-    v_init: float | None
+    celsius: float
+    v_init: float
     response: Response | None = None
     facts: Mapping[str, Mapping] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EntryJob:
+    """Build a cellParams entry by NetPyNE alone and step currents into it (plain data).
+
+    Attributes:
+        entry: As its file has it.
+        mods: Its folders of mod files.
+        celsius, v_init, dt: degC, mV, ms.
+        tell: Whether to tell of a temperature that is NEURON's own.
+        root: Its soma's section.
+        currents: nA.
+    """
+
+    entry: Mapping[str, Any]
+    mods: tuple[str, ...]
+    celsius: float
+    v_init: float
+    dt: float
+    tell: bool
+    root: str = ""
+    currents: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,8 +133,35 @@ def build_original(job: BuildJob) -> Built:
     h.CVode().active(0)
     by_name = dict(zip(spec["secs"], sections, strict=True))
     found = facts(h, by_name)
+    if job.celsius is None:
+        used = [mechanism for sec in spec["secs"].values() for mechanism in sec["mechs"]]
+        notes += default_conditions(h, used, celsius, v_init)
     root = next(sec for sec in sections if sec.parentseg() is None)
     return Built(spec, synapses, celsius, v_init, _respond(h, root, sections[-1], v_init, None), found, notes)
+
+
+def build_entry(job: EntryJob) -> tuple[Response, dict, tuple[str, ...]]:
+    """Return what NetPyNE's own cell of an entry does, its :func:`facts`, and lines to tell the user."""
+    mpi.start()
+    from netpyne import sim, specs
+    from neuron import h
+
+    load_mechanisms(h, build_mechanisms([toolchain.source_folder("mod"), *map(Path, job.mods)]))
+    net, cfg = specs.NetParams(), specs.SimConfig()
+    net.cellParams["cell"] = dict(job.entry)
+    net.popParams["cell"] = {"cellType": "cell", "numCells": 1}
+    cfg.verbose = cfg.timing = cfg.printRunTime = False
+    cfg.pt3dRelativeToCellLocation = False
+    cfg.dt, cfg.hParams = job.dt, {"celsius": job.celsius, "v_init": job.v_init}
+    sim.initialize(net, cfg)
+    sim.net.createPops()
+    sim.net.createCells()
+    sections = {name: sec["hObj"] for name, sec in sim.net.cells[0].secs.items()}
+    sim.preRun()
+    used = [mechanism for sec in job.entry["secs"].values() for mechanism in sec.get("mechs") or ()]
+    notes = default_conditions(h, used, job.celsius, job.v_init) if job.tell else ()
+    *_, last = sections.values()
+    return _respond(h, sections[job.root], last, job.v_init, job.currents), facts(h, sections), notes
 
 
 def replay_import(job: ReplayJob) -> tuple[Response, dict]:
