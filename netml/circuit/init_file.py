@@ -19,7 +19,8 @@ READS = {"readCmdLineArgs", "loadFromIndexFile"}
 #: Of NetPyNE's sim: what the steps are made of, and what only looks at, saves or plots what is there.
 HARMLESS = CREATES | RUNS | READS | {
     "initialize", "analyze", "gatherData", "gatherDataFromFiles", "saveData", "saveDataInNodes", "checkOutput",
-    "timing", "pc.timeout", "pc.barrier", "pc.done", "pc.runworker",
+    "timing", "pc.timeout", "pc.barrier", "pc.done", "pc.runworker", "setupRecording",
+    *(f"net.{step}" for step in STEPS),
     *(f"net.{step}" for step in STEPS), "setupRecording",
 }  # fmt: skip
 #: Of other modules and Python.
