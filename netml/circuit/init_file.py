@@ -21,7 +21,6 @@ HARMLESS = CREATES | RUNS | READS | {
     "initialize", "analyze", "gatherData", "gatherDataFromFiles", "saveData", "saveDataInNodes", "checkOutput",
     "timing", "pc.timeout", "pc.barrier", "pc.done", "pc.runworker", "setupRecording",
     *(f"net.{step}" for step in STEPS),
-    *(f"net.{step}" for step in STEPS), "setupRecording",
 }  # fmt: skip
 #: Of other modules and Python.
 CALLS = ("print", "matplotlib.", "pylab.", "time.", "sys.exit", "exit", "quit", "len", "range", "str", "int", "float",
