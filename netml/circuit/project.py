@@ -37,7 +37,6 @@ HOLDS = {"simConfig": "hParams", "netParams": "popParams"}  # what is one has th
 #: In this order; "." is the folder of the project, or of its cfg.py, itself.
 MOD_FOLDERS = ("mod", "mechanisms", "src/mod", "mods", "mechs", ".")
 
-
 logger = logging.getLogger("netml")
 
 
@@ -96,7 +95,7 @@ def find_project(model: str | Path) -> Project:
             files = [next((one for one in (path / name, source / name) if one.is_file()), None) for name in names]
             if files[0] and files[1]:
                 mods = _mod_folder(path, files[0].parent)
-                return Project(path, files[0].resolve(), files[1].resolve(), None, None, mods, init)
+                return Project(path, files[0], files[1], None, None, mods, init)
     inside = sorted(file.parent for file in path.glob("*/cfg.py") if (file.parent / "netParams.py").is_file())
     hint = f"; there is one in {' and one in '.join(map(str, inside))}" if inside else ""
     raise ModelError(
@@ -114,7 +113,7 @@ def _init_file(folder: Path) -> InitFile | None:
 def _mod_folder(folder: Path, source: Path) -> Path | None:
     """Where a project's mod files are: the first of the usual folders that holds any, in it or beside its cfg.py."""
     places = [parent / name for parent in dict.fromkeys((folder, source)) for name in MOD_FOLDERS]
-    return next((place.resolve() for place in places if any(place.glob("*.mod"))), None)
+    return next((place for place in places if any(place.glob("*.mod"))), None)
 
 
 def _from_index(index: Path) -> Project:

@@ -6,25 +6,33 @@ from typing import Annotated
 
 import typer
 
+# What says how a cell is made, here and in `netml reduce`.
+Mods = Annotated[list[Path] | None, typer.Option(help="Folder of its mod files; may be given several times.")]
+Biophysics = Annotated[
+    str, typer.Option(metavar="FILE.py:FUNCTION", help="Gives a morphology its channels; called with the cell.")
+]
+Arguments = Annotated[
+    str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
+]
+Load = Annotated[
+    list[Path] | None, typer.Option(help="Hoc file that a hoc file expects before it; may be given several times.")
+]
+Celsius = Annotated[float | None, typer.Option(help="degC; by default what the source sets.")]
+VInit = Annotated[float | None, typer.Option(help="mV; by default what the source sets.")]
+
 
 def command(
     source: Annotated[
         str, typer.Argument(help="cell.hoc:Template, cells.json:PYR, cells.pkl, cell.py:function, cell.swc or cell.asc")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the project.")],
-    mod: Annotated[list[Path] | None, typer.Option(help="Folder of its mod files; may be given several times.")] = None,
-    biophysics: Annotated[
-        str, typer.Option(metavar="FILE.py:FUNCTION", help="Gives a morphology its channels; called with the cell.")
-    ] = "",
-    arguments: Annotated[
-        str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
-    ] = "[]",
-    load: Annotated[
-        list[Path] | None, typer.Option(help="Hoc file that a hoc file expects before it; may be given several times.")
-    ] = None,
+    mod: Mods = None,
+    biophysics: Biophysics = "",
+    arguments: Arguments = "[]",
+    load: Load = None,
     label: Annotated[str, typer.Option(help="Of the cell and its population (the template's or function's name)")] = "",
-    celsius: Annotated[float | None, typer.Option(help="degC; by default what the source sets.")] = None,
-    v_init: Annotated[float | None, typer.Option(help="mV; by default what the source sets.")] = None,
+    celsius: Celsius = None,
+    v_init: VInit = None,
     dt: Annotated[float, typer.Option(help="Time step, ms.")] = 0.025,
     threshold: Annotated[float, typer.Option(help="Of a spike, mV at the soma.")] = -20.0,
     rate: Annotated[float, typer.Option(help="Hz at which its random input shall let it fire; 0 leaves it.")] = 4.0,

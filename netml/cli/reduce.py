@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from netml.cli.import_cell import Arguments, Biophysics, Celsius, Load, Mods, VInit, parse_arguments
+
 
 def command(
     source: Annotated[
@@ -16,16 +18,10 @@ def command(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The reduction, *.netml.")],
     population: Annotated[str, typer.Option("--population", "-p", help="Of a project: whose cells.")] = "",
-    mod: Annotated[list[Path] | None, typer.Option(help="Folder of its mod files; may be given several times.")] = None,
-    biophysics: Annotated[
-        str, typer.Option(metavar="FILE.py:FUNCTION", help="Gives a morphology its channels; called with the cell.")
-    ] = "",
-    arguments: Annotated[
-        str, typer.Option(metavar="JSON", help="""Of the template or function: '["a.asc", 1]' or '{"scale": 1}'.""")
-    ] = "[]",
-    load: Annotated[
-        list[Path] | None, typer.Option(help="Hoc file that a hoc file expects before it; may be given several times.")
-    ] = None,
+    mod: Mods = None,
+    biophysics: Biophysics = "",
+    arguments: Arguments = "[]",
+    load: Load = None,
     minutes: Annotated[
         float, typer.Option(help="Wall time for all of it; more than before adds to what is there.")
     ] = 20.0,
@@ -34,8 +30,8 @@ def command(
     seed: Annotated[int, typer.Option(help="Of records and training.")] = 1,
     rate: Annotated[float, typer.Option(help="Hz at which a cell's random input shall let it fire.")] = 4.0,
     label: Annotated[str, typer.Option(help="Of a cell and its population (the template's or function's name)")] = "",
-    celsius: Annotated[float | None, typer.Option(help="degC; by default what the source sets.")] = None,
-    v_init: Annotated[float | None, typer.Option(help="mV; by default what the source sets.")] = None,
+    celsius: Celsius = None,
+    v_init: VInit = None,
     dt: Annotated[float, typer.Option(help="Time step of a cell, ms.")] = 0.025,
     threshold: Annotated[float, typer.Option(help="Of a cell's spike, mV at the soma.")] = -20.0,
     folder: Annotated[
@@ -45,7 +41,6 @@ def command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Make a reduction of a cell in a given time: import, record, train, validate; one that was stopped goes on."""
-    from netml.cli.import_cell import parse_arguments
     from netml.stages.reduce import reduce
 
     made = reduce(

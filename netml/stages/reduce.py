@@ -16,6 +16,9 @@ from netml.errors import NetmlError
 from netml.plain import plain_arguments
 from netml.stages.reduce_work import Work
 
+#: Arguments that say how a cell is made, and nothing about a project.
+OF_CELLS = ("mods", "biophysics", "arguments", "load", "label", "celsius", "v_init")
+
 
 @dataclass(frozen=True)
 class Reduced:
@@ -122,6 +125,9 @@ def reduce(
         if not population:
             raise NetmlError(f"{source} is a project; say whose cells: --population NAME")
         project = find_project(source).folder
+        of_cells = {"biophysics": biophysics, "arguments": arguments} | cell
+        if given := [name for name in OF_CELLS if of_cells[name] not in (None, "", (), [], {})]:
+            raise NetmlError(f"{project} is a project, which has its own {', '.join(given)}; leave that out")
     work = Work(folder, output, settings, float(minutes), ranks, progress, say or (lambda line: None))
     work.open(overwrite)
     if project is None:

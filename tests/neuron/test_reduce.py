@@ -64,6 +64,8 @@ def test_refuses_a_folder_of_another_call(killed):
         reduce(minutes=-1)
     with pytest.raises(NetmlError, match="is a project; say whose cells"):
         reduce(population="", folder=killed / "new")
+    with pytest.raises(NetmlError, match="is a project, which has its own mods, celsius; leave that out"):
+        reduce(mods=["mod"], celsius=34.0, folder=killed / "new")
     with pytest.raises(ModelError, match="no file .*nothing.hoc"):
         netml.reduce("nothing.hoc", output=killed / "new.netml", say=None)
     with pytest.raises(ModelError, match="no file .*other.hoc"):  # not: was made with another source

@@ -103,6 +103,23 @@ def test_cell_params_in_their_forms(tmp_path, data, name, form):
     assert synapses == ({"exc": {"mod": "ExpSyn"}} if "net" in data else {})
 
 
+@pytest.mark.parametrize("run_at, own, expected", [
+    ({}, {"celsius": 34, "vinit": -70}, {"celsius": 34, "v_init": -70}),
+    ({"celsius": 34, "v_init": -65.0}, {"v_init": -70}, {"celsius": 34, "v_init": -70}),  # the network's is NEURON's
+    ({"celsius": 34, "v_init": -71}, {"celsius": 9}, {"celsius": 34, "v_init": -71}),
+    ({"celsius": 6.3}, {"e_pas": -70}, {"celsius": 6.3, "e_pas": -70}),
+    ({}, {}, None),
+])  # fmt: skip
+def test_temperature_and_initial_voltage_of_a_saved_network(tmp_path, run_at, own, expected):
+    file = tmp_path / "saved.json"
+    cells = {"cellParams": {"PYR": ENTRY | {"globals": own}}}
+    file.write_text(json.dumps({"net": {"params": cells}, "simConfig": {"hParams": run_at}}))
+    assert (read_cell_params(find_source(file))[1].get("globals") or None) == expected
+    file.write_text(json.dumps(ENTRY | {"globals": {"celsius": "warm"}}))
+    with pytest.raises(ModelError, match="globals of the cell: celsius is 'warm'; expected a number"):
+        read_cell_params(find_source(file))
+
+
 @pytest.mark.parametrize("form, content, message", [
     ("json", b"{", "cannot read .*cell.json"),
     ("json", b"[1]", "holds a list; expected a NetPyNE cellParams entry"),

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from netml.circuit.cell_source import DEFAULTS
+from netml.engine.mechanisms.syntax_tree import code_of
 from netml.errors import ModelError
-
-_COMMENT = re.compile(r"COMMENT\b.*?ENDCOMMENT\b|[:?][^\n]*", re.DOTALL)
 
 
 def set_aside(h: Any, sections: list[Any]) -> tuple[tuple[str, ...], Any]:
@@ -85,6 +84,6 @@ def default_conditions(h: Any, mechanisms: Iterable[str], celsius: float, v_init
 
 
 def _code(kind: Any, mechanism: str) -> str:
-    """Text of a mechanism's mod file, as NEURON kept it, without comments."""
+    """Code of a mechanism's mod file, as NEURON kept it."""
     kind.select(mechanism)
-    return _COMMENT.sub("", kind.code())
+    return code_of(kind.code())

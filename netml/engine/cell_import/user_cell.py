@@ -116,8 +116,6 @@ def _python(h: Any, source: CellSource, start: Path) -> Any:
 
 
 def _morphology(h: Any, source: CellSource, start: Path) -> Any:
-    h.load_file("stdlib.hoc")
-    h.load_file("import3d.hoc")
     reader = getattr(h, READERS[source.file.suffix.lower()])()
     cell = Cell()
 

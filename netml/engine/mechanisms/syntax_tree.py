@@ -150,8 +150,13 @@ def _of_tree(tree: Any) -> ModFacts:
     )
 
 
+def code_of(text: str) -> str:
+    """Text of a mod file without its title, remarks and C code."""
+    return _NO_CODE.sub(" ", text)
+
+
 def _of_text(text: str) -> ModFacts:
-    code = _NO_CODE.sub(" ", text)
+    code = code_of(text)
     event = _EVENT.search(code)
     arguments = re.sub(r"\([^()]*\)", "", event[1]).split(",") if event else []
     return ModFacts(
